@@ -1,0 +1,45 @@
+# Tandem's tasks. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types check lock clean
+
+help: ## List the tasks
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## Make .venv with pinned dependencies
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'Tandem needs Python 3.11 or newer. Try: make PYTHON=python3.12 setup' >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock pip
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --quiet --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+demo: setup ## Ghost text in a real file of this repository, start to end
+	@$(BIN)/tandem demo
+
+test: setup ## The whole test suite
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## pyright
+	$(BIN)/pyright
+
+check: lint types test ## What CI runs
+
+lock: ## Pin today's versions of everything into requirements.lock
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --upgrade pip
+	build/lock/bin/python -m pip install --quiet --editable '.[dev]'
+	build/lock/bin/python -m pip freeze --all --exclude-editable | sed -E 's/\+cpu//; /^tandem/d' > requirements.lock
+	rm -rf build/lock
+
+clean: ## Remove what make made here
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,7 @@
+"""The command line and what every part of Tandem shares.
+
+`cli` may import every package. `config`, `errors`, `paths`, `secrets` and `trace` import
+nothing of ours but each other, and everybody may import them.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,73 @@
+"""Where Tandem keeps things outside the project: cache, state and configuration folders.
+
+`TANDEM_HOME` puts all three under one folder; tests and portable installs use it.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import platformdirs
+
+
+def _folder(kind: str, default: str) -> Path:
+    home = os.environ.get("TANDEM_HOME")
+    return Path(home) / kind if home else Path(default)
+
+
+def cache_dir() -> Path:
+    """Things that can be fetched or made again: models."""
+    return _folder("cache", platformdirs.user_cache_dir("tandem"))
+
+
+def state_dir() -> Path:
+    """Things that tell what happened: traces, the engine's address and token, trust."""
+    return _folder("state", platformdirs.user_state_dir("tandem"))
+
+
+def config_dir() -> Path:
+    """What the user wrote: `config.toml`."""
+    return _folder("config", platformdirs.user_config_dir("tandem"))
+
+
+def models_dir() -> Path:
+    return cache_dir() / "models"
+
+
+def user_config_file() -> Path:
+    return config_dir() / "config.toml"
+
+
+def trace_file() -> Path:
+    return state_dir() / "trace.jsonl"
+
+
+def private_dir(path: Path) -> Path:
+    """Make a folder that only this user may enter, and return it."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, mode: str = "w", permissions: int = 0o600) -> Iterator[IO]:
+    """Write a file that appears whole or not at all.
+
+    The text goes to a sibling file first and is renamed over `path` only if the block ends
+    without an exception.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(permissions)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,125 @@
+"""Keys, tokens and passwords in text: find them, and take them out.
+
+Used before any text reaches a model or a log. Each rule names the kind of secret, so that a
+person can see what was taken out and why.
+"""
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import PurePath
+
+REDACTED = "REDACTED"
+
+_SECRET_FILES = (
+    ".env",
+    ".env.*",
+    ".envrc",
+    "*.pem",
+    "*.key",
+    "*.p12",
+    "*.pfx",
+    "*.keystore",
+    "*.jks",
+    "*.kdbx",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ed25519",
+    ".netrc",
+    ".pgpass",
+    ".npmrc",
+    ".pypirc",
+    ".htpasswd",
+    "credentials",
+    "secrets.*",
+)
+_HARMLESS_FILES = (".env.example", ".env.sample", ".env.template", "secrets.py")
+
+# Each pattern's last group is the secret itself; what stands before it (a name, a quote) stays.
+_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "private key",
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s*([A-Za-z0-9+/=\s:,\-]+?)(?=-----END|\Z)", re.S
+        ),
+    ),
+    ("aws key", re.compile(r"\b((?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16})\b")),
+    ("github token", re.compile(r"\b((?:gh[pousr]_[A-Za-z0-9]{36,})|github_pat_\w{40,})")),
+    ("gitlab token", re.compile(r"\b(glpat-[A-Za-z0-9_\-]{20,})")),
+    ("slack token", re.compile(r"\b(xox[abeoprs]-[A-Za-z0-9\-]{10,})")),
+    ("openai key", re.compile(r"\b(sk-[A-Za-z0-9_\-]{20,})")),
+    ("google key", re.compile(r"\b(AIza[0-9A-Za-z_\-]{35})")),
+    ("stripe key", re.compile(r"\b([rs]k_(?:live|test)_[0-9A-Za-z]{16,})")),
+    ("hugging face token", re.compile(r"\b(hf_[A-Za-z0-9]{30,})")),
+    ("pypi token", re.compile(r"\b(pypi-[A-Za-z0-9_\-]{40,})")),
+    ("json web token", re.compile(r"\b(eyJ[\w\-]{10,}\.eyJ[\w\-]{10,}\.[\w\-]{10,})")),
+    ("password in an address", re.compile(r"\b[a-z][a-z0-9+.\-]*://[^\s:/@\"']+:([^\s@/\"']{3,})@")),
+)
+_ASSIGNMENT = re.compile(
+    r"""(?ix) \b [\w\-]* (?: passw(?:or)?d | passphrase | secret | token | api_?key | apikey
+        | access_?key | auth_?key | private_?key | credential s? ) [\w\-]*
+        ["']? \s* (?: = | : | := | => ) \s* ["'] ( [^"'\s]{8,200} ) ["']"""
+)
+_PLACEHOLDER = re.compile(
+    r"(?i)^(x+|\*+|\.+|<.*>|\$\{.*\}|\{.*\}|%\(.*\)s|your[_\-].*|change[_\-]?me.*|example.*|"
+    r"placeholder.*|redacted|none|null|true|false)$"
+)
+
+
+@dataclass(frozen=True)
+class Secret:
+    """One secret found in a text: its kind and where it is, as character offsets."""
+
+    kind: str
+    start: int
+    end: int
+
+
+def is_secret_file(path: PurePath) -> bool:
+    """Whether a file's name alone says that its content must never be read for a model."""
+    name = PurePath(path.name.lower())
+    if any(name.match(pattern) for pattern in _HARMLESS_FILES):
+        return False
+    return any(name.match(pattern) for pattern in _SECRET_FILES)
+
+
+def find(text: str) -> list[Secret]:
+    """The secrets in a text, in order, without overlaps."""
+    found = [
+        Secret(kind, match.start(match.lastindex or 0), match.end(match.lastindex or 0))
+        for kind, pattern in _RULES
+        for match in pattern.finditer(text)
+    ]
+    found += [
+        Secret("assigned secret", match.start(1), match.end(1))
+        for match in _ASSIGNMENT.finditer(text)
+        if _looks_random(match.group(1))
+    ]
+    result: list[Secret] = []
+    for secret in sorted(found, key=lambda s: (s.start, -s.end)):
+        if not result or secret.start >= result[-1].end:
+            result.append(secret)
+    return result
+
+
+def redact(text: str) -> str:
+    """The text with each secret replaced by one word."""
+    pieces, last = [], 0
+    for secret in find(text):
+        pieces += [text[last : secret.start], REDACTED]
+        last = secret.end
+    return "".join([*pieces, text[last:]])
+
+
+def _looks_random(value: str) -> bool:
+    """Tell a generated or chosen password from a name such as `user_password_field`."""
+    if _PLACEHOLDER.match(value):
+        return False
+    counts = Counter(value)
+    entropy = -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
+    classes = sum(
+        bool(re.search(pattern, value)) for pattern in (r"[a-z]", r"[A-Z]", r"\d", r"[^\w\s.]")
+    )
+    return classes >= 3 or (classes == 2 and entropy >= 3.0 and bool(re.search(r"\d", value)))

@@ -1,0 +1,140 @@
+"""What happened to each request, and why: append-only JSONL, one event a line.
+
+An event is written whole with one `write` to a file opened for appending, so that several
+processes can share the file. Secrets are taken out first. The file is rotated by size and old
+rotations are removed by age. A trace that cannot be written (a full disk, a read-only folder)
+never stops the request it is about: the failure is counted and told by `tandem doctor`.
+"""
+
+import json
+import os
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tandem import paths, secrets
+
+FORMAT = 1
+MAX_BYTES = 8 * 1024 * 1024
+MAX_AGE_DAYS = 14
+KEPT_ROTATIONS = 3
+
+_lost = 0
+
+
+@dataclass
+class Event:
+    """One request from start to end.
+
+    `stages_ms` maps a stage's name to its milliseconds; `shown` is the text the user got, or
+    None with the `reason` why not. `details` holds what else a reader may want to see.
+    """
+
+    kind: str
+    source: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    model: str = ""
+    shown: str | None = None
+    reason: str = ""
+    stages_ms: dict[str, float] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    time: float = field(default_factory=time.time)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": FORMAT,
+            "id": self.id,
+            "time": round(self.time, 3),
+            "kind": self.kind,
+            "source": self.source,
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "model": self.model,
+            "shown": self.shown,
+            "reason": self.reason,
+            "stages_ms": {name: round(ms, 2) for name, ms in self.stages_ms.items()},
+            "details": self.details,
+        }
+
+
+def write(event: Event, file: Path | None = None) -> None:
+    """Append one event. Never raises on an I/O error; see `lost`."""
+    global _lost
+    file = file or paths.trace_file()
+    line = json.dumps(_scrub(event.to_json()), ensure_ascii=False) + "\n"
+    try:
+        paths.private_dir(file.parent)
+        _rotate(file)
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+    except OSError:
+        _lost += 1
+
+
+def lost() -> int:
+    """How many events this process could not write."""
+    return _lost
+
+
+def read(last: int | None = None, file: Path | None = None) -> list[dict[str, Any]]:
+    """The newest `last` events (all, if None), oldest first. Damaged lines are passed over."""
+    newest: deque[dict[str, Any]] = deque(maxlen=last)
+    file = file or paths.trace_file()
+    for part in [*reversed(_rotations(file)), file]:
+        newest.extend(_events(part))
+    return list(newest)
+
+
+def _events(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        stream = file.open(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    with stream:
+        for line in stream:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and event.get("v") == FORMAT:
+                yield event
+
+
+def _scrub(value: Any) -> Any:
+    if isinstance(value, str):
+        return secrets.redact(value)
+    if isinstance(value, dict):
+        return {key: _scrub(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_scrub(item) for item in value]
+    return value
+
+
+def _rotations(file: Path) -> list[Path]:
+    """Existing rotated files, newest first."""
+    candidates = [file.with_name(f"{file.name}.{n}") for n in range(1, KEPT_ROTATIONS + 1)]
+    return [path for path in candidates if path.exists()]
+
+
+def _rotate(file: Path) -> None:
+    if not file.exists() or file.stat().st_size < MAX_BYTES:
+        return
+    for path in _rotations(file):
+        if time.time() - path.stat().st_mtime > MAX_AGE_DAYS * 86_400:
+            path.unlink(missing_ok=True)
+    for path in reversed(_rotations(file)):
+        number = int(path.suffix[1:])
+        if number < KEPT_ROTATIONS:
+            path.replace(file.with_name(f"{file.name}.{number + 1}"))
+    file.replace(file.with_name(f"{file.name}.1"))
