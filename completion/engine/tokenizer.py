@@ -1,0 +1,169 @@
+"""Text to token ids and back, by bytes.
+
+A token stands for a byte string; a text is the concatenation of its tokens' bytes. Knowing the
+bytes makes streaming exact (a character may be split over tokens) and lets `sample.Healer`
+constrain tokens to text.
+"""
+
+import bisect
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from tandem.errors import EngineError, ModelError
+
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+class Tokenizer:
+    """A model folder's `tokenizer.json`, its special tokens and its chat template."""
+
+    def __init__(self, backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
+        self._backend = backend
+        self._settings = settings
+        self._chat_template: str = settings.get("chat_template") or ""
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokenizer":
+        """Raises ModelError if the folder has no readable tokenizer."""
+        file = folder / "tokenizer.json"
+        try:
+            backend = tokenizers.Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises bare Exception
+            raise ModelError(f"Cannot read {file}: {error}.", "Pull the model again.") from error
+        settings_file = folder / "tokenizer_config.json"
+        settings = json.loads(settings_file.read_text("utf-8")) if settings_file.exists() else {}
+        template_file = folder / "chat_template.jinja"
+        if template_file.exists():
+            settings["chat_template"] = template_file.read_text("utf-8")
+        return cls(backend, settings)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text. Special tokens written out in it become those tokens."""
+        return self._backend.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids; special tokens have none."""
+        return b"".join(self.bytes_of[i] for i in ids).decode("utf-8", "replace")
+
+    def count(self, text: str) -> int:
+        return len(self.encode(text))
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Tokens that mark structure: none of them may reach the user, each ends an answer."""
+        added = self._backend.get_added_tokens_decoder()
+        return frozenset(i for i, token in added.items() if token.special)
+
+    @cached_property
+    def bytes_of(self) -> list[bytes]:
+        """For each token id the bytes it stands for; b"" for special tokens."""
+        vocabulary = self._backend.get_vocab(with_added_tokens=True)
+        added = self._backend.get_added_tokens_decoder()
+        to_bytes = _byte_level if self._is_byte_level() else _sentence_piece
+        table = [b""] * (max(vocabulary.values()) + 1)
+        for token, i in vocabulary.items():
+            if i in added:
+                table[i] = b"" if added[i].special else token.encode()
+            else:
+                table[i] = to_bytes(token)
+        return table
+
+    @cached_property
+    def _sorted(self) -> list[tuple[bytes, int]]:
+        return sorted((data, i) for i, data in enumerate(self.bytes_of) if data)
+
+    def ids_consistent_with(self, wanted: bytes) -> list[int]:
+        """Tokens that begin with `wanted`, or that `wanted` begins with."""
+        assert wanted
+        table = self._sorted
+        ids: list[int] = []
+        for end in range(1, len(wanted)):
+            start = bisect.bisect_left(table, (wanted[:end], -1))
+            while start < len(table) and table[start][0] == wanted[:end]:
+                ids.append(table[start][1])
+                start += 1
+        start = bisect.bisect_left(table, (wanted, -1))
+        while start < len(table) and table[start][0].startswith(wanted):
+            ids.append(table[start][1])
+            start += 1
+        return ids
+
+    def chat(self, messages: list[dict[str, str]]) -> str:
+        """The prompt for a conversation, ready for the assistant's answer.
+
+        Raises EngineError if the model has no chat template or the template refuses.
+        """
+        if not self._chat_template:
+            raise EngineError("This model has no chat template.", "Use a model tuned for chat.")
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment.globals["raise_exception"] = _raise
+        names = {
+            name: _token_text(self._settings.get(name))
+            for name in ("bos_token", "eos_token", "pad_token", "unk_token")
+        }
+        try:
+            return environment.from_string(self._chat_template).render(
+                messages=[self._without_specials(m) for m in messages],
+                add_generation_prompt=True,
+                **names,
+            )
+        except TemplateError as error:
+            raise EngineError(f"The chat template refused: {error}.") from error
+
+    @cached_property
+    def _special_texts(self) -> re.Pattern[str] | None:
+        added = self._backend.get_added_tokens_decoder()
+        texts = [re.escape(token.content) for token in added.values() if token.special]
+        return re.compile("|".join(sorted(texts, key=len, reverse=True))) if texts else None
+
+    def _without_specials(self, message: dict[str, str]) -> dict[str, str]:
+        """What somebody writes must not open a new turn in the conversation."""
+        if self._special_texts is None:
+            return message
+        return {
+            key: self._special_texts.sub(lambda m: m[0][0] + " " + m[0][1:], text)
+            for key, text in message.items()
+        }
+
+    def _is_byte_level(self) -> bool:
+        decoder = json.loads(self._backend.to_str()).get("decoder") or {}
+        parts = decoder.get("decoders", [decoder])
+        return any(part.get("type") == "ByteLevel" for part in parts)
+
+
+def _raise(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _token_text(value: Any) -> str:
+    return value.get("content", "") if isinstance(value, dict) else (value or "")
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The printable stand-in that byte-level BPE (GPT-2) uses for each byte, inverted."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in printable]
+    return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
+
+
+_ALPHABET = _byte_alphabet()
+
+
+def _byte_level(token: str) -> bytes:
+    try:
+        return bytes(_ALPHABET[c] for c in token)
+    except KeyError:
+        return token.encode()
+
+
+def _sentence_piece(token: str) -> bytes:
+    match = _BYTE_TOKEN.fullmatch(token)
+    return bytes([int(match[1], 16)]) if match else token.replace("\u2581", " ").encode()
