@@ -29,6 +29,7 @@ class Decoder:
         self.tokenizer = tokenizer
         self.name = name
         self.context = model.context
+        self.generated_tokens = 0
         self._pool = KVPool([model.new_cache() for _ in range(CACHED_SEQUENCES)])
         self._ends = model.config.eos_ids | tokenizer.special_ids
 
@@ -100,6 +101,7 @@ class Decoder:
                 finish = "cancelled"
                 break
             token = sampler.pick(self.model.logits(hidden)[0], healer.allowed())
+            self.generated_tokens += 1
             if token in self._ends:
                 finish = "stop"
                 break

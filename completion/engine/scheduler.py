@@ -51,7 +51,7 @@ class Scheduler:
         self._running: Job | None = None
         self._changed = threading.Condition()
         self._stopping = False
-        self._counts = {"requests": 0, "cancelled": 0, "failed": 0, "generated_tokens": 0}
+        self._counts = {"requests": 0, "cancelled": 0, "failed": 0}
         self._last_active = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="model", daemon=True)
 
@@ -85,6 +85,7 @@ class Scheduler:
             busy = bool(self._running or self._waiting)
             return {
                 **self._counts,
+                "generated_tokens": self._decoder.generated_tokens,
                 "running": int(self._running is not None),
                 "waiting": len(self._waiting),
                 "last_active": time.monotonic() if busy else self._last_active,
@@ -115,15 +116,10 @@ class Scheduler:
             self._counts["cancelled"] += 1
             job.on_chunk(Chunk(finish="cancelled"))
             return
-        for chunk in self._decoder.generate(job.request, lambda: self._tick(job)):
+        for chunk in self._decoder.generate(job.request, lambda: job.cancelled):
             if chunk.finish == "cancelled":
                 self._counts["cancelled"] += 1
             job.on_chunk(chunk)
-
-    def _tick(self, job: Job) -> bool:
-        """Asked by the decoder before each token."""
-        self._counts["generated_tokens"] += not job.cancelled
-        return job.cancelled
 
     def _fail(self, job: Job, message: str) -> None:
         self._counts["failed"] += 1
