@@ -37,6 +37,7 @@ _SECRET_FILES = (
 )
 _HARMLESS_FILES = (".env.example", ".env.sample", ".env.template", "secrets.py")
 
+# Quantifiers are bounded: the text may be one line of 100,000 characters.
 # Each pattern's last group is the secret itself; what stands before it (a name, a quote) stays.
 _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
@@ -55,12 +56,12 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("hugging face token", re.compile(r"\b(hf_[A-Za-z0-9]{30,})")),
     ("pypi token", re.compile(r"\b(pypi-[A-Za-z0-9_\-]{40,})")),
     ("json web token", re.compile(r"\b(eyJ[\w\-]{10,}\.eyJ[\w\-]{10,}\.[\w\-]{10,})")),
-    ("password in an address", re.compile(r"\b[a-z][a-z0-9+.\-]*://[^\s:/@\"']+:([^\s@/\"']{3,})@")),
+    ("password in an address", re.compile(r"\b[a-z][a-z0-9+.\-]{0,30}://[^\s:/@\"']{1,100}:([^\s@/\"']{3,200})@")),
 )
 _ASSIGNMENT = re.compile(
-    r"""(?ix) \b [\w\-]* (?: passw(?:or)?d | passphrase | secret | token | api_?key | apikey
-        | access_?key | auth_?key | private_?key | credential s? ) [\w\-]*
-        ["']? \s* (?: = | : | := | => ) \s* ["'] ( [^"'\s]{8,200} ) ["']"""
+    r"""(?ix) \b [\w\-]{0,40}? (?: passw(?:or)?d | passphrase | secret | token | api_?key | apikey
+        | access_?key | auth_?key | private_?key | credential s? ) [\w\-]{0,40}
+        ["']? \s{0,8} (?: = | : | := | => ) \s{0,8} ["'] ( [^"'\s]{8,200} ) ["']"""
 )
 _PLACEHOLDER = re.compile(
     r"(?i)^(x+|\*+|\.+|<.*>|\$\{.*\}|\{.*\}|%\(.*\)s|your[_\-].*|change[_\-]?me.*|example.*|"
