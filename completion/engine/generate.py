@@ -173,4 +173,4 @@ def choose_dtype(name: str) -> torch.dtype:
 def fast_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16 products."""
     flags = torch.cpu.get_capabilities()
-    return bool(flags.get("avx512_bf16") or flags.get("amx_bf16") or flags.get("bf16"))
+    return bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))

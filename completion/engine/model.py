@@ -268,4 +268,6 @@ def _read_json(file: Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"Cannot read {file}: {error}.", "Pull or copy the model again.") from error
+        raise ModelError(
+            f"Cannot read {file}: {error}.", "Pull or copy the model again."
+        ) from error

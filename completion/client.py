@@ -1,0 +1,137 @@
+"""OpenAI-compatible HTTP, from the client's side: which model, and its streamed completions."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tandem.errors import EngineError
+
+
+class Unavailable(EngineError):
+    """Nobody answers there, or the server is loading or broke off: worth another try later."""
+
+
+class Busy(EngineError):
+    """The server has too much to do right now."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One row of `/v1/models`. Capabilities are empty for servers other than ours."""
+
+    id: str
+    capabilities: frozenset[str] = frozenset()
+    template: str = ""
+    context: int = 0
+
+
+@dataclass
+class Answer:
+    """What a stream told besides its text."""
+
+    finish: str = ""
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+class Client:
+    """One server. Close it, or use it as an async context manager."""
+
+    def __init__(self, url: str, token: str = "", timeout: float = 10.0) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._url = url.rstrip("/")
+        # trust_env off: a proxy variable must not send code off the machine.
+        self._http = httpx.AsyncClient(
+            base_url=self._url + "/",
+            headers=headers,
+            timeout=httpx.Timeout(timeout, connect=3.0),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def models(self) -> list[ServedModel]:
+        """What the server serves. Raises EngineError."""
+        try:
+            response = await self._http.get("models")
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        self._check(response.status_code, response.text)
+        try:
+            return [_served(row) for row in response.json()["data"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise EngineError(
+                f"{self._url}/models does not answer in OpenAI's format.",
+                "Give the address that ends in /v1.",
+            ) from error
+
+    async def complete(self, body: dict[str, Any], answer: Answer) -> AsyncIterator[str]:
+        """Pieces of text as they come; `answer` is filled in on the way.
+
+        Closing the iterator early closes the connection, which cancels the request. Raises
+        Unavailable, Busy or EngineError.
+        """
+        body = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        try:
+            async with self._http.stream("POST", "completions", json=body) as response:
+                if response.status_code != 200:
+                    text = (await response.aread()).decode("utf-8", "replace")
+                    self._check(response.status_code, text)
+                async for line in response.aiter_lines():
+                    if not line.startswith("data:") or line == "data: [DONE]":
+                        continue
+                    event = json.loads(line.removeprefix("data:"))
+                    if "error" in event:
+                        raise EngineError(str(event["error"].get("message", event["error"])))
+                    answer.usage = event.get("usage") or answer.usage
+                    for choice in event.get("choices", []):
+                        answer.finish = choice.get("finish_reason") or answer.finish
+                        if choice.get("text"):
+                            yield choice["text"]
+        except httpx.TimeoutException as error:
+            raise Busy(f"{self._url} did not answer in time.", "Try again.") from error
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        except ValueError as error:
+            raise EngineError(f"{self._url} sent a broken stream: {error}.") from error
+
+    def _unreachable(self, error: Exception) -> Unavailable:
+        reason = str(error) or type(error).__name__
+        return Unavailable(f"{self._url} cannot be reached: {reason}.", "Is the server running?")
+
+    def _check(self, status: int, text: str) -> None:
+        if status == 200:
+            return
+        message = _error_message(text)
+        if status in (401, 403):
+            raise EngineError(f"{self._url} refused the token: {message}", "Set a valid token.")
+        if status == 429:
+            raise Busy(f"{self._url} is busy: {message}", "Try again.")
+        if status in (502, 503, 504):
+            raise Unavailable(f"{self._url} is not ready: {message}", "Try again in a moment.")
+        raise EngineError(f"{self._url} answered {status}: {message}")
+
+
+def _served(row: dict[str, Any]) -> ServedModel:
+    return ServedModel(
+        id=str(row["id"]),
+        capabilities=frozenset(row.get("capabilities") or ()),
+        template=str(row.get("fim_template") or ""),
+        context=int(row.get("context_length") or row.get("max_model_len") or 0),
+    )
+
+
+def _error_message(text: str) -> str:
+    try:
+        return str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return text.strip()[:200] or "no message"

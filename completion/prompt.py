@@ -1,0 +1,110 @@
+"""From the text around the cursor to the prompt a model sees. The one place that builds it.
+
+Training and inference share this code, so that the model meets at the cursor what it learned.
+"""
+
+import re
+from dataclasses import dataclass
+
+from completion.templates import Template
+from tandem import secrets
+
+# What may still become another token as the user types on: the white space before the cursor,
+# a half-typed name, or a run of operators; each with the white space before it, which most
+# vocabularies join to the next word.
+_UNFINISHED = re.compile(r"\s*(?:\w+|[^\w\s]+)?\Z")
+_BLANKS = re.compile(r"\s*\Z")
+# Nobody types a name this long; a longer run is data, and healing it token by token is slow.
+_LONGEST_HEAL = 200
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered prompt.
+
+    `heal` is text taken off its end that the answer must begin with: the server spells it out
+    where it can (`heal` capability), else `Lead` finds it in the answer.
+    """
+
+    text: str
+    heal: str
+    stop: tuple[str, ...]
+
+
+def build(prefix: str, suffix: str, template: Template, can_heal: bool) -> Prompt:
+    """Render the prompt for a cursor between `prefix` and `suffix`."""
+    head, tail = split_unfinished(prefix) if can_heal else split_blanks(prefix)
+    return Prompt(template.render(head, suffix), tail, template.stop)
+
+
+def split_unfinished(prefix: str) -> tuple[str, str]:
+    """The prefix up to its last finished token, and the rest."""
+    window = prefix[-_LONGEST_HEAL:]
+    match = _UNFINISHED.search(window)
+    assert match
+    return _split(prefix, len(window) - match.start())
+
+
+def split_blanks(prefix: str) -> tuple[str, str]:
+    """The prefix without trailing white space, and that white space."""
+    match = _BLANKS.search(prefix[-_LONGEST_HEAL:])
+    assert match
+    return _split(prefix, len(match[0]))
+
+
+def _split(prefix: str, length: int) -> tuple[str, str]:
+    # With nothing before the tail there would be no prompt left.
+    if length >= len(prefix) or length == _LONGEST_HEAL:
+        length = 0
+    return prefix[: len(prefix) - length], prefix[len(prefix) - length :]
+
+
+def redact(prefix: str, suffix: str) -> tuple[str, str] | None:
+    """Both sides without secrets; None if the cursor stands inside one."""
+    cursor = len(prefix)
+    clean: tuple[list[str], list[str]] = ([], [])
+    text, last = prefix + suffix, 0
+    for secret in secrets.find(text):
+        if secret.start < cursor < secret.end:
+            return None
+        if last < cursor <= secret.start:
+            clean[0].append(text[last:cursor])
+            last = cursor
+        side = clean[0] if secret.end <= cursor else clean[1]
+        side += [text[last : secret.start], secrets.REDACTED]
+        last = secret.end
+    if last < cursor:
+        clean[0].append(text[last:cursor])
+        last = cursor
+    clean[1].append(text[last:])
+    return "".join(clean[0]), "".join(clean[1])
+
+
+class Lead:
+    """Finds the white space a prompt was cut short of at the start of a streamed answer.
+
+    The fallback for servers that cannot heal tokens: there the answer begins with the white
+    space again, or with more of it.
+    """
+
+    def __init__(self, expected: str) -> None:
+        self._expected = expected
+        self._seen = ""
+        self.failed = False
+
+    def feed(self, piece: str) -> str:
+        """The part of the answer that goes after the cursor."""
+        if not self._expected or self.failed:
+            return "" if self.failed else piece
+        self._seen += piece
+        blanks = len(self._seen) - len(self._seen.lstrip())
+        if blanks == len(self._seen):
+            return ""
+        expected, self._expected = self._expected, ""
+        if self._seen.startswith(expected):
+            return self._seen[len(expected) :]
+        # A server may drop the blanks it was not shown; a line break it may not add or miss.
+        if "\n" in expected or "\n" in self._seen[:blanks]:
+            self.failed = True
+            return ""
+        return self._seen[blanks:]

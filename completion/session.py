@@ -1,0 +1,256 @@
+"""One completion request from start to end, and the connection it needs.
+
+Every call leaves exactly one trace event: what was shown with the time of each stage, or the
+reason why nothing was. The reasons are the constants below.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+
+from completion import filters, prompt, syntax
+from completion.client import Answer, Busy, Client, ServedModel, Unavailable
+from completion.counting import Counter, counter_for
+from completion.document import Document
+from completion.engine import background
+from completion.templates import Template, for_model
+from tandem import secrets, trace
+from tandem.config import Config
+from tandem.errors import EngineError, TandemError
+
+DISABLED = "disabled"
+DISABLED_LANGUAGE = "disabled for this language"
+SECRET_FILE = "secret file"
+IN_SECRET = "cursor inside a secret"
+LOADING = "model loading"
+RESTARTING = "engine restarting"
+BUSY = "engine busy"
+FAILED = "engine error"
+CANCELLED = "cancelled"
+OFF_INDENT = "answer does not continue the line"
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What to insert at the cursor, or why nothing; `timing_ms` is by stage."""
+
+    id: str
+    items: list[str]
+    reason: str
+    timing_ms: dict[str, float]
+    model: str
+
+
+class Silence(Exception):
+    """No suggestion, with the reason the trace gives."""
+
+
+@dataclass
+class _Stages:
+    """Milliseconds by stage of one request."""
+
+    began: float = field(default_factory=time.perf_counter)
+    ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[name] = (time.perf_counter() - began) * 1000
+
+    def mark(self, name: str, since: float) -> None:
+        self.ms.setdefault(name, (time.perf_counter() - since) * 1000)
+
+    def total(self) -> dict[str, float]:
+        return {**self.ms, "total": (time.perf_counter() - self.began) * 1000}
+
+
+class Session:
+    """Completions for one set of settings, over one connection to a model server."""
+
+    def __init__(self, config: Config, source: str = "lsp") -> None:
+        self._config = config
+        self._source = source
+        self._client: Client | None = None
+        self._served = ServedModel("")
+        self._template: Template = for_model("")
+        self._count: Counter = len
+        self._starting: asyncio.Task[None] | None = None
+        self._waits_for = LOADING
+
+    @property
+    def ready(self) -> bool:
+        return self._client is not None
+
+    @property
+    def model(self) -> str:
+        """The model being served; empty until ready."""
+        return self._served.id if self.ready else ""
+
+    async def start(self, progress: Callable[[str], None] | None = None) -> None:
+        """Find or start the model server and wait until it answers. Raises TandemError."""
+        url, token = self._config.endpoint, self._config.token.get_secret_value()
+        if not url:
+            address = await asyncio.to_thread(background.ensure, self._config, progress)
+            url, token = address.url, address.token
+        client = Client(url, token, self._config.completion.timeout_ms / 1000)
+        try:
+            served = _choose(await client.models(), self._config)
+            self._template = for_model(served.template or served.id, self._config.template)
+            self._count = await asyncio.to_thread(counter_for, self._config)
+        except BaseException:
+            await client.close()
+            raise
+        await self.close()
+        self._client, self._served = client, served
+
+    async def close(self) -> None:
+        """Let go of the connection; the session can be started again."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def complete(self, document: Document, offset: int, invoked: bool = False) -> Completion:
+        """A suggestion for the cursor at `offset`, in characters of the document's text.
+
+        Raises nothing but asyncio.CancelledError: whatever goes wrong is a reason.
+        """
+        before = document.text[:offset]
+        event = trace.Event(
+            kind="completion",
+            source=self._source,
+            file=str(document.path),
+            line=before.count("\n") + 1,
+            column=offset - (before.rfind("\n") + 1),
+            model=self._served.id or self._config.model,
+            details={"language": document.language, "version": document.version},
+        )
+        event.details["invoked"] = invoked
+        stages = _Stages()
+        try:
+            event.shown = await self._suggest(document, offset, stages, event)
+        except Silence as silence:
+            event.reason = str(silence)
+        except asyncio.CancelledError:
+            event.reason = CANCELLED
+            raise
+        except TandemError as error:
+            event.reason = self._recover(error)
+            event.details["error"] = str(error)
+        finally:
+            event.stages_ms = stages.total()
+            trace.write(event)
+        return Completion(
+            id=event.id,
+            items=[event.shown] if event.shown else [],
+            reason=event.reason,
+            timing_ms=event.to_json()["stages_ms"],
+            model=event.model,
+        )
+
+    async def _suggest(
+        self, document: Document, offset: int, stages: _Stages, event: trace.Event
+    ) -> str:
+        self._gate(document)
+        client = self._client
+        if client is None:
+            raise Silence(self._waits_for)
+        options = self._config.completion
+        with stages.stage("context"):
+            hole = syntax.hole_kind(document.text, offset, document.language)
+            cut = syntax.cut(
+                document.text, offset, document.language, options.prompt_tokens, self._count
+            )
+        with stages.stage("prompt"):
+            clean = prompt.redact(cut.prefix, cut.suffix)
+            if clean is None:
+                raise Silence(IN_SECRET)
+            can_heal = "heal" in self._served.capabilities
+            built = prompt.build(*clean, self._template, can_heal)
+        event.details["hole"] = hole.kind
+        stop = filters.StopRule(cut.prefix, cut.suffix, hole, options.max_lines)
+        with stages.stage("generate"):
+            answer = await self._generate(client, built, can_heal, stop, stages)
+        event.details["finish"] = answer.finish or "stopped here"
+        event.details["usage"] = answer.usage
+        with stages.stage("filter"):
+            complete = answer.finish != "length"
+            kept = filters.finish(stop.text, cut.prefix, cut.suffix, hole, complete)
+        if not kept.text:
+            raise Silence(kept.reason)
+        return kept.text
+
+    def _gate(self, document: Document) -> None:
+        options = self._config.completion
+        if not options.enabled:
+            raise Silence(DISABLED)
+        if document.language in options.disabled_languages:
+            raise Silence(DISABLED_LANGUAGE)
+        if secrets.is_secret_file(document.path):
+            raise Silence(SECRET_FILE)
+
+    async def _generate(
+        self,
+        client: Client,
+        built: prompt.Prompt,
+        can_heal: bool,
+        stop: filters.StopRule,
+        stages: _Stages,
+    ) -> Answer:
+        body = {
+            "model": self._served.id,
+            "prompt": built.text,
+            "max_tokens": self._config.completion.max_tokens,
+            "temperature": 0,
+            "stop": list(built.stop[:4]) or None,
+        }
+        if can_heal:
+            body["heal"] = built.heal
+        lead = prompt.Lead("" if can_heal else built.heal)
+        answer, began = Answer(), time.perf_counter()
+        async with aclosing(client.complete(body, answer)) as pieces:
+            async for piece in pieces:
+                stages.mark("first_token", began)
+                if stop.feed(lead.feed(piece)):
+                    break
+                if lead.failed:
+                    raise Silence(OFF_INDENT)
+        return answer
+
+    def _recover(self, error: TandemError) -> str:
+        """The reason for an error, and a new start if the server is gone."""
+        if isinstance(error, Busy):
+            return BUSY
+        if not isinstance(error, Unavailable):
+            return FAILED
+        self._waits_for = RESTARTING
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._restart())
+        return RESTARTING
+
+    async def _restart(self) -> None:
+        await self.close()
+        try:
+            await self.start()
+        except TandemError as error:
+            self._waits_for = FAILED
+            trace.write(trace.Event(kind="engine", source=self._source, reason=str(error)))
+
+
+def _choose(served: list[ServedModel], config: Config) -> ServedModel:
+    if not served:
+        raise EngineError(f"{config.endpoint} serves no model.", "Load one there.")
+    by_name = {model.id: model for model in served}
+    if config.model in by_name:
+        return by_name[config.model]
+    # The default name means "whatever is there"; any other was asked for.
+    if not config.endpoint or config.model == Config.model_fields["model"].default:
+        return served[0]
+    raise EngineError(
+        f"{config.endpoint} does not serve {config.model}.",
+        f"It serves: {', '.join(list(by_name)[:5])}. Run: tandem models use NAME",
+    )
