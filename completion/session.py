@@ -22,8 +22,8 @@ from tandem.errors import EngineError, TandemError
 
 DISABLED = "disabled"
 DISABLED_LANGUAGE = "disabled for this language"
-SECRET_FILE = "secret file"
-IN_SECRET = "cursor inside a secret"
+PROTECTED_FILE = "secret file"
+CURSOR_IN_KEY = "cursor inside a secret"
 LOADING = "model loading"
 RESTARTING = "engine restarting"
 BUSY = "engine busy"
@@ -168,7 +168,7 @@ class Session:
         with stages.stage("prompt"):
             clean = prompt.redact(cut.prefix, cut.suffix)
             if clean is None:
-                raise Silence(IN_SECRET)
+                raise Silence(CURSOR_IN_KEY)
             can_heal = "heal" in self._served.capabilities
             built = prompt.build(*clean, self._template, can_heal)
         event.details["hole"] = hole.kind
@@ -191,7 +191,7 @@ class Session:
         if document.language in options.disabled_languages:
             raise Silence(DISABLED_LANGUAGE)
         if secrets.is_secret_file(document.path):
-            raise Silence(SECRET_FILE)
+            raise Silence(PROTECTED_FILE)
 
     async def _generate(
         self,

@@ -104,7 +104,7 @@ class Model:
         self.embedding = tensors["model.embed_tokens.weight"]
         self.norm = tensors["model.norm.weight"]
         head = "lm_head.weight"
-        self.head = Linear(tensors[head] if head in tensors else self.embedding)
+        self.head = Linear(tensors[head] if head in tensors else self.embedding)  # noqa: SIM401
         self.layers = [_layer(tensors, f"model.layers.{n}.") for n in range(config.layers)]
         self.context = min(context, config.context)
         self._cos, self._sin = rotary_tables(config, self.context, self.dtype)
