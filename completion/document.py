@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tandem.errors import UsageError
+
 LANGUAGES = {
     ".py": "python",
     ".pyi": "python",
@@ -22,3 +24,24 @@ class Document:
 def language_of(path: Path) -> str:
     """The language id by file ending; `plaintext` when we know nothing about it."""
     return LANGUAGES.get(path.suffix.lower(), "plaintext")
+
+
+def read_text(path: Path) -> tuple[str, str]:
+    """A file's text with "\\n" line ends, and the line end it had.
+
+    Raises UsageError for a file that is missing, unreadable, binary or not UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.", "Name a text file.") from error
+    if b"\0" in data[:8192]:
+        raise UsageError(f"{path} is a binary file.", "Name a text file.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path} is not UTF-8: byte {error.start} cannot be read.", "Convert it to UTF-8."
+        ) from error
+    newline = "\r\n" if "\r\n" in text else "\r" if "\r" in text and "\n" not in text else "\n"
+    return text.replace("\r\n", "\n").replace("\r", "\n"), newline
