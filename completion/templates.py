@@ -1,0 +1,105 @@
+"""FIM templates by model family, as data: templates.toml.
+
+A file may hold a sentinel's very text (this repository does). If that reached the tokenizer it
+would become structure, and a file could forge the prompt. So a sentinel inside a prefix or a
+suffix is broken by a space after its first character: `[SUFFIX]` becomes `[ SUFFIX]`.
+"""
+
+import functools
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tandem.errors import ConfigError
+
+PLAIN = "plain"
+FORMAT = 1
+_FILE = Path(__file__).with_name("templates.toml")
+_PLACES = re.compile(r"\{(prefix|suffix)\}")
+
+
+@dataclass(frozen=True)
+class Template:
+    """How one family wants prefix and suffix laid out.
+
+    `text` places {prefix} and {suffix}. `sentinels` are the special tokens that `text` holds,
+    `specials` the family's others that a prompt must not hold. A text of `stop` ends the
+    answer. `bos` says whether the tokenizer must put its begin token in front. `models` are
+    regular expressions, searched in the names of models.
+    """
+
+    name: str
+    text: str
+    sentinels: tuple[str, ...]
+    specials: tuple[str, ...]
+    stop: tuple[str, ...]
+    bos: bool
+    models: tuple[str, ...]
+    source: str
+
+    @property
+    def uses_suffix(self) -> bool:
+        return "{suffix}" in self.text
+
+    def render(self, prefix: str, suffix: str) -> str:
+        """The prompt; sentinels inside `prefix` and `suffix` are broken."""
+        parts = {"prefix": self.neutralise(prefix), "suffix": self.neutralise(suffix)}
+        return _PLACES.sub(lambda place: parts[place[1]], self.text)
+
+    def neutralise(self, content: str) -> str:
+        """Content without any of the family's special tokens; else unchanged.
+
+        The space can create none, as no special token holds a space; it is repeated because
+        breaking one may leave another that overlapped it.
+        """
+        words = (*self.sentinels, *self.specials)
+        if not words:
+            return content
+        pattern = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
+        while pattern.search(content):
+            content = pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", content)
+        return content
+
+
+def for_model(name: str, override: str = "") -> Template:
+    """The template that fits a model's name, or `override` by its own name.
+
+    An unknown model gets `plain`: a wrong sentinel does more harm than a missing suffix.
+    Raises ConfigError for an unknown override.
+    """
+    rows = templates()
+    if override:
+        if override not in rows:
+            raise ConfigError(f"There is no FIM template '{override}'.", f"Use: {', '.join(rows)}.")
+        return rows[override]
+    for template in rows.values():
+        if any(re.search(pattern, name, re.IGNORECASE) for pattern in template.models):
+            return template
+    return rows[PLAIN]
+
+
+@functools.cache
+def templates() -> dict[str, Template]:
+    """All templates by name, in the file's order, which is the order they are tried in."""
+    data = tomllib.loads(_FILE.read_text("utf-8"))
+    assert data["v"] == FORMAT
+    rows = [_template(row) for row in data["template"]]
+    return {row.name: row for row in rows}
+
+
+def _template(row: dict) -> Template:
+    template = Template(
+        name=row["name"],
+        text=row["text"],
+        sentinels=tuple(row["sentinels"]),
+        specials=tuple(row["specials"]),
+        stop=tuple(row["stop"]),
+        bos=row["bos"],
+        models=tuple(row["models"]),
+        source=row["source"],
+    )
+    words = (*template.sentinels, *template.specials)
+    assert all(len(word) > 1 and not re.search(r"\s", word) for word in words), template.name
+    assert all(template.text.count(word) == 1 for word in template.sentinels), template.name
+    return template

@@ -1,0 +1,49 @@
+"""Fixtures that start the real thing: the default model, and user folders of a test's own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from completion import models
+from completion.models import InstalledModel
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def default_model(tmp_path_factory: pytest.TempPathFactory) -> InstalledModel:
+    """The default model, pulled once and kept between runs in a folder that git ignores.
+
+    It is shared by all tests: read it, never change it.
+    """
+    cache = os.environ.get("TANDEM_TEST_CACHE") or str(REPOSITORY / ".cache" / "test-home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TANDEM_HOME", cache)
+        return models.pull(models.DEFAULT)
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """User folders of this test's own, with nothing in them."""
+    home = tmp_path / "tandem-home"
+    for name in [name for name in os.environ if name.startswith("TANDEM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TANDEM_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def tandem_home(empty_home: Path, default_model: InstalledModel) -> Path:
+    """User folders of this test's own, with the default model installed.
+
+    The model's files are links to the shared ones: replace them, never write into them.
+    """
+    folder = empty_home / "cache" / "models" / models.DEFAULT
+    folder.mkdir(parents=True)
+    for file in default_model.folder.iterdir():
+        try:
+            (folder / file.name).hardlink_to(file)
+        except OSError:  # another file system
+            (folder / file.name).symlink_to(file)
+    return empty_home
