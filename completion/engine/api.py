@@ -1,0 +1,216 @@
+"""OpenAI's request and error shapes, as far as the embedded engine serves them.
+
+Types are strict: a field of a wrong type is an error that names it. Fields we do not know are
+ignored, as other compatible servers do. Fields we know but cannot honour are refused when they
+ask for something, because an answer that quietly left it out would be wrong. Ours alone are
+`heal` in a request and the objects named `tandem` in answers.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+
+from completion.engine.request import Request
+
+MAX_STOPS = 32
+# Below this the softmax of temperature sampling overflows; the limit of temperature 0 is greedy.
+_COLDEST = 1e-3
+
+
+class ApiError(Exception):
+    """An answer other than 200. `param` names the field at fault, `code` is for programs."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+        self.headers = headers or {}
+
+    def body(self) -> dict[str, Any]:
+        """The JSON body, in OpenAI's error shape."""
+        kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else _TYPES[400])
+        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {"error": error}
+
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+
+
+def _one_prompt(value: Any) -> Any:
+    """A list of one prompt is that prompt; several are told apart from a wrong type."""
+    if isinstance(value, list) and value and isinstance(value[0], str | list):
+        if len(value) > 1:
+            raise ValueError("only one prompt a request is supported")
+        value = value[0]
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(type(token) is int for token in value):
+        return value
+    raise ValueError("must be a string or a list of token ids")
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _refused_unless(*harmless: Any) -> AfterValidator:
+    """For fields we know and cannot honour: only values that ask for nothing may pass."""
+
+    def check(value: Any) -> Any:
+        if value is not None and value not in harmless:
+            raise ValueError("is not supported by this server")
+        return value
+
+    return AfterValidator(check)
+
+
+Stop = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=1024)]],
+    BeforeValidator(_as_list),
+    Field(max_length=MAX_STOPS),
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class StreamOptions(_Body):
+    include_usage: bool = False
+
+
+class _Sampling(_Body):
+    """What both kinds of request share."""
+
+    model: str | None = None
+    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
+    top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: Stop | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int | None, _refused_unless(1)] = None
+
+    @property
+    def streams(self) -> bool:
+        return bool(self.stream)
+
+    @property
+    def streams_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def _request(
+        self, prompt: Sequence[int], context: int, max_tokens: int | None, heal: str
+    ) -> Request:
+        room = context - len(prompt)
+        if room < 1:
+            raise ApiError(
+                400,
+                f"The prompt has {len(prompt)} tokens and leaves no room for an answer: "
+                f"this model's context is {context} tokens.",
+                param="prompt" if isinstance(self, CompletionRequest) else "messages",
+                code="context_length_exceeded",
+            )
+        temperature = 1.0 if self.temperature is None else self.temperature
+        return Request(
+            prompt=tuple(prompt),
+            max_tokens=room if max_tokens is None else min(max_tokens, room),
+            temperature=0.0 if temperature < _COLDEST else temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            seed=self.seed,
+            stop=tuple(self.stop or ()),
+            heal=heal,
+        )
+
+
+class CompletionRequest(_Sampling):
+    """POST /v1/completions."""
+
+    prompt: Annotated[str | list[int], BeforeValidator(_one_prompt)]
+    max_tokens: int | None = Field(None, ge=1)
+    heal: str = Field("", max_length=1024)
+    echo: Annotated[bool | None, _refused_unless(False)] = None
+    suffix: Annotated[str | None, _refused_unless("")] = None
+    logprobs: Annotated[int | None, _refused_unless()] = None
+    best_of: Annotated[int | None, _refused_unless(1)] = None
+
+    def request(self, prompt: Sequence[int], context: int) -> Request:
+        """For the engine. `prompt` is ours in token ids; raises ApiError if it does not fit."""
+        return self._request(prompt, context, self.max_tokens or 16, self.heal)
+
+
+class TextPart(_Body):
+    type: Literal["text"]
+    text: str
+
+
+def _as_parts(value: Any) -> Any:
+    """One form instead of two, so that an error names the part at fault, not a union's branch."""
+    return [TextPart(type="text", text=value)] if isinstance(value, str) else value
+
+
+class Message(_Body):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[list[TextPart], BeforeValidator(_as_parts)]
+
+    def plain(self) -> dict[str, str]:
+        """For chat templates, which know neither parts nor the developer's role."""
+        role = "system" if self.role == "developer" else self.role
+        return {"role": role, "content": "".join(part.text for part in self.content)}
+
+
+class ChatRequest(_Sampling):
+    """POST /v1/chat/completions."""
+
+    messages: list[Message] = Field(min_length=1, max_length=4096)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: Annotated[bool | None, _refused_unless(False)] = None
+    tools: Annotated[list[Any] | None, _refused_unless([])] = None
+    response_format: Annotated[dict[str, Any] | None, _refused_unless({"type": "text"})] = None
+
+    def request(self, prompt: Sequence[int], context: int) -> Request:
+        """For the engine. `prompt` is the rendered conversation in token ids."""
+        return self._request(prompt, context, self.max_completion_tokens or self.max_tokens, "")
+
+
+B = TypeVar("B", CompletionRequest, ChatRequest)
+
+
+def parse(kind: type[B], body: bytes) -> B:
+    """Raises ApiError (400) naming the first field that is wrong."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise ApiError(400, f"The body is not valid JSON: {first['msg']}.") from None
+        field = ".".join(str(part) for part in first["loc"])
+        if not field:
+            raise ApiError(400, "The body must be a JSON object.") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ApiError(400, f"{field}: {reason}.", param=field, code=first["type"]) from None

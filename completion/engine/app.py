@@ -1,0 +1,271 @@
+"""The engine's HTTP face: OpenAI-compatible routes over a scheduler.
+
+A request's life: `guard` admits it, `api` parses it, its text becomes token ids in a worker
+thread, the scheduler queues it, and its chunks come back from the model's thread through
+`Answer`. Whoever hangs up, or stops reading, has the job cancelled before its next token.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from completion.engine import answers, api
+from completion.engine.api import ApiError, ChatRequest, CompletionRequest
+from completion.engine.request import Chunk, Request
+from completion.engine.served import Loaded, ServedModel
+from tandem import __version__
+from tandem.errors import TandemError
+
+# A client that takes no byte, or sends none, for this long is gone.
+STALL_SECONDS = 30.0
+
+
+def build(served: ServedModel) -> Starlette:
+    """Routes for what `served` serves. Wrap them in `guard.Guard` before they meet a socket."""
+    routes = Routes(served)
+    application = Starlette(
+        routes=[
+            Route("/health", routes.health),
+            Route("/v1/models", routes.models),
+            Route("/v1/models/{name:path}", routes.model),
+            Route("/v1/completions", routes.completions, methods=["POST"]),
+            Route("/v1/chat/completions", routes.chat, methods=["POST"]),
+        ],
+        exception_handlers={ApiError: _failed, HTTPException: _not_routed, Exception: _broken},
+    )
+    application.router.redirect_slashes = False
+    return application
+
+
+class Routes:
+    """The endpoints."""
+
+    def __init__(self, served: ServedModel) -> None:
+        self._served = served
+
+    async def health(self, request: HttpRequest) -> Response:
+        served = self._served
+        body: dict[str, Any] = {"status": served.status}
+        if request.state.trusted:
+            body |= {
+                "model": served.name,
+                "pid": os.getpid(),
+                "version": __version__,
+                "uptime_seconds": round(time.monotonic() - served.began, 3),
+                "error": served.error,
+                "stats": served.stats(),
+            }
+        return JSONResponse(body, 200 if served.status == "ok" else 503)
+
+    async def models(self, request: HttpRequest) -> Response:
+        return JSONResponse({"object": "list", "data": [self._card(self._served.ready())]})
+
+    async def model(self, request: HttpRequest) -> Response:
+        loaded = self._served.ready()
+        self._check_model(request.path_params["name"])
+        return JSONResponse(self._card(loaded))
+
+    async def completions(self, request: HttpRequest) -> Response:
+        loaded = self._served.ready()
+        body = api.parse(CompletionRequest, await _body(request))
+        self._check_model(body.model)
+        tokens = await asyncio.to_thread(_tokens, loaded, body.prompt)
+        shape = answers.Shape("completion", self._served.name, body.streams_usage)
+        return self._submit(loaded, body.request(tokens, loaded.decoder.context), shape, body)
+
+    async def chat(self, request: HttpRequest) -> Response:
+        loaded = self._served.ready()
+        body = api.parse(ChatRequest, await _body(request))
+        self._check_model(body.model)
+        tokens = await asyncio.to_thread(_chat_tokens, loaded, body)
+        shape = answers.Shape("chat", self._served.name, body.streams_usage)
+        return self._submit(loaded, body.request(tokens, loaded.decoder.context), shape, body)
+
+    def _submit(
+        self,
+        loaded: Loaded,
+        request: Request,
+        shape: answers.Shape,
+        body: CompletionRequest | ChatRequest,
+    ) -> Response:
+        # The model may have been told to stop while the prompt was read.
+        self._served.ready()
+        answer = Answer(loaded, request)
+        return Stream(answer, shape, body.streams_usage) if body.streams else Whole(answer, shape)
+
+    def _card(self, loaded: Loaded) -> answers.Json:
+        return answers.model_card(
+            self._served.name,
+            self._served.created,
+            loaded.decoder.context,
+            self._served.fim_template,
+        )
+
+    def _check_model(self, name: str | None) -> None:
+        if name and name != self._served.name:
+            raise ApiError(
+                404,
+                f"The model '{name}' is not served here; '{self._served.name}' is.",
+                param="model",
+                code="model_not_found",
+            )
+
+
+class Answer:
+    """One job's chunks, carried from the model's thread to the event loop.
+
+    The queue needs no bound of its own: a job has at most one chunk a token, and the context
+    bounds the tokens. Raises ApiError if the scheduler has no room.
+    """
+
+    def __init__(self, loaded: Loaded, request: Request) -> None:
+        self._arrived: asyncio.Queue[Chunk] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        self._job = loaded.submit(
+            request, lambda chunk: loop.call_soon_threadsafe(self._arrived.put_nowait, chunk)
+        )
+
+    @contextlib.asynccontextmanager
+    async def listened_to(self, receive: Receive) -> AsyncIterator[AsyncIterator[Chunk]]:
+        """The chunks, as long as the client is there. Leaving the block ends the job."""
+        watcher = asyncio.create_task(self._watch(receive))
+        try:
+            yield self._chunks()
+        finally:
+            self._job.cancel()
+            watcher.cancel()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._job.cancel()
+        # A job that still waits in the queue would tell us only when its turn comes.
+        self._arrived.put_nowait(Chunk(finish="cancelled"))
+
+    async def _chunks(self) -> AsyncIterator[Chunk]:
+        """Up to the last one. Raises ApiError for what went wrong in the engine."""
+        while True:
+            chunk = await self._arrived.get()
+            if chunk.error:
+                raise ApiError(500, chunk.error, code="engine_error")
+            if chunk.finish == "cancelled":
+                raise ApiError(503, "The engine is stopping.", code="model_stopping")
+            yield chunk
+            if chunk.last:
+                return
+
+
+class Whole(Response):
+    """The answer in one body, sent when it is complete."""
+
+    def __init__(self, answer: Answer, shape: answers.Shape) -> None:
+        self._answer = answer
+        self._shape = shape
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pieces, last = [], Chunk()
+        async with self._answer.listened_to(receive) as chunks:
+            async for last in chunks:
+                pieces.append(last.text)
+        body = self._shape.whole("".join(pieces), str(last.finish), last.usage)
+        await JSONResponse(body)(scope, receive, send)
+
+
+class Stream(Response):
+    """The answer as server-sent events, token by token."""
+
+    def __init__(self, answer: Answer, shape: answers.Shape, with_usage: bool) -> None:
+        self._answer = answer
+        self._shape = shape
+        self._with_usage = with_usage
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async with self._answer.listened_to(receive) as chunks:
+            async for event in self._events(chunks):
+                data = f"data: {event}\n\n".encode()
+                # Blocks once the socket's buffers are full: a client that does not read.
+                async with asyncio.timeout(STALL_SECONDS):
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _events(self, chunks: AsyncIterator[Chunk]) -> AsyncIterator[str]:
+        shape = self._shape
+        if (opening := shape.opening()) is not None:
+            yield json.dumps(opening)
+        try:
+            async for chunk in chunks:
+                if chunk.finish is None:
+                    yield json.dumps(shape.piece(chunk.text))
+                    continue
+                yield json.dumps(shape.closing(chunk.text, chunk.finish))
+                if self._with_usage:
+                    yield json.dumps(shape.total(chunk.usage))
+        except ApiError as error:  # the status line is long gone
+            yield json.dumps(error.body())
+        else:
+            yield "[DONE]"
+
+
+async def _body(request: HttpRequest) -> bytes:
+    try:
+        async with asyncio.timeout(STALL_SECONDS):
+            return await request.body()
+    except TimeoutError:
+        raise ApiError(408, "The body did not arrive in time.") from None
+
+
+def _tokens(loaded: Loaded, prompt: str | list[int]) -> list[int]:
+    decoder = loaded.decoder
+    tokens = decoder.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+    if not tokens:
+        raise ApiError(400, "The prompt is empty.", param="prompt")
+    vocabulary = decoder.model.config.vocabulary
+    if min(tokens) < 0 or max(tokens) >= vocabulary:
+        raise ApiError(
+            400, f"prompt: token ids of this model are 0 to {vocabulary - 1}.", param="prompt"
+        )
+    return tokens
+
+
+def _chat_tokens(loaded: Loaded, body: ChatRequest) -> list[int]:
+    tokenizer = loaded.decoder.tokenizer
+    try:
+        return tokenizer.encode(tokenizer.chat([message.plain() for message in body.messages]))
+    except TandemError as error:  # no chat template, or one that refuses these messages
+        raise ApiError(400, str(error), param="messages") from None
+
+
+def _failed(request: HttpRequest, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return JSONResponse(error.body(), error.status, error.headers)
+
+
+def _not_routed(request: HttpRequest, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = {
+        404: f"There is no {request.url.path} here.",
+        405: f"{request.url.path} does not take {request.method}.",
+    }.get(error.status_code, error.detail)
+    refusal = ApiError(error.status_code, message, headers=dict(error.headers or {}))
+    return JSONResponse(refusal.body(), error.status_code, refusal.headers)
+
+
+def _broken(request: HttpRequest, error: Exception) -> Response:
+    """Says nothing of what broke: messages of unknown errors carry paths. The log has it."""
+    return JSONResponse(ApiError(500, "The engine failed; its log says why.").body(), 500)

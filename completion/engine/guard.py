@@ -1,0 +1,130 @@
+"""Who may talk to the engine, and how much they may say: pure ASGI middleware.
+
+A model server on localhost can be reached by every web page the user opens and every user of
+the machine. So: the Host must be ours (DNS rebinding), an Origin must be ours (cross-site
+requests), a bearer token is needed (other users), the body must be JSON (form posts need no
+CORS preflight) and short. There are no CORS headers and no GET with side effects.
+"""
+
+import hmac
+import ipaddress
+import socket
+from collections.abc import Iterable
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from completion.engine.api import ApiError
+
+MAX_BODY = 4 * 1024 * 1024
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+OPEN_PATHS = {"/health"}
+
+
+class Guard:
+    """Checks each request before `app` sees it, and counts its body while `app` reads it.
+
+    `port` is the port we listen on. `remote` also lets in Hosts that are an IP address or this
+    machine's name: rebinding needs a name of the attacker's.
+    """
+
+    def __init__(
+        self, app: ASGIApp, token: str, port: int, remote: bool = False, max_body: int = MAX_BODY
+    ) -> None:
+        assert token
+        self._app = app
+        self._token = token.encode()
+        self._port = port
+        self._names = {*LOOPBACK, socket.gethostname().lower()} if remote else {*LOOPBACK}
+        self._remote = remote
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            scope.setdefault("state", {})["trusted"] = self._admit(scope)
+        except ApiError as error:
+            response = JSONResponse(error.body(), error.status, error.headers)
+            await response(scope, receive, send)
+        else:
+            await self._app(scope, self._counted(receive), send)
+
+    def _admit(self, scope: Scope) -> bool:
+        """Whether the request showed our token. Raises ApiError for who may not enter."""
+        hosts = _values(scope, b"host")
+        if len(hosts) != 1 or not self._is_ours(hosts[0]):
+            raise ApiError(403, "The Host header does not name this server.", code="wrong_host")
+        for origin in _values(scope, b"origin"):
+            scheme, _, host = origin.partition("://")
+            if scheme.lower() != "http" or not self._is_ours(host):
+                raise ApiError(403, "Web pages may not use this server.", code="wrong_origin")
+        trusted = self._has_token(scope)
+        if scope["method"] == "POST":
+            self._check_body(scope)
+        return trusted
+
+    def _is_ours(self, host: str) -> bool:
+        name, separator, port = host.rpartition(":")
+        if not separator or "]" in port:
+            name, port = host, "80"
+        if port != str(self._port):
+            return False
+        return name.lower() in self._names or (self._remote and _is_address(name.strip("[]")))
+
+    def _has_token(self, scope: Scope) -> bool:
+        given = _values(scope, b"authorization")
+        if not given and scope["path"] in OPEN_PATHS:
+            return False
+        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        right = hmac.compare_digest(token.strip().encode(), self._token)
+        if scheme.lower() != "bearer" or not right:
+            raise ApiError(
+                401,
+                "The bearer token is missing or wrong. It is in the file that `tandem serve` names.",
+                code="invalid_api_key",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return True
+
+    def _check_body(self, scope: Scope) -> None:
+        kinds = _values(scope, b"content-type")
+        kind = kinds[0].partition(";")[0].strip().lower() if len(kinds) == 1 else ""
+        if kind != "application/json":
+            raise ApiError(415, "The content type must be application/json.")
+        for length in _values(scope, b"content-length"):
+            if not length.isdigit() or int(length) > self._max_body:
+                raise self._too_large()
+
+    def _counted(self, receive: Receive) -> Receive:
+        """Chunked bodies have no length to trust, so count what comes. Raises ApiError."""
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max_body:
+                raise self._too_large()
+            return message
+
+        return counted
+
+    def _too_large(self) -> ApiError:
+        return ApiError(
+            413, f"The body is larger than {self._max_body} bytes.", code="request_too_large"
+        )
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    return [value.decode("latin-1") for key, value in headers if key == name]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

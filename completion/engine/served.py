@@ -1,0 +1,123 @@
+"""The model that a server serves: from loading, over ready, to failed or stopping.
+
+torch is imported by the loading thread, not here, so that the socket opens at once.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from completion.engine.api import ApiError
+from completion.engine.request import Chunk, Request
+from tandem.config import EngineConfig
+from tandem.errors import TandemError
+
+if TYPE_CHECKING:
+    from completion.engine.generate import Decoder
+    from completion.engine.scheduler import Job, Scheduler
+
+Status = Literal["loading", "ok", "failed", "stopping"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A decoder and the thread that owns it."""
+
+    decoder: "Decoder"
+    scheduler: "Scheduler"
+
+    def submit(self, request: Request, on_chunk: Callable[[Chunk], None]) -> "Job":
+        """Raises ApiError (429) if too many requests wait."""
+        from completion.engine.scheduler import QueueFull
+
+        try:
+            return self.scheduler.submit(request, on_chunk)
+        except QueueFull:
+            raise ApiError(
+                429,
+                "Too many requests wait for the model. Try again in a second.",
+                code="queue_full",
+                headers={"Retry-After": "1"},
+            ) from None
+
+
+class ServedModel:
+    """One model folder under the name it is served by. Times are time.monotonic's seconds."""
+
+    def __init__(self, name: str, folder: Path, fim_template: str, config: EngineConfig) -> None:
+        self.name = name
+        self.folder = folder
+        self.fim_template = fim_template
+        self.created = int(folder.stat().st_mtime)
+        self.began = time.monotonic()
+        self.error = ""
+        self.status: Status = "loading"
+        self._config = config
+        self._loaded: Loaded | None = None
+        self._changing = threading.Lock()
+
+    def load(self) -> None:
+        """Blocking. What goes wrong is told by `status` and `error`: nobody waits for this."""
+        try:
+            loaded = self._load()
+        except TandemError as error:
+            self._fail(str(error))
+        except Exception as error:  # a damaged file can fail in any library that reads it
+            self._fail(f"Cannot load {self.folder}: {type(error).__name__}: {error}.")
+        else:
+            self._start(loaded)
+
+    def ready(self) -> Loaded:
+        """Raises ApiError (503) that says why the model cannot be asked now."""
+        with self._changing:
+            if self._loaded is not None and self.status == "ok":
+                return self._loaded
+        messages = {
+            "loading": f"The model {self.name} is loading. Try again in a second.",
+            "failed": self.error,
+            "stopping": "The engine is stopping.",
+        }
+        raise ApiError(
+            503,
+            messages[self.status],
+            code=f"model_{self.status}",
+            headers={"Retry-After": "1"},
+        )
+
+    def stop(self) -> None:
+        """Cancel what runs and wait for the model's thread. Blocking, for at most one token."""
+        with self._changing:
+            self.status = "stopping"
+            loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            loaded.scheduler.stop()
+
+    def stats(self) -> dict[str, float]:
+        with self._changing:
+            return self._loaded.scheduler.stats() if self._loaded else {}
+
+    def idle_seconds(self) -> float:
+        """How long nobody has asked; 0 while the model loads."""
+        last = self.stats().get("last_active")
+        return 0.0 if last is None else time.monotonic() - last
+
+    def _load(self) -> Loaded:
+        from completion.engine.generate import Decoder
+        from completion.engine.scheduler import Scheduler
+
+        config = self._config
+        decoder = Decoder.load(self.folder, config.dtype, config.threads, config.context)
+        return Loaded(decoder, Scheduler(decoder, config.queue))
+
+    def _start(self, loaded: Loaded) -> None:
+        with self._changing:
+            if self.status == "loading":
+                loaded.scheduler.start()
+                self._loaded, self.status = loaded, "ok"
+
+    def _fail(self, message: str) -> None:
+        with self._changing:
+            self.error, self.status = message, "failed"
