@@ -1,0 +1,177 @@
+"""Open documents: the text an editor holds, its edits, and positions as offsets.
+
+pygls keeps documents too. Ours exist because its own rebuilds the whole text at each edit
+(seconds of typing lag in a file of some MB) and breaks lines where LSP does not (form feed,
+U+2028). Here an edit replaces only the lines it touches.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from lsprotocol import types
+from pygls.uris import to_fs_path, urlparse
+
+from completion.document import Document, language_of
+
+_BREAK = re.compile(r"(\r\n|\r|\n)")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_WORD_BEFORE = re.compile(r"\w*\Z")
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in a document, with the document as it was at that moment.
+
+    `offset` counts characters of `document.text`, whose lines end in "\\n". `position` is the
+    same place as the editor counts, after clamping. `newline` is what the document itself uses
+    there, and `word` the part of a name that stands right before the cursor.
+    """
+
+    document: Document
+    offset: int
+    position: types.Position
+    newline: str
+    word: str
+
+    def insertion(self, text: str) -> str:
+        """A suggestion with the document's own line ending."""
+        return text.replace("\n", self.newline)
+
+
+class OpenDocument:
+    """One document between didOpen and didClose."""
+
+    def __init__(self, item: types.TextDocumentItem, encoding: str) -> None:
+        self.path = path_of(item.uri)
+        self.language = item.language_id or language_of(self.path)
+        self.version = item.version
+        self._encoding = encoding
+        self._set(item.text)
+
+    @property
+    def text(self) -> str:
+        """The text as the editor has it, line endings included."""
+        return "".join(line + end for line, end in zip(self._lines, [*self._ends, ""], strict=True))
+
+    def apply(self, change: types.TextDocumentContentChangeEvent) -> None:
+        """Carry out one edit, or take a whole new text."""
+        if not isinstance(change, types.TextDocumentContentChangePartial):
+            self._set(change.text)
+            return
+        first, last = sorted((self._locate(change.range.start), self._locate(change.range.end)))
+        self._splice(first, last, _storable(change.text))
+
+    def at(self, position: types.Position) -> Cursor:
+        """The cursor at a position; what lies outside the text is clamped as LSP says."""
+        line, column = self._locate(position)
+        before = self._lines[line][:column]
+        return Cursor(
+            document=Document(self.path, self.language, "\n".join(self._lines), self.version),
+            offset=sum(map(len, self._lines[:line])) + line + column,
+            position=types.Position(line, units(before, self._encoding)),
+            newline=self._newline(line),
+            word=_WORD_BEFORE.findall(before)[0],
+        )
+
+    def _set(self, text: str) -> None:
+        parts = _BREAK.split(_storable(text))
+        self._lines, self._ends = parts[::2], parts[1::2]
+
+    def _splice(self, first: tuple[int, int], last: tuple[int, int], text: str) -> None:
+        (top, start), (bottom, end) = first, last
+        head = self._lines[top][:start]
+        if top and not start and self._ends[top - 1] == "\r":
+            # A "\n" arriving here makes one line break with the "\r" before it.
+            top -= 1
+            head = self._lines[top] + "\r"
+        closing = self._ends[bottom] if bottom < len(self._ends) else ""
+        parts = _BREAK.split(head + text + self._lines[bottom][end:] + closing)
+        lines, ends = parts[::2], parts[1::2]
+        if closing:
+            lines.pop()
+        self._lines[top : bottom + 1] = lines
+        self._ends[top : bottom + 1] = ends
+
+    def _locate(self, position: types.Position) -> tuple[int, int]:
+        """Line and column in characters."""
+        if position.line >= len(self._lines):
+            return len(self._lines) - 1, len(self._lines[-1])
+        line = self._lines[position.line]
+        return position.line, characters(line, position.character, self._encoding)
+
+    def _newline(self, line: int) -> str:
+        """The nearest line break above, else the one below, else "\\n"."""
+        if not self._ends:
+            return "\n"
+        return self._ends[max(line - 1, 0)]
+
+
+class Documents:
+    """All open documents, by URI."""
+
+    def __init__(self) -> None:
+        self.encoding: str = types.PositionEncodingKind.Utf16.value
+        self._open: dict[str, OpenDocument] = {}
+
+    def open(self, item: types.TextDocumentItem) -> None:
+        # Editors differ, even from message to message, in which characters of a URI they quote.
+        self._open[unquote(item.uri)] = OpenDocument(item, self.encoding)
+
+    def change(
+        self,
+        identifier: types.VersionedTextDocumentIdentifier,
+        changes: Sequence[types.TextDocumentContentChangeEvent],
+    ) -> None:
+        document = self._open.get(unquote(identifier.uri))
+        if document is None:
+            return
+        for change in changes:
+            document.apply(change)
+        document.version = identifier.version
+
+    def close(self, uri: str) -> None:
+        self._open.pop(unquote(uri), None)
+
+    def get(self, uri: str) -> OpenDocument | None:
+        return self._open.get(unquote(uri))
+
+
+def path_of(uri: str) -> Path:
+    """Where a document lives, or would: an unsaved one has a name only."""
+    try:
+        path = to_fs_path(uri) or urlparse(uri)[2]
+    except ValueError:
+        path = uri.rpartition("/")[2]
+    return Path(path or "untitled")
+
+
+def units(text: str, encoding: str) -> int:
+    """The length of a text in the code units of utf-8, utf-16 or utf-32."""
+    if encoding == "utf-32" or text.isascii():
+        return len(text)
+    if encoding == "utf-8":
+        return len(text.encode())
+    return len(text.encode("utf-16-le")) // 2
+
+
+def characters(line: str, count: int, encoding: str) -> int:
+    """How many characters of a line stand before `count` code units.
+
+    Past the end means the end; in the middle of a character means before it.
+    """
+    if encoding == "utf-32" or line.isascii():
+        return min(count, len(line))
+    codec, width = ("utf-8", 1) if encoding == "utf-8" else ("utf-16-le", 2)
+    return len(line.encode(codec)[: count * width].decode(codec, errors="ignore"))
+
+
+def _storable(text: str) -> str:
+    """The text without lone surrogates, which no tokenizer takes. Lengths stay the same."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _LONE_SURROGATE.sub("\ufffd", text)
+    return text

@@ -1,0 +1,64 @@
+"""JSON-RPC as pygls does it, with our own documents and an answer to every request.
+
+pygls leaves a request unanswered when its parameters are malformed or when it comes after
+`shutdown`; an editor then waits for ever.
+"""
+
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import (
+    JsonRpcException,
+    JsonRpcInvalidRequest,
+    JsonRpcServerNotInitialized,
+)
+from pygls.protocol import LanguageServerProtocol, lsp_method
+
+from lsp.documents import Documents
+
+
+class Protocol(LanguageServerProtocol):
+    """The server's side of the conversation."""
+
+    @property
+    def exit_code(self) -> int:
+        """What LSP wants an `exit` without `shutdown` before it to return is 1."""
+        return 0 if self._shutdown else 1
+
+    @property
+    def _documents(self) -> Documents:
+        return self._server.documents  # pyright: ignore[reportAttributeAccessIssue]
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Any:
+        self._documents.open(params.text_document)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Any:
+        self._documents.change(params.text_document, params.content_changes)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> Any:
+        self._documents.close(params.text_document.uri)
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        try:
+            return super().structure_message(data)
+        except JsonRpcException as error:
+            if "method" in data and "id" in data:
+                self._refuse(data["id"], type(error)("Malformed parameters."))
+            raise
+
+    def handle_message(self, message: Any) -> None:
+        method, request = getattr(message, "method", None), getattr(message, "id", None)
+        if method is not None and request is not None:
+            if self._workspace is None and method != types.INITIALIZE:
+                self._refuse(request, JsonRpcServerNotInitialized())
+                return
+            if self._shutdown:
+                self._refuse(request, JsonRpcInvalidRequest("The server is shutting down."))
+                return
+        super().handle_message(message)
+
+    def _refuse(self, request: int | str, error: JsonRpcException) -> None:
+        self._send_response(request, None, error.to_response_error())

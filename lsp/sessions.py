@@ -1,0 +1,124 @@
+"""Completion sessions: one for all folders with equal settings, started in the background."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from completion.document import Document
+from completion.session import Completion, Session
+from lsp.progress import Progress
+from tandem.config import Config
+from tandem.errors import TandemError
+
+RETRY_S = 20.0
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Served:
+    config: Config
+    session: Session
+    starting: asyncio.Task[None] | None = None
+    failed_at: float | None = None
+    failure: str = ""
+    requests: int = 0
+    retired: bool = False
+
+
+class Sessions:
+    """All sessions of one language server."""
+
+    def __init__(self, server: LanguageServer) -> None:
+        self._server = server
+        self._served: list[_Served] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def complete(
+        self, config: Config, document: Document, offset: int, invoked: bool
+    ) -> Completion:
+        """Ask the session for these settings. Never waits for a model to load."""
+        served = self._of(config)
+        served.requests += 1
+        try:
+            return await served.session.complete(document, offset, invoked)
+        finally:
+            served.requests -= 1
+            self._close_if_done(served)
+
+    def use(self, configs: Iterable[Config]) -> None:
+        """Have sessions for just these settings; others end with their last request."""
+        used = [self._of(config) for config in configs]
+        for served in list(self._served):
+            if not any(served is other for other in used):
+                self._served.remove(served)
+                served.retired = True
+                self._close_if_done(served)
+
+    async def close(self) -> None:
+        served, self._served = self._served, []
+        await asyncio.gather(*(self._close(one) for one in served), *self._tasks)
+
+    def _of(self, config: Config) -> _Served:
+        served = next((one for one in self._served if one.config == config), None)
+        if served is None:
+            served = _Served(config, Session(config, source="lsp"))
+            self._served.append(served)
+        if config.completion.enabled and self._should_start(served):
+            served.starting = self._spawn(self._start(served))
+        return served
+
+    def _should_start(self, served: _Served) -> bool:
+        if served.starting is None:
+            return True
+        if not served.starting.done() or served.failed_at is None:
+            return False
+        return time.monotonic() - served.failed_at > RETRY_S
+
+    async def _start(self, served: _Served) -> None:
+        """Have the model ready; a failure is told once, and tried again at a later request."""
+        progress = await Progress.begin(self._server, "Tandem: loading the model")
+        outcome = "stopped"
+        try:
+            await served.session.start(progress.report)
+            outcome = f"{served.session.model} is ready"
+            served.failed_at, served.failure = None, ""
+        except TandemError as error:
+            outcome = str(error)
+            self._fail(served, outcome)
+        except Exception as error:
+            log.exception("the session did not start")
+            outcome = f"The model did not start: {error}. Run `tandem doctor`."
+            self._fail(served, outcome)
+        finally:
+            progress.end(outcome)
+
+    def _fail(self, served: _Served, message: str) -> None:
+        served.failed_at = time.monotonic()
+        if message != served.failure:
+            served.failure = message
+            self._server.window_show_message(
+                types.ShowMessageParams(types.MessageType.Warning, f"Tandem: {message}")
+            )
+
+    def _close_if_done(self, served: _Served) -> None:
+        if served.retired and not served.requests:
+            served.retired = False
+            self._spawn(self._close(served))
+
+    async def _close(self, served: _Served) -> None:
+        if served.starting is not None and not served.starting.done():
+            served.starting.cancel()
+            await asyncio.wait([served.starting])
+        await served.session.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

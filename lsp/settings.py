@@ -1,0 +1,159 @@
+"""Settings of each workspace folder, from the editor and from files.
+
+Files are looked at again whenever settings are asked for, so that a saved `.tandem.toml`, a
+`git checkout` and `tandem trust` count at once. What cannot be read leaves the settings as they
+were; with none yet, suggestions stay off, because the broken file may be the one saying so.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tandem import paths
+from tandem.config import REPO_FILE, CompletionConfig, Config, load
+from tandem.errors import ConfigError
+
+SECTION = "tandem"
+
+
+@dataclass
+class _Loaded:
+    stamp: tuple[Any, ...]
+    config: Config
+
+
+class Settings:
+    """Which settings a document has. `tell` shows one line to the user."""
+
+    def __init__(self, options: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+        self._layers: list[Mapping[str, Any]] = [options, {}, {}]
+        self._pulled: dict[Path | None, Mapping[str, Any]] = {}
+        self._folders: list[Path] = []
+        self._loaded: dict[Path | None, _Loaded] = {}
+        self._revision = 0
+        self._tell = tell
+        self._told: set[str] = set()
+
+    @property
+    def folders(self) -> list[Path]:
+        return self._folders
+
+    @folders.setter
+    def folders(self, folders: Iterable[Path]) -> None:
+        self._folders = list(folders)
+        self._loaded.clear()
+
+    def initialize(self, options: Any) -> None:
+        """Take `initializationOptions`."""
+        self._change(1, options)
+
+    def push(self, options: Any) -> None:
+        """Take the settings of a `workspace/didChangeConfiguration`."""
+        self._change(2, options)
+
+    def pull(self, answers: Mapping[Path | None, Any]) -> None:
+        """Take the answers to a `workspace/configuration`, by folder; None is for all others."""
+        self._pulled = {folder: self._mapping(answer) for folder, answer in answers.items()}
+        self._revision += 1
+
+    def of(self, path: Path) -> Config:
+        """The settings for a document: those of the deepest folder that contains it."""
+        folder = self._folder(path)
+        if folder is None and path.is_absolute():
+            folder = path.parent
+        return self._config(folder)
+
+    def current(self) -> list[Config]:
+        """The settings of every folder and of every place asked for since folders changed."""
+        places: list[Path | None] = [*self._folders] or [None]
+        return [self._config(place) for place in dict.fromkeys([*places, *self._loaded])]
+
+    def _folder(self, path: Path) -> Path | None:
+        if not path.is_absolute():
+            return self._folders[0] if self._folders else None
+        containing = [folder for folder in self._folders if path.is_relative_to(folder)]
+        return max(containing, key=lambda folder: len(folder.parts), default=None)
+
+    def _config(self, place: Path | None) -> Config:
+        repository = _repository(place) if place else None
+        stamp = (self._revision, repository, *map(_stamp, _files(repository)))
+        known = self._loaded.get(place)
+        if known is None or known.stamp != stamp:
+            known = _Loaded(stamp, self._read(place, repository, known))
+            self._loaded[place] = known
+        return known.config
+
+    def _read(self, place: Path | None, repository: Path | None, known: _Loaded | None) -> Config:
+        try:
+            config = load(repository, self._options(place))
+        except ConfigError as error:
+            if known is not None:
+                self._tell(f"{error} The settings stay as they were.")
+                return known.config
+            self._tell(f"{error} No suggestions until then.")
+            return Config(completion=CompletionConfig(enabled=False))  # pyright: ignore[reportCallIssue]
+        for notice in config.notices:
+            if notice not in self._told:
+                self._told.add(notice)
+                self._tell(notice)
+        return config.model_copy(update={"notices": []})
+
+    def _options(self, place: Path | None) -> dict[str, Any]:
+        folder = self._folder(place) if place else None
+        pulled = self._pulled.get(folder, self._pulled.get(None, {}))
+        merged: dict[str, Any] = {}
+        for layer in [*self._layers, pulled]:
+            _merge(merged, layer)
+        return merged
+
+    def _change(self, layer: int, options: Any) -> None:
+        self._layers[layer] = self._mapping(options)
+        self._revision += 1
+
+    def _mapping(self, options: Any) -> Mapping[str, Any]:
+        """Settings without the section's name around them and without unset values."""
+        if isinstance(options, Mapping) and isinstance(options.get(SECTION), Mapping):
+            options = options[SECTION]
+        if options is None or options == []:
+            return {}
+        if not isinstance(options, Mapping):
+            self._tell("The editor's settings for Tandem are no object; they are left out.")
+            return {}
+        return _without_none(options)
+
+
+def _repository(place: Path) -> Path | None:
+    """The nearest folder, from here up, that has a settings file."""
+    return next((f for f in (place, *place.parents) if (f / REPO_FILE).is_file()), None)
+
+
+def _files(repository: Path | None) -> list[Path]:
+    files = [paths.user_config_file(), paths.state_dir() / "trusted.json"]
+    return [*files, repository / REPO_FILE] if repository else files
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in options.items()
+        if value is not None
+    }
+
+
+def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping):
+            section = into.get(key)
+            into[key] = dict(section) if isinstance(section, dict) else {}
+            _merge(into[key], value)
+        else:
+            into[key] = value
