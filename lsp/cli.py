@@ -24,4 +24,4 @@ def lsp_command(
     # Here, not above: `tandem --help` should not wait for pygls.
     from lsp.transport import run
 
-    raise typer.Exit(run(tcp, debug=debug))
+    run(tcp, debug=debug)
