@@ -21,6 +21,7 @@ from pygls.io_ import StdinAsyncReader, StdoutWriter, run_async
 from lsp.protocol import Protocol
 from lsp.server import TandemServer
 from tandem import paths, secrets
+from tandem.errors import UsageError
 
 HOST = "127.0.0.1"
 PARENT_POLL_S = 2.0
@@ -83,7 +84,12 @@ async def _tcp(server: TandemServer, port: int) -> None:
         else:
             connected.set_result((reader, writer))
 
-    listener = await asyncio.start_server(accept, HOST, port)
+    try:
+        listener = await asyncio.start_server(accept, HOST, port)
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"Cannot listen on {HOST}:{port}: {error}.", "Name another port; 0 takes a free one."
+        ) from error
     print(f"tandem lsp on {HOST}:{listener.sockets[0].getsockname()[1]}", file=sys.stderr)
     reader, writer = await connected
     listener.close()
