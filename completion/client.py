@@ -1,7 +1,7 @@
 """OpenAI-compatible HTTP, from the client's side: which model, and its streamed completions."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,7 @@ class Client:
                 "Give the address that ends in /v1.",
             ) from error
 
-    async def complete(self, body: dict[str, Any], answer: Answer) -> AsyncIterator[str]:
+    async def complete(self, body: dict[str, Any], answer: Answer) -> AsyncGenerator[str, None]:
         """Pieces of text as they come; `answer` is filled in on the way.
 
         Closing the iterator early closes the connection, which cancels the request. Raises

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -14,7 +15,7 @@ from transformers import (
 )
 
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-_SHAPE = {
+_SHAPE: dict[str, Any] = {
     "vocab_size": 512,
     "hidden_size": 48,
     "intermediate_size": 80,
@@ -25,7 +26,7 @@ _SHAPE = {
     "eos_token_id": 0,
     "bos_token_id": 0,
 }
-_LLAMA3_ROPE = {
+_LLAMA3_ROPE: dict[str, Any] = {
     "rope_type": "llama3",
     "rope_theta": 500_000.0,
     "factor": 8.0,

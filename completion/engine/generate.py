@@ -43,6 +43,10 @@ class Decoder:
         model = Model.load(folder, choose_dtype(dtype), context)
         return cls(model, tokenizer, folder.name)
 
+    def forget(self) -> None:
+        """Empty every KV cache, so that the next prompt is read as the first one was."""
+        self._pool.clear()
+
     def generate(
         self, request: Request, cancelled: Callable[[], bool] = lambda: False
     ) -> Iterator[Chunk]:

@@ -78,3 +78,7 @@ class KVPool:
         self._by_age.append(cache)
         cache.rewind(shared[best])
         return cache
+
+    def clear(self) -> None:
+        for cache in self._by_age:
+            cache.rewind(0)
