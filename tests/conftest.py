@@ -1,14 +1,19 @@
 """Fixtures that start the real thing: the default model, and user folders of a test's own."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from completion import models
+from completion.engine import background
+from completion.engine.background import Address
 from completion.models import InstalledModel
+from tandem.config import Config, EngineConfig
 
 REPOSITORY = Path(__file__).parent.parent
+SMALL_ENGINE = Config(engine=EngineConfig(threads=1, context=256, queue=2))
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +52,20 @@ def tandem_home(empty_home: Path, default_model: InstalledModel) -> Path:
         except OSError:  # another file system
             (folder / file.name).symlink_to(file)
     return empty_home
+
+
+@pytest.fixture(scope="session")
+def engine(
+    default_model: InstalledModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Address]:
+    """A background engine of `SMALL_ENGINE` that all tests share: leave it as you found it."""
+    home = tmp_path_factory.mktemp("engine-home")
+    (home / "cache" / "models").mkdir(parents=True)
+    (home / "cache" / "models" / models.DEFAULT).symlink_to(default_model.folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TANDEM_HOME", str(home))
+        address = background.ensure(SMALL_ENGINE)
+    yield address
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TANDEM_HOME", str(home))
+        background.stop(SMALL_ENGINE)
