@@ -1,0 +1,161 @@
+"""A session over a real engine: what it shows, why it is silent, how it comes back."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from completion import session as reasons
+from completion.client import Client
+from completion.document import Document
+from completion.engine.background import Address
+from completion.session import Session
+from tandem import trace
+from tandem.config import CompletionConfig, Config
+from tandem.errors import EngineError
+
+CODE = "import json\n\n\ndef load(path):\n    with open(path) as stream:\n        return json.lo"
+
+
+def settings(engine: Address, **changes: object) -> Config:
+    base = {"endpoint": engine.url, "token": SecretStr(engine.token)}
+    return Config.model_validate(base | changes)
+
+
+def document(text: str, name: str = "load.py") -> Document:
+    return Document(Path("/project") / name, "python", text)
+
+
+@pytest.fixture
+async def session(empty_home: Path, engine: Address):
+    session = Session(settings(engine), source="test")
+    await session.start()
+    yield session
+    await session.close()
+
+
+async def generated(engine: Address) -> int:
+    headers = {"Authorization": f"Bearer {engine.token}"}
+    async with httpx.AsyncClient(headers=headers) as http:
+        health = (await http.get(engine.url.removesuffix("/v1") + "/health")).json()
+    return health["stats"]["generated_tokens"]
+
+
+async def test_a_half_typed_name_is_completed(session: Session) -> None:
+    completion = await session.complete(document(CODE), len(CODE))
+    [text] = completion.items
+    assert text.startswith("ad(")
+    assert completion.reason == ""
+    [event] = trace.read()
+    assert event["id"] == completion.id
+    assert event["shown"] == text
+    assert event["stages_ms"] == completion.timing_ms
+    assert event["details"]["usage"]["prompt_tokens"] > 10
+
+
+async def test_before_the_start_it_is_silent_at_once(empty_home: Path, engine: Address) -> None:
+    completion = await Session(settings(engine)).complete(document(CODE), len(CODE))
+    assert (completion.items, completion.reason) == ([], reasons.LOADING)
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "text", "reason"),
+    [
+        ({"enabled": False}, "a.py", CODE, reasons.DISABLED),
+        ({"disabled_languages": ["python"]}, "a.py", CODE, reasons.DISABLED_LANGUAGE),
+        ({}, ".env", "A=", reasons.PROTECTED_FILE),
+        ({}, "a.py", 'key = "ghp_' + "a1B2" * 9, reasons.CURSOR_IN_KEY),
+    ],
+)
+async def test_what_is_off_or_secret_never_reaches_the_model(
+    empty_home: Path, engine: Address, options: dict[str, object], name: str, text: str, reason: str
+) -> None:
+    config = settings(engine, completion=CompletionConfig.model_validate(options))
+    session = Session(config)
+    await session.start()
+    before = await generated(engine)
+    completion = await session.complete(document(text + 'xyz"', name), len(text))
+    await session.close()
+    assert (completion.items, completion.reason) == ([], reason)
+    assert trace.read()[-1]["reason"] == reason
+    assert await generated(engine) == before
+
+
+async def test_a_cancel_is_traced_and_stops_the_engine(session: Session, engine: Address) -> None:
+    text = "def every_prime_below(limit):\n    "
+    task = asyncio.create_task(session.complete(document(text), len(text)))
+    before = await generated(engine)
+    while await generated(engine) == before:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert trace.read()[-1]["reason"] == reasons.CANCELLED
+    await asyncio.sleep(0.3)
+    stopped = await generated(engine)
+    await asyncio.sleep(0.5)
+    assert await generated(engine) == stopped
+
+
+async def test_a_secret_elsewhere_in_the_file_is_not_sent(session: Session) -> None:
+    """The model would copy the key, so what it answers tells what it saw."""
+    key = "ghp_" + "a1B2" * 9
+    text = f'TOKEN = "{key}"\nSAME_TOKEN = "'
+    completion = await session.complete(document(text + '"\n'), len(text))
+    assert not any("a1B2" in item for item in completion.items)
+
+
+async def test_without_healing_the_typed_text_is_still_continued(
+    session: Session, monkeypatch: pytest.MonkeyPatch, engine: Address
+) -> None:
+    """Any other OpenAI-compatible server: our engine with its capability left unsaid."""
+    models = await Client(engine.url, engine.token).models()
+    plain = [reasons.ServedModel(model.id) for model in models]
+
+    async def without_capabilities(_: Client) -> list[reasons.ServedModel]:
+        return plain
+
+    monkeypatch.setattr(Client, "models", without_capabilities)
+    await session.start()
+    text = "def add(a, b):\n    "
+    completion = await session.complete(document(text), len(text))
+    assert completion.items, completion.reason
+    assert not completion.items[0].startswith((" ", "\n"))
+
+
+async def test_an_unknown_model_name_lists_what_is_served(
+    empty_home: Path, engine: Address
+) -> None:
+    with pytest.raises(EngineError, match="does not serve other.*It serves: tandem-135m"):
+        await Session(settings(engine, model="other")).start()
+
+
+async def test_a_server_that_is_no_openai_server_is_told(empty_home: Path, engine: Address) -> None:
+    wrong = engine.url.removesuffix("/v1")
+    with pytest.raises(EngineError, match="404"):
+        await Session(Config(endpoint=wrong, token=SecretStr(engine.token))).start()
+
+
+async def test_a_server_that_went_away_is_found_again(session: Session, engine: Address) -> None:
+    """The connection breaks under the session; the answer is empty, the next one is not."""
+    client = session._client
+    assert client is not None
+    good, client._http.base_url = client._http.base_url, httpx.URL("http://127.0.0.1:9/v1/")
+    assert str(good).startswith(engine.url)
+    first = await session.complete(document(CODE), len(CODE))
+    assert (first.items, first.reason) == ([], reasons.RESTARTING)
+    while not session.ready or session._client is client:
+        await asyncio.sleep(0.02)
+    second = await session.complete(document(CODE), len(CODE))
+    assert second.items
+
+
+async def test_many_requests_at_once_each_get_their_own_text(
+    session: Session,
+) -> None:
+    texts = [CODE, "import os\n\nhere = os.getc", "for number in ran"]
+    alone = [(await session.complete(document(t), len(t))).items for t in texts]
+    together = await asyncio.gather(*(session.complete(document(t), len(t)) for t in texts))
+    assert [completion.items for completion in together] == alone
