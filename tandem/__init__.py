@@ -1,6 +1,6 @@
 """The command line and what every part of Tandem shares.
 
-`cli` may import every package. `config`, `errors`, `paths`, `secrets` and `trace` import
+`cli` may import every package. `config`, `errors`, `paths`, `secrets`, `trace` and `workspace` import
 nothing of ours but each other, and everybody may import them.
 """
 
