@@ -15,6 +15,7 @@ class Progress:
     def __init__(self, server: LanguageServer, token: str = "") -> None:
         self._server = server
         self._token = token
+        self._loop = asyncio.get_running_loop()
 
     @classmethod
     async def begin(cls, server: LanguageServer, title: str) -> "Progress":
@@ -32,6 +33,10 @@ class Progress:
         return cls(server, token)
 
     def report(self, message: str) -> None:
+        """Tell a step. May be called from any thread."""
+        self._loop.call_soon_threadsafe(self._report, message)
+
+    def _report(self, message: str) -> None:
         if self._token:
             value = types.WorkDoneProgressReport(message=message)
             self._server.work_done_progress.report(self._token, value)

@@ -25,7 +25,7 @@ class _Served:
     config: Config
     session: Session
     starting: asyncio.Task[None] | None = None
-    failed_at: float | None = None
+    seen_at: float = 0.0
     failure: str = ""
     requests: int = 0
     retired: bool = False
@@ -74,20 +74,25 @@ class Sessions:
         return served
 
     def _should_start(self, served: _Served) -> bool:
+        """At first, and again when the model has been away for long.
+
+        A session finds a killed engine again by itself; this is for the one that could not.
+        """
         if served.starting is None:
             return True
-        if not served.starting.done() or served.failed_at is None:
-            return False
-        return time.monotonic() - served.failed_at > RETRY_S
+        now = time.monotonic()
+        if served.session.ready or not served.starting.done():
+            served.seen_at = now
+        return now - served.seen_at > RETRY_S
 
     async def _start(self, served: _Served) -> None:
-        """Have the model ready; a failure is told once, and tried again at a later request."""
+        """Have the model ready; a failure is told once, and a later request tries again."""
         progress = await Progress.begin(self._server, "Tandem: loading the model")
         outcome = "stopped"
         try:
             await served.session.start(progress.report)
             outcome = f"{served.session.model} is ready"
-            served.failed_at, served.failure = None, ""
+            served.failure = ""
         except TandemError as error:
             outcome = str(error)
             self._fail(served, outcome)
@@ -96,10 +101,10 @@ class Sessions:
             outcome = f"The model did not start: {error}. Run `tandem doctor`."
             self._fail(served, outcome)
         finally:
+            served.seen_at = time.monotonic()
             progress.end(outcome)
 
     def _fail(self, served: _Served, message: str) -> None:
-        served.failed_at = time.monotonic()
         if message != served.failure:
             served.failure = message
             self._server.window_show_message(

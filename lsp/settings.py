@@ -13,6 +13,7 @@ from typing import Any
 from tandem import paths
 from tandem.config import REPO_FILE, CompletionConfig, Config, load
 from tandem.errors import ConfigError
+from tandem.workspace import root_of
 
 SECTION = "tandem"
 
@@ -76,7 +77,7 @@ class Settings:
         return max(containing, key=lambda folder: len(folder.parts), default=None)
 
     def _config(self, place: Path | None) -> Config:
-        repository = _repository(place) if place else None
+        repository = root_of(place / REPO_FILE) if place else None
         stamp = (self._revision, repository, *map(_stamp, _files(repository)))
         known = self._loaded.get(place)
         if known is None or known.stamp != stamp:
@@ -121,11 +122,6 @@ class Settings:
             self._tell("The editor's settings for Tandem are no object; they are left out.")
             return {}
         return _without_none(options)
-
-
-def _repository(place: Path) -> Path | None:
-    """The nearest folder, from here up, that has a settings file."""
-    return next((f for f in (place, *place.parents) if (f / REPO_FILE).is_file()), None)
 
 
 def _files(repository: Path | None) -> list[Path]:

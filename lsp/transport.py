@@ -18,8 +18,10 @@ from typing import Any
 import psutil
 from pygls.io_ import StdinAsyncReader, StdoutWriter, run_async
 
+from lsp.protocol import Protocol
 from lsp.server import TandemServer
 from tandem import paths, secrets
+from tandem.errors import UsageError
 
 HOST = "127.0.0.1"
 PARENT_POLL_S = 2.0
@@ -30,8 +32,8 @@ log = logging.getLogger(__name__)
 
 def run(
     tcp: int | None = None, options: Mapping[str, Any] | None = None, debug: bool = False
-) -> int:
-    """Serve one editor until it is gone; returns the exit code.
+) -> None:
+    """Serve one editor, and end the process when that editor is gone.
 
     `tcp` is a port on 127.0.0.1 (0 takes a free one, named on stderr); None means stdio.
     """
@@ -39,11 +41,8 @@ def run(
     server = TandemServer(options)
     try:
         asyncio.run(_stdio(server) if tcp is None else _tcp(server, tcp))
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
     except KeyboardInterrupt:
         _leave(130)
-    return 0
 
 
 class _TcpReader:
@@ -85,7 +84,12 @@ async def _tcp(server: TandemServer, port: int) -> None:
         else:
             connected.set_result((reader, writer))
 
-    listener = await asyncio.start_server(accept, HOST, port)
+    try:
+        listener = await asyncio.start_server(accept, HOST, port)
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"Cannot listen on {HOST}:{port}: {error}.", "Name another port; 0 takes a free one."
+        ) from error
     print(f"tandem lsp on {HOST}:{listener.sockets[0].getsockname()[1]}", file=sys.stderr)
     reader, writer = await connected
     listener.close()
@@ -99,9 +103,12 @@ async def _serve(server: TandemServer, reader: StdinAsyncReader | _TcpReader) ->
         await run_async(Event(), reader, server.protocol, log, server.report_server_error)
     except (ConnectionError, asyncio.IncompleteReadError) as error:
         log.warning("the editor is gone: %s", error)
-    finally:
-        watch.cancel()
-        await _close(server)
+    except SystemExit:
+        log.info("the editor said exit")
+    watch.cancel()
+    await _close(server)
+    assert isinstance(server.protocol, Protocol)
+    _leave(server.protocol.exit_code)
 
 
 async def _close(server: TandemServer) -> None:
@@ -136,7 +143,7 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def _leave(code: int) -> None:
-    """End now: a normal exit would wait for the thread that still reads stdin."""
+    """End now: a normal exit waits for threads that still read stdin or load a model."""
     logging.shutdown()
     os._exit(code)
 

@@ -71,7 +71,7 @@ def lsp(
     debug: Annotated[bool, typer.Option("--debug", help="Log to the state folder.")] = False,
 ) -> None:
     """Run the language server that editors talk to."""
-    from lsp.cli import run
+    from lsp.transport import run
 
     run(tcp, debug=debug)
 

@@ -34,11 +34,9 @@ def model_card(name: str, created: int, context: int, fim_template: str) -> Json
         "object": "model",
         "created": created,
         "owned_by": "tandem",
-        "tandem": {
-            "capabilities": CAPABILITIES,
-            "context_length": context,
-            "fim_template": fim_template,
-        },
+        "capabilities": CAPABILITIES,
+        "context_length": context,
+        "fim_template": fim_template,
     }
 
 

@@ -3,7 +3,8 @@
 Types are strict: a field of a wrong type is an error that names it. Fields we do not know are
 ignored, as other compatible servers do. Fields we know but cannot honour are refused when they
 ask for something, because an answer that quietly left it out would be wrong. Ours alone are
-`heal` in a request and the objects named `tandem` in answers.
+`heal` in a request, `capabilities`, `context_length` and `fim_template` of a model, and the
+object `tandem` in usage.
 """
 
 from collections.abc import Sequence

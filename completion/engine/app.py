@@ -8,6 +8,7 @@ thread, the scheduler queues it, and its chunks come back from the model's threa
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import AsyncIterator
@@ -26,6 +27,8 @@ from completion.engine.request import Chunk, Request
 from completion.engine.served import Loaded, ServedModel
 from tandem import __version__
 from tandem.errors import TandemError
+
+log = logging.getLogger(__name__)
 
 # A client that takes no byte, or sends none, for this long is gone.
 STALL_SECONDS = 30.0
@@ -132,9 +135,11 @@ class Answer:
     def __init__(self, loaded: Loaded, request: Request) -> None:
         self._arrived: asyncio.Queue[Chunk] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        self._job = loaded.submit(
-            request, lambda chunk: loop.call_soon_threadsafe(self._arrived.put_nowait, chunk)
-        )
+
+        def on_chunk(chunk: Chunk) -> None:
+            loop.call_soon_threadsafe(self._arrived.put_nowait, chunk)
+
+        self._job = loaded.submit(request, on_chunk)
 
     @contextlib.asynccontextmanager
     async def listened_to(self, receive: Receive) -> AsyncIterator[AsyncIterator[Chunk]]:
@@ -196,13 +201,13 @@ class Stream(Response):
             (b"cache-control", b"no-cache"),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        async with self._answer.listened_to(receive) as chunks:
-            async for event in self._events(chunks):
-                data = f"data: {event}\n\n".encode()
-                # Blocks once the socket's buffers are full: a client that does not read.
-                async with asyncio.timeout(STALL_SECONDS):
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        try:
+            async with self._answer.listened_to(receive) as chunks:
+                async for event in self._events(chunks):
+                    await _send_in_time(send, f"data: {event}\n\n".encode(), more=True)
+            await _send_in_time(send, b"", more=False)
+        except TimeoutError:  # the client does not read: the server closes the connection
+            log.warning("a client stopped reading its stream")
 
     async def _events(self, chunks: AsyncIterator[Chunk]) -> AsyncIterator[str]:
         shape = self._shape
@@ -220,6 +225,12 @@ class Stream(Response):
             yield json.dumps(error.body())
         else:
             yield "[DONE]"
+
+
+async def _send_in_time(send: Send, data: bytes, more: bool) -> None:
+    """Sending blocks once the socket's buffers are full. Raises TimeoutError."""
+    async with asyncio.timeout(STALL_SECONDS):
+        await send({"type": "http.response.body", "body": data, "more_body": more})
 
 
 async def _body(request: HttpRequest) -> bytes:

@@ -46,7 +46,8 @@ class Guard:
         try:
             scope.setdefault("state", {})["trusted"] = self._admit(scope)
         except ApiError as error:
-            response = JSONResponse(error.body(), error.status, error.headers)
+            headers = {"Connection": "close"} | error.headers
+            response = JSONResponse(error.body(), error.status, headers)
             await response(scope, receive, send)
         else:
             await self._app(scope, self._counted(receive), send)
@@ -60,6 +61,9 @@ class Guard:
             scheme, _, host = origin.partition("://")
             if scheme.lower() != "http" or not self._is_ours(host):
                 raise ApiError(403, "Web pages may not use this server.", code="wrong_origin")
+        if _values(scope, b"transfer-encoding") and _values(scope, b"content-length"):
+            # Two opinions where this request ends: a proxy before us may hold the other one.
+            raise ApiError(400, "Give one of Transfer-Encoding and Content-Length.")
         trusted = self._has_token(scope)
         if scope["method"] == "POST":
             self._check_body(scope)
