@@ -31,30 +31,34 @@ class EngineConfig(_Section):
     """The embedded engine."""
 
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Width of the weights; auto chooses by CPU features."
+        default="auto", description="Width of the weights; auto chooses by CPU features."
     )
-    threads: int = Field(0, ge=0, le=256, description="Compute threads; 0 means all cores.")
-    context: int = Field(2048, ge=128, le=131_072, description="Longest prompt + answer, tokens.")
-    queue: int = Field(16, ge=1, le=1024, description="Waiting requests before 429.")
+    threads: int = Field(default=0, ge=0, le=256, description="Compute threads; 0 means all cores.")
+    context: int = Field(
+        default=2048, ge=128, le=131_072, description="Longest prompt + answer, tokens."
+    )
+    queue: int = Field(default=16, ge=1, le=1024, description="Waiting requests before 429.")
     idle_minutes: float = Field(
-        30.0, gt=0, description="A background engine ends itself after this long without work."
+        default=30.0,
+        gt=0,
+        description="A background engine ends itself after this long without work.",
     )
 
 
 class CompletionConfig(_Section):
     """Ghost text."""
 
-    enabled: bool = Field(True, description="Off means: never ask the model.")
+    enabled: bool = Field(default=True, description="Off means: never ask the model.")
     disabled_languages: list[str] = Field(
         default_factory=list, description="Language ids without suggestions, e.g. markdown."
     )
-    max_tokens: int = Field(64, ge=1, le=1024, description="Longest suggestion, in tokens.")
-    max_lines: int = Field(12, ge=1, le=200, description="Longest suggestion, in lines.")
+    max_tokens: int = Field(default=64, ge=1, le=1024, description="Longest suggestion, in tokens.")
+    max_lines: int = Field(default=12, ge=1, le=200, description="Longest suggestion, in lines.")
     prompt_tokens: int = Field(
-        512, ge=32, le=65_536, description="Token budget of the prompt: prefix and suffix."
+        default=512, ge=32, le=65_536, description="Token budget of the prompt: prefix and suffix."
     )
     timeout_ms: int = Field(
-        10_000, ge=100, description="Stop waiting for the model after this long."
+        default=10_000, ge=100, description="Stop waiting for the model after this long."
     )
 
 
@@ -62,13 +66,16 @@ class Config(_Section):
     """Everything a user can set."""
 
     model: str = Field(
-        "tandem-135m", description="A model in the store, a folder, or a name at `endpoint`."
+        default="tandem-135m",
+        description="A model in the store, a folder, or a name at `endpoint`.",
     )
     endpoint: str = Field(
-        "", description="An OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1."
+        default="", description="An OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1."
     )
-    token: SecretStr = Field(SecretStr(""), description="Bearer token for `endpoint`.")
-    template: str = Field("", description="FIM template; empty means by the model's family.")
+    token: SecretStr = Field(default=SecretStr(""), description="Bearer token for `endpoint`.")
+    template: str = Field(
+        default="", description="FIM template; empty means by the model's family."
+    )
     engine: EngineConfig = Field(default_factory=EngineConfig)
     completion: CompletionConfig = Field(default_factory=CompletionConfig)
 
