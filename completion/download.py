@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
@@ -24,7 +24,7 @@ from tandem.errors import ModelError
 
 # The hub client has changed its HTTP library before (httpx, httpx2); whichever it is, the base of
 # its errors is the first base of the client's own.
-_HTTP_ERROR = HfHubHTTPError.__mro__[1]
+_HTTP_ERROR: type[Exception] = cast(type[Exception], HfHubHTTPError.__mro__[1])
 _HASH_COMPLAINT = "DO NOT MATCH THE HASHES"
 
 
