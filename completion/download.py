@@ -13,9 +13,8 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import httpx
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from tqdm import tqdm
@@ -23,6 +22,9 @@ from tqdm import tqdm
 from completion.manifest import CHUNK, Progress, sha256
 from tandem.errors import ModelError
 
+# The hub client has changed its HTTP library before (httpx, httpx2); whichever it is, the base of
+# its errors is the first base of the client's own.
+_HTTP_ERROR: type[Exception] = cast(type[Exception], HfHubHTTPError.__mro__[1])
 _HASH_COMPLAINT = "DO NOT MATCH THE HASHES"
 
 
@@ -177,7 +179,7 @@ def from_hub(name: str, folder: Path, progress: Progress) -> tuple[str, str]:
         ) from error
     except HFValidationError as error:
         raise ModelError(f"'{name}' is no model name.", "Names look like org/name.") from error
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (_HTTP_ERROR, OSError) as error:
         raise ModelError(
             f"Could not fetch {name} from {api.endpoint}: {_first_line(error)}.",
             "Check the network, or copy the model's folder here and use its path as the name.",

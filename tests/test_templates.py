@@ -109,7 +109,7 @@ def codellama_tokens(prompt: str) -> list[str]:
     pieces = ["<unk>", "<s>", "</s>", "▁", *string.printable]
     pieces += ["▁<PRE>", "▁<MID>", "▁<SUF>", "▁<EOT>", "<FILL_ME>"]
     tokenizer = CodeLlamaTokenizer(vocab={p: n for n, p in enumerate(pieces)}, merges=[])
-    return tokenizer.convert_ids_to_tokens(tokenizer(prompt)["input_ids"])
+    return list(tokenizer.convert_ids_to_tokens(tokenizer(prompt)["input_ids"]))
 
 
 def test_codellama_prompt_is_tokenised_as_the_model_was_trained() -> None:
