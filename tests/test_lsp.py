@@ -12,7 +12,14 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from lsp_client import (
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+
+from completion.engine import background
+from completion.models import InstalledModel
+from lsp.client import Editor, capabilities, folder_at
+from tandem import config
+from tests.lsp_client import (
     COMMAND,
     StartEditor,
     editors,
@@ -21,13 +28,6 @@ from lsp_client import (
     events,
     make_home,
 )
-from lsprotocol import types
-from pygls.exceptions import JsonRpcException
-
-from completion.engine import background
-from completion.models import InstalledModel
-from lsp.client import Editor, capabilities, folder_at
-from tandem import config
 
 ADD = "def add(a, b):\n    return "
 AFTER_ADD = (1, 11)
