@@ -50,15 +50,16 @@ class Editor:
         self.progress: dict[int | str, list[dict[str, Any]]] = defaultdict(list)
         self.registered: list[str] = []
         self.settings: dict[str | None, Any] = {}
+        self.asked = 0
         self._versions: dict[str, int] = {}
         self._ids = itertools.count(1)
         self._heard = asyncio.Event()
         self._listen()
 
     @property
-    def pid(self) -> int:
-        assert self.client._server is not None
-        return self.client._server.pid
+    def exit_code(self) -> int | None:
+        """None while the server runs, or if it was not started by us."""
+        return self.client._server.returncode if self.client._server else None
 
     async def start(self, *command: str, env: Mapping[str, str] | None = None) -> None:
         """Start a server and talk to it over its standard input and output."""
@@ -146,13 +147,12 @@ class Editor:
         return self.messages[-1]
 
     async def close(self) -> int | None:
-        """Say shutdown and exit; the server's exit code."""
-        server = self.client._server
-        if server is None or server.returncode is None:
+        """Say shutdown and exit, unless the server is gone; its exit code."""
+        if not self.client.stopped and self.exit_code is None:
             await self.client.shutdown_async(None)
             self.client.exit(None)
         await self.client.stop()
-        return server.returncode if server else None
+        return self.exit_code
 
     async def _next(self) -> None:
         """Wait until the server says something."""
@@ -169,6 +169,7 @@ class Editor:
 
         @self.client.feature(types.PROGRESS)
         def _progress(params: types.ProgressParams) -> None:
+            assert isinstance(params.value, dict)
             self.progress[params.token].append(params.value)
             self._heard.set()
 
@@ -183,6 +184,7 @@ class Editor:
 
         @self.client.feature(types.WORKSPACE_CONFIGURATION)
         def _configuration(params: types.ConfigurationParams) -> list[Any]:
+            self.asked += 1
             return [self.settings.get(item.scope_uri) for item in params.items]
 
 

@@ -1,0 +1,80 @@
+"""Language servers for tests: real processes, with user folders of the test's own."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from lsp.client import Editor
+from tandem import trace
+
+REPOSITORY = Path(__file__).parent.parent
+COMMAND = (sys.executable, "-m", "tandem", "lsp")
+# Short answers keep the suite fast; a long wait keeps it right on a busy machine.
+USER_SETTINGS = "[completion]\nmax_tokens = 24\ntimeout_ms = 120000\n"
+
+StartEditor = Callable[..., Awaitable[Editor]]
+
+
+def make_home(home: Path, model: Path | None) -> Path:
+    """User folders with test settings and, if given, a link to an installed model."""
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "config.toml").write_text(USER_SETTINGS)
+    if model is not None:
+        (home / "cache" / "models").mkdir(parents=True)
+        (home / "cache" / "models" / model.name).symlink_to(model, target_is_directory=True)
+    return home
+
+
+def environment(home: Path) -> dict[str, str]:
+    """This process's environment with other user folders, without settings from outside."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
+    return {**clean, "TANDEM_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
+
+
+@contextmanager
+def engine_stopped_after(home: Path) -> Iterator[None]:
+    """End the engine of these user folders when the block ends."""
+    from completion.engine import background
+    from tandem import config
+
+    try:
+        yield
+    finally:
+        before = os.environ.get("TANDEM_HOME")
+        os.environ["TANDEM_HOME"] = str(home)
+        try:
+            background.stop(config.load())
+        finally:
+            if before is None:
+                del os.environ["TANDEM_HOME"]
+            else:
+                os.environ["TANDEM_HOME"] = before
+
+
+@asynccontextmanager
+async def editors(home: Path) -> AsyncIterator[StartEditor]:
+    """Yields how to start an editor with a server; all are closed when the block ends."""
+    started: list[Editor] = []
+
+    async def start(*, loaded: bool = True, **initialize: Any) -> Editor:
+        editor = Editor()
+        started.append(editor)
+        await editor.start(*COMMAND, env=environment(home))
+        await editor.initialize(**initialize)
+        if loaded:
+            await editor.loaded()
+        return editor
+
+    try:
+        yield start
+    finally:
+        for editor in started:
+            await editor.close()
+
+
+def events(file: Path | str, kind: str = "completion") -> list[dict[str, Any]]:
+    """The trace events about one file, oldest first."""
+    return [event for event in trace.read() if event["file"] == str(file) and event["kind"] == kind]
