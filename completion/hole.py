@@ -79,7 +79,7 @@ def hole_kind(text: str, offset: int, language: str) -> Hole:
     head = text[logical:offset].lstrip()
     indent = indentation(text[logical:offset])
     next_indent = _next_indent(text, line_end)
-    string_closed = bool(lexer.quote) and _closes_string(lexer.quote, right, text, offset)
+    string_closed = bool(lexer.quote) and closes_string(lexer.quote, text[offset:])
     kind: Kind = "statement"
     if inside == "comment" or not _CLOSING_ONLY.match(right):
         kind = "line"
@@ -87,12 +87,10 @@ def hole_kind(text: str, offset: int, language: str) -> Hole:
         block = _block_indent(lines, columns(left), next_indent, row)
         if block is not None:
             kind, indent = "block", block
-    at_cursor = lexer.copy()
-    at_cursor.stack, at_cursor.extra, at_cursor.broken = [], [], False
-    if lexer.quote and not string_closed:
-        at_cursor.quote = ""
-    closers = _closers(text[offset : offset + CLOSERS_LIMIT], at_cursor, indent)
     lexer.extra, lexer.broken = [], False
+    after = lexer.copy()
+    after.quote = lexer.quote if string_closed else ""
+    closers = closers_in(text[offset : offset + CLOSERS_LIMIT], after, indent)
     return Hole(kind, indent, inside, head, next_indent, closers, string_closed, lexer)
 
 
@@ -138,13 +136,6 @@ def _next_indent(text: str, start: int) -> int | None:
     return columns(match[1]) if match else None
 
 
-def _closes_string(quote: str, right: str, text: str, offset: int) -> bool:
-    """An odd number of delimiters after the cursor: the first of them closes our string."""
-    if len(quote) == 3:
-        return text.count(quote, offset) % 2 == 1
-    return re.sub(r"\\.", "", right).count(quote) % 2 == 1
-
-
 def _block_indent(
     lines: _LogicalLines, column: int, next_indent: int | None, row: Language
 ) -> int | None:
@@ -175,9 +166,14 @@ def _documented(lines: _LogicalLines, last: int, row: Language) -> int | None:
     return opener
 
 
-def _closers(suffix: str, lexer: Lexer, indent: int) -> str:
-    """Closers in the suffix that close nothing in it, as far as the statement may reach."""
-    for index, line in enumerate(suffix.split("\n")):
+def closers_in(suffix: str, lexer: Lexer, indent: int) -> str:
+    """Closers in the suffix that close nothing in it, as far as the statement may reach.
+
+    `lexer` tells whether the suffix starts in a string; `indent` is the statement's column.
+    """
+    lexer = lexer.copy()
+    lexer.stack, lexer.extra = [], []
+    for index, line in enumerate(suffix[:CLOSERS_LIMIT].split("\n")):
         text = line.strip()
         if index and text and lexer.in_code and not lexer.stack:
             keywords = lexer.language.keywords
@@ -186,3 +182,11 @@ def _closers(suffix: str, lexer: Lexer, indent: int) -> str:
                 break
         lexer.feed(line + "\n")
     return "".join(lexer.extra)
+
+
+def closes_string(quote: str, suffix: str) -> bool:
+    """An odd number of delimiters after the cursor: the first of them closes our string."""
+    if len(quote) == 3:
+        return suffix.count(quote) % 2 == 1
+    line = suffix.split("\n", 1)[0]
+    return re.sub(r"\\.", "", line).count(quote) % 2 == 1

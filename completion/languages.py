@@ -53,9 +53,25 @@ PYTHON = Language(
     statement=("_statement", "_definition"),
     definition=frozenset({"class_definition", "function_definition", "decorated_definition"}),
     containers=frozenset(
-        "module block ERROR class_definition function_definition decorated_definition "
-        "if_statement for_statement while_statement with_statement try_statement match_statement "
-        "elif_clause else_clause except_clause finally_clause case_clause".split()
+        [
+            "module",
+            "block",
+            "ERROR",
+            "class_definition",
+            "function_definition",
+            "decorated_definition",
+            "if_statement",
+            "for_statement",
+            "while_statement",
+            "with_statement",
+            "try_statement",
+            "match_statement",
+            "elif_clause",
+            "else_clause",
+            "except_clause",
+            "finally_clause",
+            "case_clause",
+        ]
     ),
     opener=":",
     decorator="@",

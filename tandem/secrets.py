@@ -55,7 +55,10 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("hugging face token", re.compile(r"\b(hf_[A-Za-z0-9]{30,})")),
     ("pypi token", re.compile(r"\b(pypi-[A-Za-z0-9_\-]{40,})")),
     ("json web token", re.compile(r"\b(eyJ[\w\-]{10,}\.eyJ[\w\-]{10,}\.[\w\-]{10,})")),
-    ("password in an address", re.compile(r"\b[a-z][a-z0-9+.\-]*://[^\s:/@\"']+:([^\s@/\"']{3,})@")),
+    (
+        "password in an address",
+        re.compile(r"\b[a-z][a-z0-9+.\-]*://[^\s:/@\"']+:([^\s@/\"']{3,})@"),
+    ),
 )
 _ASSIGNMENT = re.compile(
     r"""(?ix) \b [\w\-]* (?: passw(?:or)?d | passphrase | secret | token | api_?key | apikey
