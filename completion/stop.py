@@ -72,18 +72,38 @@ class StopRule:
             self._step(ch)
         return self.stopped
 
-    def _stop(self, end: int) -> None:
+    def _stop(self, end: int, instead_of: str = "") -> None:
+        """Keep the answer up to `end`; `instead_of` is what came there in the suffix's place."""
         self.stopped = True
         self._pending = False
         self._word = None
-        self._answer = self._answer[:end]
+        line_end = max(end, self._line_start)
+        if instead_of and self._begins_next_line(self._line + instead_of):
+            line_end = self._repeat_at if self._repeated else self._line_start
+        self._answer = self._answer[: min(end, line_end)]
         if self._remainder:
-            self._answer = trim_remainder(self._answer, self._prefix, self._suffix, self._hole)
+            self._trim_remainder(instead_of)
+
+    def _begins_next_line(self, line: str) -> bool:
+        expected = self._next_lines[self._repeated : self._repeated + 1]
+        return self._line_whole and bool(expected) and expected[0].startswith(line)
+
+    def _trim_remainder(self, instead_of: str) -> None:
+        """The remainder up to the character that stopped us was typed again, or part of it."""
+        before = self._remainder
+        kept = self._answer.rstrip() if instead_of == "\n" else self._answer
+        sizes = [len(before)] if instead_of == "\n" else range(len(before) - 1, 0, -1)
+        for size in sizes if instead_of else []:
+            ends_there = instead_of == "\n" or before[size] == instead_of
+            if ends_there and kept.endswith(before[:size]):
+                self._answer = kept[:-size]
+                return
+        self._answer = trim_remainder(self._answer, self._prefix, self._suffix, self._hole)
 
     def _step(self, ch: str) -> None:
         at = len(self._answer)
         if self._lexer.in_code and ch in CLOSERS and self._closes_for_suffix():
-            return self._stop(at)
+            return self._stop(at, ch)
         if not self._may_begin(ch, at):
             return None
         self._answer += ch
@@ -93,9 +113,9 @@ class StopRule:
         if self._in_first_string and not self._lexer.quote:
             self._in_first_string = False
             if self._hole.string_closed and ch != "\n":
-                return self._stop(at + 1 - len(self._hole.lexer.quote))
+                return self._stop(at + 1 - len(self._hole.lexer.quote), quote[0])
         if ch == "\n" and quote and not self._lexer.quote:
-            return self._stop(at)  # a string of one line cannot go on
+            return self._stop(at, ch)  # a string of one line cannot go on
         if ch == "\n":
             return self._end_line(at, logical_end, last)
         self._line += ch
@@ -174,9 +194,9 @@ class StopRule:
         if line and not self._pending:
             self._accepted = at
         if self._hole.kind == "line" or (first_line and self._ends_at_remainder()):
-            return self._stop(at)
+            return self._stop(at, "\n")
         if logical_end and self._statement_ends(last):
-            return self._stop(at)
+            return self._stop(at, "\n" if first_line else "")
         if self._lines == self._max_lines:
             return self._stop(at if not self._pending else self._accepted)
         self._lines += 1
@@ -193,7 +213,9 @@ class StopRule:
         A closing bracket there does, when the lines stand inside its pair.
         """
         rest = self._remainder
-        if not rest or self._lexer.quote or len(self._lexer.stack) > self._floor:
+        if self._lexer.quote:
+            return bool(rest) and self._line.rstrip().endswith(rest)
+        if not rest or len(self._lexer.stack) > self._floor:
             return False
         return not self._floor or rest[0] not in CLOSERS
 
