@@ -11,8 +11,6 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from conftest import SMALL_ENGINE
-from wire import wait_until
 
 from completion import models
 from completion.engine import background
@@ -20,6 +18,8 @@ from completion.engine.background import Address
 from tandem import paths
 from tandem.config import Config, EngineConfig
 from tandem.errors import EngineError, ModelError
+from tests.conftest import SMALL_ENGINE
+from tests.wire import wait_until
 
 ENGINE = EngineConfig(threads=1, context=256)
 ENSURE = """

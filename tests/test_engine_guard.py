@@ -6,12 +6,12 @@ import json
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
-from wire import bearer, connect, exchange, get, host_of, post, read_reply
 
 from completion.engine.background import Address
 from completion.engine.guard import MAX_BODY, Guard
 from completion.engine.server import listen
 from tandem.errors import UsageError
+from tests.wire import bearer, connect, exchange, get, host_of, post, read_reply
 
 MODELS = "/v1/models"
 SMALL = json.dumps({"prompt": "a", "max_tokens": 1}).encode()

@@ -11,13 +11,13 @@ import httpx
 import openai
 import pytest
 from starlette.types import Message, Scope
-from wire import bearer, connect, get, host_of, post, read_reply, stats, wait_until
 
 from completion.engine import app
 from completion.engine.background import Address
 from completion.engine.served import ServedModel
 from completion.models import DEFAULT, InstalledModel
 from tandem.config import EngineConfig
+from tests.wire import bearer, connect, get, host_of, post, read_reply, stats, wait_until
 
 PROMPT = "def fibonacci(n):\n    if n < 2:\n        return n\n    return"
 LONG: dict[str, Any] = {"prompt": PROMPT, "max_tokens": 200, "temperature": 0, "stream": True}
