@@ -90,12 +90,16 @@ class StopRule:
 
     def _trim_remainder(self, instead_of: str) -> None:
         """The remainder up to the character that stopped us was typed again, or part of it."""
-        before = self._remainder
+        rest = self._remainder
+        if instead_of == "\n":
+            sizes = [len(rest)]
+        elif instead_of and rest[0] not in CLOSERS and rest[0] != instead_of:
+            sizes = [size for size in range(len(rest) - 1, 0, -1) if rest[size] == instead_of]
+        else:
+            sizes = []
         kept = self._answer.rstrip() if instead_of == "\n" else self._answer
-        sizes = [len(before)] if instead_of == "\n" else range(len(before) - 1, 0, -1)
-        for size in sizes if instead_of else []:
-            ends_there = instead_of == "\n" or before[size] == instead_of
-            if ends_there and kept.endswith(before[:size]):
+        for size in sizes:
+            if kept.endswith(rest[:size]):
                 self._answer = kept[:-size]
                 return
         self._answer = trim_remainder(self._answer, self._prefix, self._suffix, self._hole)

@@ -158,8 +158,8 @@ def cut(
     budget, so that the model's KV cache stays of use.
     """
     assert 0 <= offset <= len(document_text), "the cursor is outside the document"
-    assert "\r\n" not in document_text, 'line ends must be "\\n" by now'
     view = window(document_text, offset)
+    assert "\r\n" not in view.text, 'line ends must be "\\n" by now'
     prefix_budget = budget - int(budget * suffix_share)
     needed = _needed(view.text[: view.offset], prefix_budget, budget // 8, count)
     suffix = _suffix(view, language, budget - needed, count)
