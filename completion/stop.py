@@ -22,12 +22,14 @@ NEXT_LINES = 2
 class StopRule:
     """Feed it the answer; `text` is what to keep of it so far.
 
+    `repeats_suffix`: it was stopped because it typed again what the suffix has.
     `prefix` and `suffix` may be cut, but not within the cursor's line and the two after it.
     """
 
     def __init__(self, prefix: str, suffix: str, hole: Hole, max_lines: int) -> None:
         assert max_lines >= 1, "an answer has at least one line"
         self.stopped = False
+        self.repeats_suffix = False
         self._prefix = prefix
         self._suffix = suffix
         self._hole = hole
@@ -77,12 +79,12 @@ class StopRule:
         self.stopped = True
         self._pending = False
         self._word = None
-        line_end = max(end, self._line_start)
         if instead_of and self._begins_next_line(self._line + instead_of):
-            line_end = self._repeat_at if self._repeated else self._line_start
-        self._answer = self._answer[: min(end, line_end)]
+            end = min(end, self._repeat_at if self._repeated else self._line_start)
+        kept = self._answer = self._answer[:end]
         if self._remainder:
             self._trim_remainder(instead_of)
+        self.repeats_suffix |= instead_of.strip() != "" or self._answer != kept
 
     def _begins_next_line(self, line: str) -> bool:
         expected = self._next_lines[self._repeated : self._repeated + 1]
@@ -194,6 +196,7 @@ class StopRule:
         line, whole = self._line.rstrip(), self._line_whole
         first_line = self._lines == 1
         if whole and line and self._repeats_suffix(line):
+            self.repeats_suffix = True
             return self._stop(self._repeat_at)
         if line and not self._pending:
             self._accepted = at

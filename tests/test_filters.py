@@ -41,6 +41,8 @@ def shown(document: str, answer: str, complete: bool = True) -> tuple[str, str]:
     rule = StopRule(prefix, suffix, hole, MAX_LINES)
     stopped = rule.feed(answer)
     result = finish(rule.text, prefix, suffix, hole, complete or stopped)
+    if not rule.text and rule.repeats_suffix:
+        return "", "repeats the suffix"
     return result.text, result.reason
 
 
@@ -311,7 +313,9 @@ def test_blank():
         ("x = |\n", "foo(1)\n", True, "foo(1)", ""),
         ("x = |\n", "", True, "", "empty answer"),
         ("x = |\n", "  \n", True, "", "empty answer"),
-        ("f(|)\n", ")\n", True, "", "empty answer"),
+        ("f(|)\n", ")\n", True, "", "repeats the suffix"),
+        ("def f():\n    |\n", "\nx = 1\n", True, "", "empty answer"),
+        ("|\nlong_name = compute(1)\n", "long_name = compute(1)\n", True, "", "repeats the suffix"),
         ("|\nlong_name = compute(1)\n", "long_name = compute(1)", True, "", "repeats the suffix"),
         ("x = |\n", "foo(1, [2", True, "", "unbalanced brackets"),
         ("x = |\n", "foo(1, [2", False, "", "cut off"),
