@@ -93,10 +93,14 @@ class StopRule:
     def _trim_remainder(self, instead_of: str) -> None:
         """The remainder up to the character that stopped us was typed again, or part of it."""
         rest = self._remainder
+        longest = len(rest) - 1
+        if rest[0] in CLOSERS and not self._hole.lexer.quote:
+            # Only brackets that the answer has to leave open were closed again by it.
+            longest = min(longest, len(self._hole.closers) - len(self._hole.lexer.stack))
         if instead_of == "\n":
             sizes = [len(rest)]
-        elif instead_of and rest[0] not in CLOSERS and rest[0] != instead_of:
-            sizes = [size for size in range(len(rest) - 1, 0, -1) if rest[size] == instead_of]
+        elif instead_of and rest[0] != self._hole.lexer.quote[:1]:
+            sizes = [size for size in range(longest, 0, -1) if rest[size] == instead_of]
         else:
             sizes = []
         kept = self._answer.rstrip() if instead_of == "\n" else self._answer

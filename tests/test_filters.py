@@ -115,6 +115,7 @@ STOPS = [
     ("auto-closed call, further", "print(|)\n", "a).strip()\n", "a"),
     ("auto-closed inner call", "print(len(|)\n", "a))\nx = 1\n", "a)"),
     ("auto-closed calls", "list(map(|))\n", "a, f(b)))\nx = 1\n", "a, f(b)"),
+    ("surplus closers", "f(a|))\n", ".b(c))\nx = 1\n", ".b(c"),
     ("auto-closed string", 'x = "|"\n', 'abc"\ny = 1\n', "abc"),
     ("auto-closed string in a call", 'f("|")\n', 'abc", 1)\ny = 1\n', "abc"),
     ("auto-closed empty string", 'f("|")\n', '")\n', ""),
