@@ -38,7 +38,12 @@ class Filtered:
 def finish(text: str, prefix: str, suffix: str, hole: Hole, complete: bool) -> Filtered:
     """What to show of `text`, an answer for the hole between `prefix` and `suffix`.
 
-    `complete`: the model or the stop rule ended it; false when the token limit did.
+    `complete`: the model or the stop rule ended it; false when the token limit did. Reasons:
+    - "empty answer": nothing but white space, or nothing that belongs to this place
+    - "repeats the suffix": all of it stands right of the cursor or below it already (a stop rule
+      that left nothing says so by `StopRule.repeats_suffix`)
+    - "unbalanced brackets": it opened brackets or a string that nothing closes
+    - "cut off": the token limit came before a first line that can stand alone
     """
     if blank(text):
         return Filtered("", "empty answer")

@@ -64,11 +64,11 @@ class Hole:
 def hole_kind(text: str, offset: int, language: str) -> Hole:
     """What the cursor at this character offset waits for. Line ends must be "\\n"."""
     assert 0 <= offset <= len(text), "the cursor is outside the document"
-    assert "\r\n" not in text, 'line ends must be "\\n" by now'
     line_start = text.rfind("\n", 0, offset) + 1
     line_end = text.find("\n", offset)
     line_end = len(text) if line_end < 0 else line_end
     left, right = text[line_start:offset], text[offset:line_end]
+    assert not right.endswith("\r"), 'line ends must be "\\n" by now'
     head_start = 0
     if line_start > HEAD_LIMIT:
         head_start = text.find("\n", line_start - HEAD_LIMIT) + 1

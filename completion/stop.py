@@ -22,12 +22,14 @@ NEXT_LINES = 2
 class StopRule:
     """Feed it the answer; `text` is what to keep of it so far.
 
+    `repeats_suffix`: it was stopped because it typed again what the suffix has.
     `prefix` and `suffix` may be cut, but not within the cursor's line and the two after it.
     """
 
     def __init__(self, prefix: str, suffix: str, hole: Hole, max_lines: int) -> None:
         assert max_lines >= 1, "an answer has at least one line"
         self.stopped = False
+        self.repeats_suffix = False
         self._prefix = prefix
         self._suffix = suffix
         self._hole = hole
@@ -77,12 +79,12 @@ class StopRule:
         self.stopped = True
         self._pending = False
         self._word = None
-        line_end = max(end, self._line_start)
         if instead_of and self._begins_next_line(self._line + instead_of):
-            line_end = self._repeat_at if self._repeated else self._line_start
-        self._answer = self._answer[: min(end, line_end)]
+            end = min(end, self._repeat_at if self._repeated else self._line_start)
+        kept = self._answer = self._answer[:end]
         if self._remainder:
             self._trim_remainder(instead_of)
+        self.repeats_suffix |= instead_of.strip() != "" or self._answer != kept
 
     def _begins_next_line(self, line: str) -> bool:
         expected = self._next_lines[self._repeated : self._repeated + 1]
@@ -90,12 +92,20 @@ class StopRule:
 
     def _trim_remainder(self, instead_of: str) -> None:
         """The remainder up to the character that stopped us was typed again, or part of it."""
-        before = self._remainder
+        rest = self._remainder
+        longest = len(rest) - 1
+        if rest[0] in CLOSERS and not self._hole.lexer.quote:
+            # Only brackets that the answer has to leave open were closed again by it.
+            longest = min(longest, len(self._hole.closers) - len(self._hole.lexer.stack))
+        if instead_of == "\n":
+            sizes = [len(rest)]
+        elif instead_of and rest[0] != self._hole.lexer.quote[:1]:
+            sizes = [size for size in range(longest, 0, -1) if rest[size] == instead_of]
+        else:
+            sizes = []
         kept = self._answer.rstrip() if instead_of == "\n" else self._answer
-        sizes = [len(before)] if instead_of == "\n" else range(len(before) - 1, 0, -1)
-        for size in sizes if instead_of else []:
-            ends_there = instead_of == "\n" or before[size] == instead_of
-            if ends_there and kept.endswith(before[:size]):
+        for size in sizes:
+            if kept.endswith(rest[:size]):
                 self._answer = kept[:-size]
                 return
         self._answer = trim_remainder(self._answer, self._prefix, self._suffix, self._hole)
@@ -190,6 +200,7 @@ class StopRule:
         line, whole = self._line.rstrip(), self._line_whole
         first_line = self._lines == 1
         if whole and line and self._repeats_suffix(line):
+            self.repeats_suffix = True
             return self._stop(self._repeat_at)
         if line and not self._pending:
             self._accepted = at
