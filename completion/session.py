@@ -31,7 +31,9 @@ RESTARTING = "engine restarting"
 BUSY = "engine busy"
 FAILED = "engine error"
 CANCELLED = "cancelled"
+TOO_SLOW = "model too slow"
 OFF_INDENT = "answer does not continue the line"
+TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,21 @@ class _Stages:
         return {**self.ms, "total": (time.perf_counter() - self.began) * 1000}
 
 
+@dataclass
+class _Reader:
+    """What a streamed answer goes through until it is complete."""
+
+    lead: prompt.Lead
+    dedent: Dedent
+    stop: filters.StopRule
+    answer: str = ""
+
+    def feed(self, piece: str) -> bool:
+        """Take a piece; true when generation can stop."""
+        self.answer += piece
+        return self.stop.feed(self.dedent.feed(self.lead.feed(piece)))
+
+
 class Session:
     """Completions for one set of settings, over one connection to a model server."""
 
@@ -99,7 +116,8 @@ class Session:
         if not url:
             address = await asyncio.to_thread(background.ensure, self._config, progress)
             url, token = address.url, address.token
-        client = Client(url, token, self._config.completion.timeout_ms / 1000)
+        # Longer than a request may take, so that `_generate` is the one to end it.
+        client = Client(url, token, self._config.completion.timeout_ms / 1000 + 5)
         try:
             served = _choose(await client.models(), self._config)
             self._template = for_model(served.template or served.id, self._config.template)
@@ -174,17 +192,24 @@ class Session:
             can_heal = "heal" in self._served.capabilities
             built = prompt.build(*clean, self._template, can_heal)
         event.details["hole"] = hole.kind
-        stop = filters.StopRule(cut.prefix, cut.suffix, hole, options.max_lines)
+        reader = _Reader(
+            prompt.Lead("" if can_heal else built.heal),
+            Dedent(cut.prefix, hole),
+            filters.StopRule(cut.prefix, cut.suffix, hole, options.max_lines),
+        )
         with stages.stage("generate"):
-            dedent = Dedent(cut.prefix, hole)
-            answer = await self._generate(client, built, can_heal, dedent, stop, stages)
+            answer = await self._generate(client, built, can_heal, reader, stages)
         event.details["finish"] = answer.finish or "stopped here"
         event.details["usage"] = answer.usage
+        stop = reader.stop
         with stages.stage("filter"):
             complete = stop.stopped or answer.finish == "stop"
             kept = filters.finish(stop.text, cut.prefix, cut.suffix, hole, complete)
         if kept.text:
             return kept.text
+        event.details["answer"] = reader.answer
+        if not reader.answer and answer.finish == TIMEOUT:
+            raise Silence(TOO_SLOW)
         raise Silence("repeats the suffix" if stop.repeats_suffix else kept.reason)
 
     def _gate(self, document: Document) -> None:
@@ -201,8 +226,7 @@ class Session:
         client: Client,
         built: prompt.Prompt,
         can_heal: bool,
-        dedent: Dedent,
-        stop: filters.StopRule,
+        reader: _Reader,
         stages: _Stages,
     ) -> Answer:
         body: dict[str, Any] = {
@@ -216,17 +240,19 @@ class Session:
             body["heal"] = built.heal
         if "usage" in self._served.capabilities:
             # We often stop before the last event, which would tell it otherwise.
-            options = {"include_usage": True, "continuous_usage_stats": True}
-            body["stream_options"] = options
-        lead = prompt.Lead("" if can_heal else built.heal)
+            body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
         answer, began = Answer(), time.perf_counter()
-        async with aclosing(client.complete(body, answer)) as pieces:
-            async for piece in pieces:
-                stages.mark("first_token", began)
-                if stop.feed(dedent.feed(lead.feed(piece))):
-                    break
-                if lead.failed:
-                    raise Silence(OFF_INDENT)
+        limit = self._config.completion.timeout_ms / 1000
+        try:
+            async with asyncio.timeout(limit), aclosing(client.complete(body, answer)) as pieces:
+                async for piece in pieces:
+                    stages.mark("first_token", began)
+                    if reader.feed(piece):
+                        break
+                    if reader.lead.failed:
+                        raise Silence(OFF_INDENT)
+        except TimeoutError:
+            answer.finish = TIMEOUT  # what came until now may still be whole lines
         return answer
 
     def _recover(self, error: TandemError) -> str:

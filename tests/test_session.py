@@ -157,3 +157,20 @@ async def test_requests_at_once_each_get_their_own_text(session: Session) -> Non
     alone = [(await session.complete(document(t), len(t))).items for t in texts]
     together = await asyncio.gather(*(session.complete(document(t), len(t)) for t in texts))
     assert [completion.items for completion in together] == alone
+
+
+async def test_a_model_that_is_too_slow_is_told(empty_home: Path, engine: Address) -> None:
+    config = settings(engine, completion=CompletionConfig(timeout_ms=100, prompt_tokens=200))
+    session = Session(config)
+    await session.start()
+    text = "import os\n" + "value = os.path.join('a', 'b')\n" * 30
+    completion = await session.complete(document(text), len(text))
+    await session.close()
+    assert (completion.items, completion.reason) == ([], reasons.TOO_SLOW)
+
+
+async def test_what_stands_there_already_is_not_suggested(session: Session) -> None:
+    [text] = (await session.complete(document(CODE), len(CODE))).items
+    again = await session.complete(document(CODE + text + "\n"), len(CODE))
+    assert (again.items, again.reason) == ([], "repeats the suffix")
+    assert trace.read()[-1]["details"]["answer"].startswith(text[:3])

@@ -38,7 +38,7 @@ class Decoder:
         cls, folder: Path, dtype: str = "auto", threads: int = 0, context: int = 2048
     ) -> "Decoder":
         """Raises ModelError if the folder cannot be read or run."""
-        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        torch.set_num_threads(threads or usable_cores())
         tokenizer = Tokenizer.load(folder)
         model = Model.load(folder, choose_dtype(dtype), context)
         return cls(model, tokenizer, folder.name)
@@ -161,6 +161,12 @@ class TextStream:
             if any(s.startswith(self._held[-length:]) for s in self._stop):
                 return length
         return 0
+
+
+def usable_cores() -> int:
+    """Cores this process may run on; not every system can tell, then all there are."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def choose_dtype(name: str) -> torch.dtype:
