@@ -80,7 +80,7 @@ class Client:
         Closing the iterator early closes the connection, which cancels the request. Raises
         Unavailable, Busy or EngineError.
         """
-        body = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        body = {"stream_options": {"include_usage": True}, **body, "stream": True}
         try:
             async with self._http.stream("POST", "completions", json=body) as response:
                 if response.status_code != 200:

@@ -31,11 +31,12 @@ _CLOSING_ONLY = re.compile(r"[\s)\]}:,;'\"`]*\Z")
 class Hole:
     """The cursor's place.
 
-    `kind`: "line" ends at the newline; "statement" ends with the statement, a compound one with
-    its body; "block" ends before the first line left of `indent`.
+    `kind`: "line" ends at the newline (always, in a language without a grammar); "statement"
+    ends with the statement, a compound one with its body; "block" ends before the first line
+    left of `indent`.
     `indent`: the statement's column, or the least that a line of the block may have.
     `inside`: what the cursor stands in. `head`: the statement's text before the cursor, ""
-    where it has yet to begin. `next_indent`: the column of the next line with text on it, None at the
+    where it has yet to begin. `next_indent`: the column of the next line of code, None at the
     end. `closers`: brackets that the suffix closes without having opened them, as far as the
     statement may reach. `string_closed`: the suffix ends the string the cursor is in.
     `lexer`: its state at the cursor; copy before feeding.
@@ -67,10 +68,11 @@ def hole_kind(text: str, offset: int, language: str) -> Hole:
     line_end = text.find("\n", offset)
     line_end = len(text) if line_end < 0 else line_end
     left, right = text[line_start:offset], text[offset:line_end]
+    assert not right.endswith("\r"), 'line ends must be "\\n" by now'
     head_start = 0
     if line_start > HEAD_LIMIT:
         head_start = text.find("\n", line_start - HEAD_LIMIT) + 1
-    lines = _logical_lines(text[head_start:line_start], language)
+    lines = logical_lines(text[head_start:line_start], language)
     lexer = lines.lexer.copy()
     logical = head_start + lines.starts[-1]
     lexer.feed(left)
@@ -78,26 +80,24 @@ def hole_kind(text: str, offset: int, language: str) -> Hole:
     inside: Inside = "comment" if lexer.comment else "string" if lexer.quote else "code"
     head = text[logical:offset].lstrip()
     indent = indentation(text[logical:offset])
-    next_indent = _next_indent(text, line_end)
-    string_closed = bool(lexer.quote) and _closes_string(lexer.quote, right, text, offset)
+    next_indent = _next_indent(text, line_end, row.comment)
+    string_closed = bool(lexer.quote) and closes_string(lexer.quote, text[offset:])
     kind: Kind = "statement"
-    if inside == "comment" or not _CLOSING_ONLY.match(right):
+    if inside == "comment" or not row.grammar or not _CLOSING_ONLY.match(right):
         kind = "line"
     elif not head and not right.strip():
         block = _block_indent(lines, columns(left), next_indent, row)
         if block is not None:
             kind, indent = "block", block
-    at_cursor = lexer.copy()
-    at_cursor.stack, at_cursor.extra, at_cursor.broken = [], [], False
-    if lexer.quote and not string_closed:
-        at_cursor.quote = ""
-    closers = _closers(text[offset : offset + CLOSERS_LIMIT], at_cursor, indent)
     lexer.extra, lexer.broken = [], False
+    after = lexer.copy()
+    after.quote = lexer.quote if string_closed else ""
+    closers = closers_in(text[offset : offset + CLOSERS_LIMIT], after, indent)
     return Hole(kind, indent, inside, head, next_indent, closers, string_closed, lexer)
 
 
 @dataclass(frozen=True)
-class _LogicalLines:
+class LogicalLines:
     """A text's logical lines by their starts, and the lexer's state at its end."""
 
     text: str
@@ -126,27 +126,27 @@ class _LogicalLines:
 
 
 @lru_cache(maxsize=8)
-def _logical_lines(text: str, language: str) -> _LogicalLines:
+def logical_lines(text: str, language: str) -> LogicalLines:
     """Cached: the lines before the cursor's line are the same from key to key."""
     lexer = Lexer(language_row(language))
     starts = [0, *lexer.feed(text)]
-    return _LogicalLines(text, starts, lexer)
+    return LogicalLines(text, starts, lexer)
 
 
-def _next_indent(text: str, start: int) -> int | None:
-    match = re.compile(r"\s*\n([ \t]*)(?=\S)").match(text, start)
-    return columns(match[1]) if match else None
-
-
-def _closes_string(quote: str, right: str, text: str, offset: int) -> bool:
-    """An odd number of delimiters after the cursor: the first of them closes our string."""
-    if len(quote) == 3:
-        return text.count(quote, offset) % 2 == 1
-    return re.sub(r"\\.", "", right).count(quote) % 2 == 1
+def _next_indent(text: str, line_end: int, comment: str) -> int | None:
+    while line_end < len(text):
+        start = line_end + 1
+        line_end = text.find("\n", start)
+        line_end = len(text) if line_end < 0 else line_end
+        line = text[start:line_end]
+        code = line.strip()
+        if code and not (comment and code.startswith(comment)):
+            return indentation(line)
+    return None
 
 
 def _block_indent(
-    lines: _LogicalLines, column: int, next_indent: int | None, row: Language
+    lines: LogicalLines, column: int, next_indent: int | None, row: Language
 ) -> int | None:
     """The least column of the body that a blank line has yet to hold; None if none is due."""
     if not row.opener:
@@ -165,7 +165,7 @@ def _block_indent(
     return indentation(lines.line(last)) if column > header else None
 
 
-def _documented(lines: _LogicalLines, last: int, row: Language) -> int | None:
+def _documented(lines: LogicalLines, last: int, row: Language) -> int | None:
     """The header above a logical line that is one string, a docstring."""
     if not _DOCSTRING.match(lines.line(last)):
         return None
@@ -175,9 +175,14 @@ def _documented(lines: _LogicalLines, last: int, row: Language) -> int | None:
     return opener
 
 
-def _closers(suffix: str, lexer: Lexer, indent: int) -> str:
-    """Closers in the suffix that close nothing in it, as far as the statement may reach."""
-    for index, line in enumerate(suffix.split("\n")):
+def closers_in(suffix: str, lexer: Lexer, indent: int) -> str:
+    """Closers in the suffix that close nothing in it, as far as the statement may reach.
+
+    `lexer` tells whether the suffix starts in a string; `indent` is the statement's column.
+    """
+    lexer = lexer.copy()
+    lexer.stack, lexer.extra = [], []
+    for index, line in enumerate(suffix[:CLOSERS_LIMIT].split("\n")):
         text = line.strip()
         if index and text and lexer.in_code and not lexer.stack:
             keywords = lexer.language.keywords
@@ -186,3 +191,11 @@ def _closers(suffix: str, lexer: Lexer, indent: int) -> str:
                 break
         lexer.feed(line + "\n")
     return "".join(lexer.extra)
+
+
+def closes_string(quote: str, suffix: str) -> bool:
+    """An odd number of delimiters after the cursor: the first of them closes our string."""
+    if len(quote) == 3:
+        return suffix.count(quote) % 2 == 1
+    line = suffix.split("\n", 1)[0]
+    return re.sub(r"\\.", "", line).count(quote) % 2 == 1

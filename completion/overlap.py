@@ -3,6 +3,7 @@
 import re
 
 from completion.hole import Hole
+from completion.lexer import CLOSERS
 
 # Letters and digits in a line that is not there twice by chance: `return None` has 10.
 DISTINCT = 14
@@ -58,7 +59,7 @@ def trim_remainder(text: str, prefix: str, suffix: str, hole: Hole) -> str:
 def _is_repeat(trimmed: str, again: str, rest: str, prefix: str, hole: Hole) -> bool:
     """Whether `trimmed + again`, then `rest`, has `again` twice where once was meant.
 
-    Brackets alone tell nothing: only the balance does, see `filters.balance_brackets`.
+    A closer is a repeat only if the answer closes too much with it and not without.
     """
     before = (prefix + trimmed)[-1:]
     starts_word = not (_is_name(before) and _is_name(again[0]))
@@ -70,11 +71,23 @@ def _is_repeat(trimmed: str, again: str, rest: str, prefix: str, hole: Hole) -> 
         lexer.feed(trimmed)
         # `a[1:|:2]` is the one place where two separators may meet.
         return lexer.in_code and not (again == ":" and lexer.stack[-1:] == ["["])
-    return _breaks_string(trimmed + again, rest, hole) and not _breaks_string(trimmed, rest, hole)
+    whole, without = trimmed + again, trimmed
+    if _breaks_string(whole, rest, hole):
+        return not _breaks_string(without, rest, hole)
+    return _closes_too_much(whole, hole) and not _closes_too_much(without, hole)
 
 
 def _is_name(ch: str) -> bool:
     return ch.isalnum() or ch == "_"
+
+
+def _closes_too_much(text: str, hole: Hole) -> bool:
+    lexer, floor = hole.lexer.copy(), hole.floor
+    for ch in text:
+        if lexer.in_code and ch in CLOSERS and len(lexer.stack) <= floor:
+            return True
+        lexer.step(ch)
+    return False
 
 
 def _breaks_string(text: str, rest: str, hole: Hole) -> bool:

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from completion import filters, prompt, syntax
 from completion.client import Answer, Busy, Client, ServedModel, Unavailable
 from completion.counting import Counter, counter_for
 from completion.document import Document
 from completion.engine import background
+from completion.indent import Dedent
 from completion.templates import Template, for_model
 from tandem import secrets, trace
 from tandem.config import Config
@@ -174,15 +176,16 @@ class Session:
         event.details["hole"] = hole.kind
         stop = filters.StopRule(cut.prefix, cut.suffix, hole, options.max_lines)
         with stages.stage("generate"):
-            answer = await self._generate(client, built, can_heal, stop, stages)
+            dedent = Dedent(cut.prefix, hole)
+            answer = await self._generate(client, built, can_heal, dedent, stop, stages)
         event.details["finish"] = answer.finish or "stopped here"
         event.details["usage"] = answer.usage
         with stages.stage("filter"):
-            complete = answer.finish != "length"
+            complete = stop.stopped or answer.finish == "stop"
             kept = filters.finish(stop.text, cut.prefix, cut.suffix, hole, complete)
-        if not kept.text:
-            raise Silence(kept.reason)
-        return kept.text
+        if kept.text:
+            return kept.text
+        raise Silence("repeats the suffix" if stop.repeats_suffix else kept.reason)
 
     def _gate(self, document: Document) -> None:
         options = self._config.completion
@@ -198,10 +201,11 @@ class Session:
         client: Client,
         built: prompt.Prompt,
         can_heal: bool,
+        dedent: Dedent,
         stop: filters.StopRule,
         stages: _Stages,
     ) -> Answer:
-        body = {
+        body: dict[str, Any] = {
             "model": self._served.id,
             "prompt": built.text,
             "max_tokens": self._config.completion.max_tokens,
@@ -210,12 +214,16 @@ class Session:
         }
         if can_heal:
             body["heal"] = built.heal
+        if "usage" in self._served.capabilities:
+            # We often stop before the last event, which would tell it otherwise.
+            options = {"include_usage": True, "continuous_usage_stats": True}
+            body["stream_options"] = options
         lead = prompt.Lead("" if can_heal else built.heal)
         answer, began = Answer(), time.perf_counter()
         async with aclosing(client.complete(body, answer)) as pieces:
             async for piece in pieces:
                 stages.mark("first_token", began)
-                if stop.feed(lead.feed(piece)):
+                if stop.feed(dedent.feed(lead.feed(piece))):
                     break
                 if lead.failed:
                     raise Silence(OFF_INDENT)

@@ -22,12 +22,14 @@ NEXT_LINES = 2
 class StopRule:
     """Feed it the answer; `text` is what to keep of it so far.
 
+    `repeats_suffix`: it was stopped because it typed again what the suffix has.
     `prefix` and `suffix` may be cut, but not within the cursor's line and the two after it.
     """
 
     def __init__(self, prefix: str, suffix: str, hole: Hole, max_lines: int) -> None:
         assert max_lines >= 1, "an answer has at least one line"
         self.stopped = False
+        self.repeats_suffix = False
         self._prefix = prefix
         self._suffix = suffix
         self._hole = hole
@@ -72,18 +74,46 @@ class StopRule:
             self._step(ch)
         return self.stopped
 
-    def _stop(self, end: int) -> None:
+    def _stop(self, end: int, instead_of: str = "") -> None:
+        """Keep the answer up to `end`; `instead_of` is what came there in the suffix's place."""
         self.stopped = True
         self._pending = False
         self._word = None
-        self._answer = self._answer[:end]
+        if instead_of and self._begins_next_line(self._line + instead_of):
+            end = min(end, self._repeat_at if self._repeated else self._line_start)
+        kept = self._answer = self._answer[:end]
         if self._remainder:
-            self._answer = trim_remainder(self._answer, self._prefix, self._suffix, self._hole)
+            self._trim_remainder(instead_of)
+        self.repeats_suffix |= instead_of.strip() != "" or self._answer != kept
+
+    def _begins_next_line(self, line: str) -> bool:
+        expected = self._next_lines[self._repeated : self._repeated + 1]
+        return self._line_whole and bool(expected) and expected[0].startswith(line)
+
+    def _trim_remainder(self, instead_of: str) -> None:
+        """The remainder up to the character that stopped us was typed again, or part of it."""
+        rest = self._remainder
+        longest = len(rest) - 1
+        if rest[0] in CLOSERS and not self._hole.lexer.quote:
+            # Only brackets that the answer has to leave open were closed again by it.
+            longest = min(longest, len(self._hole.closers) - len(self._hole.lexer.stack))
+        if instead_of == "\n":
+            sizes = [len(rest)]
+        elif instead_of and rest[0] != self._hole.lexer.quote[:1]:
+            sizes = [size for size in range(longest, 0, -1) if rest[size] == instead_of]
+        else:
+            sizes = []
+        kept = self._answer.rstrip() if instead_of == "\n" else self._answer
+        for size in sizes:
+            if kept.endswith(rest[:size]):
+                self._answer = kept[:-size]
+                return
+        self._answer = trim_remainder(self._answer, self._prefix, self._suffix, self._hole)
 
     def _step(self, ch: str) -> None:
         at = len(self._answer)
         if self._lexer.in_code and ch in CLOSERS and self._closes_for_suffix():
-            return self._stop(at)
+            return self._stop(at, ch)
         if not self._may_begin(ch, at):
             return None
         self._answer += ch
@@ -93,9 +123,9 @@ class StopRule:
         if self._in_first_string and not self._lexer.quote:
             self._in_first_string = False
             if self._hole.string_closed and ch != "\n":
-                return self._stop(at + 1 - len(self._hole.lexer.quote))
+                return self._stop(at + 1 - len(self._hole.lexer.quote), quote[0])
         if ch == "\n" and quote and not self._lexer.quote:
-            return self._stop(at)  # a string of one line cannot go on
+            return self._stop(at, ch)  # a string of one line cannot go on
         if ch == "\n":
             return self._end_line(at, logical_end, last)
         self._line += ch
@@ -170,13 +200,14 @@ class StopRule:
         line, whole = self._line.rstrip(), self._line_whole
         first_line = self._lines == 1
         if whole and line and self._repeats_suffix(line):
+            self.repeats_suffix = True
             return self._stop(self._repeat_at)
         if line and not self._pending:
             self._accepted = at
         if self._hole.kind == "line" or (first_line and self._ends_at_remainder()):
-            return self._stop(at)
+            return self._stop(at, "\n")
         if logical_end and self._statement_ends(last):
-            return self._stop(at)
+            return self._stop(at, "\n" if first_line else "")
         if self._lines == self._max_lines:
             return self._stop(at if not self._pending else self._accepted)
         self._lines += 1
@@ -193,7 +224,9 @@ class StopRule:
         A closing bracket there does, when the lines stand inside its pair.
         """
         rest = self._remainder
-        if not rest or self._lexer.quote or len(self._lexer.stack) > self._floor:
+        if self._lexer.quote:
+            return bool(rest) and self._line.rstrip().endswith(rest)
+        if not rest or len(self._lexer.stack) > self._floor:
             return False
         return not self._floor or rest[0] not in CLOSERS
 

@@ -55,17 +55,21 @@ def tandem_home(empty_home: Path, default_model: InstalledModel) -> Path:
 
 
 @pytest.fixture(scope="session")
-def engine(
-    default_model: InstalledModel, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Address]:
-    """A background engine of `SMALL_ENGINE` that all tests share: leave it as you found it."""
+def engine_home(default_model: InstalledModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """User folders of the session's engine."""
     home = tmp_path_factory.mktemp("engine-home")
     (home / "cache" / "models").mkdir(parents=True)
     (home / "cache" / "models" / models.DEFAULT).symlink_to(default_model.folder)
+    return home
+
+
+@pytest.fixture(scope="session")
+def engine(engine_home: Path) -> Iterator[Address]:
+    """A background engine of `SMALL_ENGINE` that all tests share: leave it as you found it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TANDEM_HOME", str(home))
+        patch.setenv("TANDEM_HOME", str(engine_home))
         address = background.ensure(SMALL_ENGINE)
     yield address
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TANDEM_HOME", str(home))
+        patch.setenv("TANDEM_HOME", str(engine_home))
         background.stop(SMALL_ENGINE)

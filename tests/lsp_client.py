@@ -12,8 +12,15 @@ from tandem import trace
 
 REPOSITORY = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-m", "tandem", "lsp")
-# Short answers keep the suite fast; a long wait keeps it right on a busy machine.
-USER_SETTINGS = "[completion]\nmax_tokens = 24\ntimeout_ms = 120000\n"
+# Short answers keep the suite fast; a long wait and one thread keep it going on a busy machine,
+# where the threads of a matrix product wait for each other far longer than they work.
+USER_SETTINGS = """
+[completion]
+max_tokens = 16
+timeout_ms = 120000
+[engine]
+threads = 1
+"""
 
 StartEditor = Callable[..., Awaitable[Editor]]
 

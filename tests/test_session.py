@@ -128,7 +128,7 @@ async def test_without_healing_the_typed_text_is_still_continued(
 async def test_an_unknown_model_name_lists_what_is_served(
     empty_home: Path, engine: Address
 ) -> None:
-    with pytest.raises(EngineError, match="does not serve other.*It serves: tandem-135m"):
+    with pytest.raises(EngineError, match=r"does not serve other.*It serves: tandem-135m"):
         await Session(settings(engine, model="other")).start()
 
 
@@ -152,10 +152,8 @@ async def test_a_server_that_went_away_is_found_again(session: Session, engine: 
     assert second.items
 
 
-async def test_many_requests_at_once_each_get_their_own_text(
-    session: Session,
-) -> None:
-    texts = [CODE, "import os\n\nhere = os.getc", "for number in ran"]
+async def test_requests_at_once_each_get_their_own_text(session: Session) -> None:
+    texts = [CODE, "import os\n\nhere = os.getc"]
     alone = [(await session.complete(document(t), len(t))).items for t in texts]
     together = await asyncio.gather(*(session.complete(document(t), len(t)) for t in texts))
     assert [completion.items for completion in together] == alone

@@ -30,7 +30,8 @@ def host_of(address: Address) -> str:
 
 def connect(address: Address) -> socket.socket:
     parts = urlsplit(address.url)
-    assert parts.hostname and parts.port
+    assert parts.hostname
+    assert parts.port
     return socket.create_connection((parts.hostname, parts.port), timeout=60)
 
 

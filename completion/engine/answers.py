@@ -10,7 +10,9 @@ from typing import Any, Literal
 from completion.engine.request import Usage
 
 Json = dict[str, Any]
-CAPABILITIES = ["heal"]
+UsageIn = Literal["none", "last event", "every event"]
+# "usage": a stream can tell its usage in every event, for clients that stop early.
+CAPABILITIES = ["heal", "usage"]
 
 
 def usage(counts: Usage) -> Json:
@@ -44,10 +46,10 @@ class Shape:
     """Bodies of one answer: `whole`, or `opening`, many `piece`s, a `closing`, maybe `total`."""
 
     def __init__(
-        self, kind: Literal["completion", "chat"], model: str, with_usage: bool = False
+        self, kind: Literal["completion", "chat"], model: str, usage_in: UsageIn = "none"
     ) -> None:
         self._chat = kind == "chat"
-        self._with_usage = with_usage
+        self._usage_in = usage_in
         prefix = "chatcmpl" if self._chat else "cmpl"
         self._head = {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time())}
         self._head["model"] = model
@@ -63,8 +65,9 @@ class Shape:
         """Chat streams begin with the role."""
         return self._delta({"role": "assistant", "content": ""}) if self._chat else None
 
-    def piece(self, text: str) -> Json:
-        return self._delta({"content": text}) if self._chat else self._text(text)
+    def piece(self, text: str, counts: Usage) -> Json:
+        event = self._delta({"content": text}) if self._chat else self._text(text)
+        return {**event, "usage": usage(counts)} if self._usage_in == "every event" else event
 
     def closing(self, text: str, finish: str) -> Json:
         """The last text, which is often empty, with the reason why it is the last."""
@@ -72,8 +75,10 @@ class Shape:
             return self._text(text, finish)
         return self._delta({"content": text} if text else {}, finish)
 
-    def total(self, counts: Usage) -> Json:
+    def total(self, counts: Usage) -> Json | None:
         """The event without choices that `stream_options.include_usage` asks for."""
+        if self._usage_in == "none":
+            return None
         return {**self._event([]), "usage": usage(counts)}
 
     def _delta(self, delta: Json, finish: str | None = None) -> Json:
@@ -88,4 +93,4 @@ class Shape:
         kind = "chat.completion.chunk" if self._chat else "text_completion"
         event = {**self._head, "object": kind, "choices": choices}
         # OpenAI: with include_usage each event has the field, null until the last one.
-        return {**event, "usage": None} if self._with_usage else event
+        return event if self._usage_in == "none" else {**event, "usage": None}

@@ -20,6 +20,7 @@ from pydantic import (
     ValidationError,
 )
 
+from completion.engine.answers import UsageIn
 from completion.engine.request import Request
 
 MAX_STOPS = 32
@@ -102,6 +103,7 @@ class _Body(BaseModel):
 
 class StreamOptions(_Body):
     include_usage: bool = False
+    continuous_usage_stats: bool = False  # vLLM's name for usage in every event
 
 
 class _Sampling(_Body):
@@ -121,8 +123,11 @@ class _Sampling(_Body):
         return bool(self.stream)
 
     @property
-    def streams_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
+    def usage_in(self) -> UsageIn:
+        options = self.stream_options
+        if options is None or not options.include_usage:
+            return "none"
+        return "every event" if options.continuous_usage_stats else "last event"
 
     def _request(
         self, prompt: Sequence[int], context: int, max_tokens: int | None, heal: str

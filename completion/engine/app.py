@@ -84,7 +84,7 @@ class Routes:
         body = api.parse(CompletionRequest, await _body(request))
         self._check_model(body.model)
         tokens = await asyncio.to_thread(_tokens, loaded, body.prompt)
-        shape = answers.Shape("completion", self._served.name, body.streams_usage)
+        shape = answers.Shape("completion", self._served.name, body.usage_in)
         return self._submit(loaded, body.request(tokens, loaded.decoder.context), shape, body)
 
     async def chat(self, request: HttpRequest) -> Response:
@@ -92,7 +92,7 @@ class Routes:
         body = api.parse(ChatRequest, await _body(request))
         self._check_model(body.model)
         tokens = await asyncio.to_thread(_chat_tokens, loaded, body)
-        shape = answers.Shape("chat", self._served.name, body.streams_usage)
+        shape = answers.Shape("chat", self._served.name, body.usage_in)
         return self._submit(loaded, body.request(tokens, loaded.decoder.context), shape, body)
 
     def _submit(
@@ -105,7 +105,7 @@ class Routes:
         # The model may have been told to stop while the prompt was read.
         self._served.ready()
         answer = Answer(loaded, request)
-        return Stream(answer, shape, body.streams_usage) if body.streams else Whole(answer, shape)
+        return Stream(answer, shape) if body.streams else Whole(answer, shape)
 
     def _card(self, loaded: Loaded) -> answers.Json:
         return answers.model_card(
@@ -190,10 +190,9 @@ class Whole(Response):
 class Stream(Response):
     """The answer as server-sent events, token by token."""
 
-    def __init__(self, answer: Answer, shape: answers.Shape, with_usage: bool) -> None:
+    def __init__(self, answer: Answer, shape: answers.Shape) -> None:
         self._answer = answer
         self._shape = shape
-        self._with_usage = with_usage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [
@@ -216,11 +215,11 @@ class Stream(Response):
         try:
             async for chunk in chunks:
                 if chunk.finish is None:
-                    yield json.dumps(shape.piece(chunk.text))
+                    yield json.dumps(shape.piece(chunk.text, chunk.usage))
                     continue
                 yield json.dumps(shape.closing(chunk.text, chunk.finish))
-                if self._with_usage:
-                    yield json.dumps(shape.total(chunk.usage))
+                if (total := shape.total(chunk.usage)) is not None:
+                    yield json.dumps(total)
         except ApiError as error:  # the status line is long gone
             yield json.dumps(error.body())
         else:

@@ -57,7 +57,7 @@ class Healer:
 
     def accept(self, token: int) -> bytes:
         """Move over a token's bytes; returns those that go past the text."""
-        data = self._tokenizer.bytes_of[token]
+        data = self._tokenizer.bytes_at(token)
         overlap = min(len(data), len(self._left))
         assert data[:overlap] == self._left[:overlap]
         self._left = self._left[overlap:]

@@ -71,12 +71,14 @@ class Scheduler:
         """Queue a request. Raises QueueFull."""
         job = Job(request, on_chunk)
         with self._changed:
-            # A cancelled job that still waits holds no place: typing fast must not fill the queue.
-            if sum(not waiting.cancelled for waiting in self._waiting) >= self._limit:
+            gone = self._drop_cancelled()
+            if len(self._waiting) >= self._limit:
                 raise QueueFull
             self._counts["requests"] += 1
             self._waiting.append(job)
             self._changed.notify()
+        for old in gone:
+            old.on_chunk(Chunk(finish="cancelled"))
         return job
 
     def stats(self) -> dict[str, float]:
@@ -90,6 +92,13 @@ class Scheduler:
                 "waiting": len(self._waiting),
                 "last_active": time.monotonic() if busy else self._last_active,
             }
+
+    def _drop_cancelled(self) -> list[Job]:
+        """A cancelled job that still waits holds no place: typing fast must not fill the queue."""
+        gone = [job for job in self._waiting if job.cancelled]
+        self._waiting = deque(job for job in self._waiting if not job.cancelled)
+        self._counts["cancelled"] += len(gone)
+        return gone
 
     def _loop(self) -> None:
         while (job := self._next()) is not None:

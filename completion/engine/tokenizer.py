@@ -51,7 +51,7 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids; special tokens have none."""
-        return b"".join(self.bytes_of[i] for i in ids).decode("utf-8", "replace")
+        return b"".join(map(self.bytes_at, ids)).decode("utf-8", "replace")
 
     def count(self, text: str) -> int:
         return len(self.encode(text))
@@ -75,6 +75,10 @@ class Tokenizer:
             else:
                 table[i] = to_bytes(token)
         return table
+
+    def bytes_at(self, token: int) -> bytes:
+        """Models pad their vocabulary with ids that no token has; they stand for nothing."""
+        return self.bytes_of[token] if token < len(self.bytes_of) else b""
 
     @cached_property
     def _sorted(self) -> list[tuple[bytes, int]]:
