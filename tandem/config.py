@@ -5,6 +5,7 @@ that could send code elsewhere or run something counts only after the user trust
 file (`tandem trust`, by content hash); until then it is left out, and `notices` says so.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -123,13 +124,29 @@ def save_user(changes: Mapping[str, Any]) -> Path:
     merged = _read(file)
     _merge(merged, changes, "the change")
     _validate(merged, str(file))
-    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    # Not splitlines: a string may hold U+2028 and its like, where no TOML line ends.
+    lines = file.read_text("utf-8").rstrip("\n").split("\n") if file.exists() else []
     table = next((n for n, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
     top = [line for line in lines[:table] if line.split("=")[0].strip() not in changes]
-    top += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in changes.items()]
+    top += [f"{key} = {_toml(value)}" for key, value in changes.items()]
+    text = "\n".join([*top, *lines[table:]]) + "\n"
+    _must_say(text, merged, file)
     with paths.atomic_write(file) as stream:
-        stream.write("\n".join([*top, *lines[table:]]) + "\n")
+        stream.write(text)
     return file
+
+
+def _toml(value: Any) -> str:
+    """A string or number as TOML: as in JSON, but DEL must be escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _must_say(text: str, wanted: Mapping[str, Any], file: Path) -> None:
+    """Lines are edited one by one, which a value over several lines would not survive."""
+    with contextlib.suppress(tomllib.TOMLDecodeError):
+        if tomllib.loads(text) == wanted:
+            return
+    raise ConfigError(f"Cannot change {file} without losing something.", "Edit it by hand.")
 
 
 def _permitted(
@@ -215,9 +232,10 @@ def _validate(values: dict[str, Any], name: str) -> Config:
 
 def _trusted() -> dict[str, str]:
     try:
-        return json.loads((paths.state_dir() / "trusted.json").read_text("utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
+        files = json.loads((paths.state_dir() / "trusted.json").read_text("utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
+    return files if isinstance(files, dict) else {}
 
 
 def _digest(file: Path) -> str:

@@ -7,7 +7,7 @@ person can see what was taken out and why.
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 REDACTED = "REDACTED"
@@ -33,6 +33,7 @@ _SECRET_FILES = (
     ".pypirc",
     ".htpasswd",
     "credentials",
+    "credentials.json",
     "secrets.*",
 )
 _HARMLESS_FILES = (".env.example", ".env.sample", ".env.template", "secrets.py")
@@ -43,28 +44,33 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "private key",
         re.compile(
-            r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s*([A-Za-z0-9+/=\s:,\-]+?)(?=-----END|\Z)", re.S
+            # Also inside a string literal, with its quotes and escaped line ends.
+            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+            r"\s*((?:(?!-----BEGIN)[A-Za-z0-9+/=\s:,.\-\\\"']){1,20000}?)(?=-----END|\Z)"
         ),
     ),
     ("aws key", re.compile(r"\b((?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16})\b")),
     ("github token", re.compile(r"\b((?:gh[pousr]_[A-Za-z0-9]{36,})|github_pat_\w{40,})")),
     ("gitlab token", re.compile(r"\b(glpat-[A-Za-z0-9_\-]{20,})")),
     ("slack token", re.compile(r"\b(xox[abeoprs]-[A-Za-z0-9\-]{10,})")),
-    ("openai key", re.compile(r"\b(sk-[A-Za-z0-9_\-]{20,})")),
+    ("openai key", re.compile(r"\b(sk-(?=[A-Za-z_\-]{0,60}\d)[A-Za-z0-9_\-]{20,})")),
     ("google key", re.compile(r"\b(AIza[0-9A-Za-z_\-]{35})")),
     ("stripe key", re.compile(r"\b([rs]k_(?:live|test)_[0-9A-Za-z]{16,})")),
     ("hugging face token", re.compile(r"\b(hf_[A-Za-z0-9]{30,})")),
     ("pypi token", re.compile(r"\b(pypi-[A-Za-z0-9_\-]{40,})")),
-    ("json web token", re.compile(r"\b(eyJ[\w\-]{10,}\.eyJ[\w\-]{10,}\.[\w\-]{10,})")),
+    ("json web token", re.compile(r"\b(eyJ[\w\-]{10,4000}\.eyJ[\w\-]{10,4000}\.[\w\-]{10,})")),
     (
         "password in an address",
         re.compile(r"\b[a-z][a-z0-9+.\-]{0,30}://[^\s:/@\"']{1,100}:([^\s@/\"']{3,200})@"),
     ),
 )
+# A name that tells, maybe a subscript's end or a type, then a string literal of any prefix.
 _ASSIGNMENT = re.compile(
     r"""(?ix) \b [\w\-]{0,40}? (?: passw(?:or)?d | passphrase | secret | token | api_?key | apikey
         | access_?key | auth_?key | private_?key | credential s? ) [\w\-]{0,40}
-        ["']? \s{0,8} (?: = | : | := | => ) \s{0,8} ["'] ( [^"'\s]{8,200} ) ["']"""
+        ["']? \]? (?: \s{0,8} : \s{0,8} [\w\[\].,|\x20]{1,60}? )? \s{0,8} (?: == | != | = | : | := | => )
+        \s{0,8} [bruf]{0,2} (?P<quote>["']) (?P<value> (?: (?!(?P=quote)) [^\s\\] | \\. ){8,200} )
+        (?P=quote)"""
 )
 _PLACEHOLDER = re.compile(
     r"(?i)^(x+|\*+|\.+|<.*>|\$\{.*\}|\{.*\}|%\(.*\)s|your[_\-].*|change[_\-]?me.*|example.*|"
@@ -97,14 +103,16 @@ def find(text: str) -> list[Secret]:
         for match in pattern.finditer(text)
     ]
     found += [
-        Secret("assigned secret", match.start(1), match.end(1))
+        Secret("assigned secret", *match.span("value"))
         for match in _ASSIGNMENT.finditer(text)
-        if _looks_random(match.group(1))
+        if _looks_random(match["value"])
     ]
     result: list[Secret] = []
     for secret in sorted(found, key=lambda s: (s.start, -s.end)):
         if not result or secret.start >= result[-1].end:
             result.append(secret)
+        elif secret.end > result[-1].end:  # no end of one may stick out of another
+            result[-1] = replace(result[-1], end=secret.end)
     return result
 
 

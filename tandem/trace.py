@@ -65,17 +65,22 @@ class Event:
         }
 
 
+_KEYS = Event("").to_json().keys()
+
+
 def write(event: Event, file: Path | None = None) -> None:
     """Append one event. Never raises on an I/O error; see `lost`."""
     global _lost
     file = file or paths.trace_file()
-    line = json.dumps(_scrub(event.to_json()), ensure_ascii=False) + "\n"
+    text = json.dumps(_scrub(event.to_json()), ensure_ascii=False, default=str)
+    line = f"{text}\n".encode("utf-8", "backslashreplace")
     try:
         paths.private_dir(file.parent)
         _rotate(file)
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, line.encode())
+            if os.write(descriptor, line) < len(line):  # the disk is full
+                _lost += 1
         finally:
             os.close(descriptor)
     except OSError:
@@ -105,9 +110,9 @@ def _events(file: Path) -> Iterator[dict[str, Any]]:
         for line in stream:
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(event, dict) and event.get("v") == FORMAT:
+            if isinstance(event, dict) and event.get("v") == FORMAT and event.keys() >= _KEYS:
                 yield event
 
 
@@ -115,8 +120,8 @@ def _scrub(value: Any) -> Any:
     if isinstance(value, str):
         return secrets.redact(value)
     if isinstance(value, dict):
-        return {key: _scrub(item) for key, item in value.items()}
-    if isinstance(value, list):
+        return {_scrub(key): _scrub(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
         return [_scrub(item) for item in value]
     return value
 
