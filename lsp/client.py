@@ -128,8 +128,8 @@ class Editor:
 
     async def inline(
         self, uri: str, line: int, column: int, invoked: bool = False
-    ) -> Sequence[types.InlineCompletionItem]:
-        return (await self.request_inline(uri, line, column, invoked)[1]).items
+    ) -> list[types.InlineCompletionItem]:
+        return list((await self.request_inline(uri, line, column, invoked)[1]).items)
 
     def cancel(self, number: int) -> None:
         self.client.protocol.notify(types.CANCEL_REQUEST, types.CancelParams(number))

@@ -6,6 +6,7 @@ is an edit and a request, as in an editor; a request that the next key overtakes
 
 import asyncio
 import io
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ LINES_ABOVE, LINES_BELOW = 4, 2
 SVG_WIDTH = 100
 SPOTS = 3
 
+_STATEMENT = re.compile(r"\s+(return |[\w.]+ = )[^#]{8,60}\Z")
 TOUR_FILE = Path(__file__).parent / "paths.py"
 
 
@@ -78,20 +80,14 @@ def demo(
 
 
 def choose(lines: list[str]) -> list[Spot]:
-    """Places worth a pause: inside statements of functions, spread over the file.
-
-    The pause is after the first word and its operator, where a person would wait and see.
-    """
+    """Places worth a pause, spread over the file: right after `return` or `=` in a function."""
     candidates = []
     for number, line in enumerate(lines):
-        start = len(line) - len(line.lstrip())
-        words = line.split()
-        if start and 3 <= len(words) <= 10 and words[0].isidentifier() and line.isascii():
-            candidates.append(Spot(number, start, line.index(words[2], start)))
+        match = _STATEMENT.match(line)
+        if match and line.isascii():
+            candidates.append(Spot(number, match.start(1), match.end(1)))
     if not candidates:
-        raise UsageError(
-            "This file has no statement to type.", "Name a Python file with functions."
-        )
+        raise UsageError("This file has no statement to type.", "Name a Python file with functions.")
     step = max(len(candidates) // SPOTS, 1)
     return candidates[step // 2 :: step][:SPOTS]
 

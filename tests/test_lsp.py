@@ -281,8 +281,8 @@ async def test_an_editor_with_ghost_text_gets_a_completion_item_only_for_a_gestu
 ) -> None:
     editor = await start()
     editor.open(file.as_uri(), ADD + "a")
-    assert (await complete(editor, file.as_uri(), 1, 1, 12)).items == []
-    assert (await complete(editor, file.as_uri(), 2, 1, 11)).items == []
+    assert not (await complete(editor, file.as_uri(), 1, 1, 12)).items
+    assert not (await complete(editor, file.as_uri(), 2, 1, 11)).items
     assert events(file) == []
     assert len((await complete(editor, file.as_uri(), 1, 1, 11)).items) == 1
 
@@ -408,7 +408,7 @@ async def test_a_killed_engine_gives_an_empty_answer_and_is_started_again(
     _, answer = editor.request_inline(file.as_uri(), COUNTING.count("\n"), 0)
     await until(lambda: stats()["running"])
     psutil.Process(address.pid).kill()
-    assert (await answer).items == []
+    assert not (await answer).items
     assert [event["reason"] for event in events(file)] == ["engine restarting"]
     editor.change(file.as_uri(), replace_all(ADD))
     while not await editor.inline(file.as_uri(), *AFTER_ADD):
