@@ -87,7 +87,9 @@ def choose(lines: list[str]) -> list[Spot]:
         if match and line.isascii():
             candidates.append(Spot(number, match.start(1), match.end(1)))
     if not candidates:
-        raise UsageError("This file has no statement to type.", "Name a Python file with functions.")
+        raise UsageError(
+            "This file has no statement to type.", "Name a Python file with functions."
+        )
     step = max(len(candidates) // SPOTS, 1)
     return candidates[step // 2 :: step][:SPOTS]
 
