@@ -35,6 +35,11 @@ TOO_SLOW = "model too slow"
 OFF_INDENT = "answer does not continue the line"
 TIMEOUT = "timeout"
 
+# Of the prompt's tokens, for a model that was trained to read what follows the cursor.
+SUFFIX_SHARE = 0.25
+# Characters after the cursor that an answer is held against, whatever the model has read of them.
+FILTERED_SUFFIX = 8000
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -183,8 +188,14 @@ class Session:
         with stages.stage("context"):
             hole = syntax.hole_kind(document.text, offset, document.language)
             cut = syntax.cut(
-                document.text, offset, document.language, options.prompt_tokens, self._count
+                document.text,
+                offset,
+                document.language,
+                options.prompt_tokens,
+                self._count,
+                SUFFIX_SHARE if self._template.uses_suffix else 0.0,
             )
+            after = document.text[offset : offset + FILTERED_SUFFIX]
         with stages.stage("prompt"):
             clean = prompt.redact(cut.prefix, cut.suffix)
             if clean is None:
@@ -195,7 +206,7 @@ class Session:
         reader = _Reader(
             prompt.Lead("" if can_heal else built.heal),
             Dedent(cut.prefix, hole),
-            filters.StopRule(cut.prefix, cut.suffix, hole, options.max_lines),
+            filters.StopRule(cut.prefix, after, hole, options.max_lines),
         )
         with stages.stage("generate"):
             answer = await self._generate(client, built, can_heal, reader, stages)
@@ -204,7 +215,7 @@ class Session:
         stop = reader.stop
         with stages.stage("filter"):
             complete = stop.stopped or answer.finish == "stop"
-            kept = filters.finish(stop.text, cut.prefix, cut.suffix, hole, complete)
+            kept = filters.finish(stop.text, cut.prefix, after, hole, complete)
         if kept.text:
             return kept.text
         event.details["answer"] = reader.answer
