@@ -191,7 +191,7 @@ class Session:
                 document.text,
                 offset,
                 document.language,
-                options.prompt_tokens,
+                self._prompt_budget(),
                 self._count,
                 SUFFIX_SHARE if self._template.uses_suffix else 0.0,
             )
@@ -222,6 +222,15 @@ class Session:
         if not reader.answer and answer.finish == TIMEOUT:
             raise Silence(TOO_SLOW)
         raise Silence("repeats the suffix" if stop.repeats_suffix else kept.reason)
+
+    def _prompt_budget(self) -> int:
+        """Tokens for the prompt: what is wanted, or what the served model has room for."""
+        options = self._config.completion
+        if not self._served.context:
+            return options.prompt_tokens
+        # The template's own tokens and a begin token need a little too.
+        room = self._served.context - options.max_tokens - 16
+        return min(options.prompt_tokens, max(room, self._served.context // 2))
 
     def _gate(self, document: Document) -> None:
         options = self._config.completion

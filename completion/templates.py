@@ -25,8 +25,8 @@ class Template:
 
     `text` places {prefix} and {suffix}. `sentinels` are the special tokens that `text` holds,
     `specials` the family's others that a prompt must not hold. A text of `stop` ends the
-    answer. `bos` says whether the tokenizer must put its begin token in front. `models` are
-    regular expressions, searched in the names of models.
+    answer. The begin token, where a family has one, is the server's to add. `models` are regular
+    expressions, searched in the names of models.
     """
 
     name: str
@@ -34,7 +34,6 @@ class Template:
     sentinels: tuple[str, ...]
     specials: tuple[str, ...]
     stop: tuple[str, ...]
-    bos: bool
     models: tuple[str, ...]
     source: str
 
@@ -95,7 +94,6 @@ def _template(row: dict) -> Template:
         sentinels=tuple(row["sentinels"]),
         specials=tuple(row["specials"]),
         stop=tuple(row["stop"]),
-        bos=row["bos"],
         models=tuple(row["models"]),
         source=row["source"],
     )

@@ -224,3 +224,15 @@ def test_sentence_piece_vocabularies_spell_bytes(tmp_path: Path) -> None:
     assert tokenizer.decode([259, 11, 258]) == " a\na"
     assert tokenizer.decode([0xC3 + 1, 0xA9 + 1]) == "é"
     assert sorted(tokenizer.ids_consistent_with(b" a")) == sorted([0x20 + 1, 257, 259])
+
+
+def test_a_prompt_begins_as_its_family_wants(tiny: Decoder, tmp_path: Path) -> None:
+    """Llama's tokenizers put a begin token in front of a prompt, not of each piece of text."""
+    from tokenizers import Tokenizer as Backend
+    from tokenizers.processors import TemplateProcessing
+
+    backend = Backend.from_str(tiny.tokenizer._backend.to_str())
+    backend.post_processor = TemplateProcessing("<|im_start|> $0", None, [("<|im_start|>", 1)])
+    backend.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer.load(tmp_path)
+    assert tokenizer.encode("x = 1", begin=True) == [1, *tokenizer.encode("x = 1")]

@@ -89,7 +89,7 @@ def test_content_without_special_tokens_is_kept_to_the_letter(template: Template
 
 
 def test_overlapping_special_tokens_are_all_broken() -> None:
-    template = Template("t", "{prefix}", (), ("<ab", "ab>"), (), False, (), "")
+    template = Template("t", "{prefix}", (), ("<ab", "ab>"), (), (), "")
     assert template.neutralise("<ab>") == "< a b>"
 
 

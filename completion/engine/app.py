@@ -242,7 +242,7 @@ async def _body(request: HttpRequest) -> bytes:
 
 def _tokens(loaded: Loaded, prompt: str | list[int]) -> list[int]:
     decoder = loaded.decoder
-    tokens = decoder.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+    tokens = decoder.tokenizer.encode(prompt, begin=True) if isinstance(prompt, str) else prompt
     if not tokens:
         raise ApiError(400, "The prompt is empty.", param="prompt")
     vocabulary = decoder.model.config.vocabulary

@@ -45,9 +45,13 @@ class Tokenizer:
             settings["chat_template"] = template_file.read_text("utf-8")
         return cls(backend, settings)
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text. Special tokens written out in it become those tokens."""
-        return self._backend.encode(text, add_special_tokens=False).ids
+    def encode(self, text: str, begin: bool = False) -> list[int]:
+        """Token ids of a text. Special tokens written out in it become those tokens.
+
+        `begin` puts the family's begin token in front, where the tokenizer's file says that it
+        has one: for a whole prompt, not for a piece of text or a rendered chat.
+        """
+        return self._backend.encode(text, add_special_tokens=begin).ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids; special tokens have none."""
