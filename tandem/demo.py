@@ -8,6 +8,7 @@ import asyncio
 import io
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,7 +80,7 @@ def demo(
         raise TandemError("No ghost text came.", "Run: tandem doctor, then tandem trace")
 
 
-def choose(lines: list[str]) -> list[Spot]:
+def choose(lines: Sequence[str]) -> list[Spot]:
     """Places worth a pause, spread over the file: right after `return` or `=` in a function."""
     candidates = []
     for number, line in enumerate(lines):
