@@ -6,6 +6,7 @@ import itertools
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,15 @@ class Editor:
         self, uri: str, line: int, column: int, invoked: bool = False
     ) -> list[types.InlineCompletionItem]:
         return list((await self.request_inline(uri, line, column, invoked)[1]).items)
+
+    def send(self, method: str, params: Any) -> asyncio.Future[Any]:
+        """Send a request as it is, well-formed or not; its answer."""
+        number = next(self._ids)
+        answer: Future[Any] = Future()
+        protocol = self.client.protocol
+        protocol._request_futures[number] = answer
+        protocol._send_data({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        return asyncio.wrap_future(answer)
 
     def cancel(self, number: int) -> None:
         self.client.protocol.notify(types.CANCEL_REQUEST, types.CancelParams(number))

@@ -6,7 +6,7 @@ were; with none yet, suggestions stay off, because the broken file may be the on
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,27 @@ class _Loaded:
     config: Config
 
 
+@dataclass(frozen=True)
+class _Given:
+    """Options from the editor, each layer over the one before it."""
+
+    command_line: Mapping[str, Any]
+    initial: Mapping[str, Any] = field(default_factory=dict)
+    pushed: Mapping[str, Any] = field(default_factory=dict)
+    pulled: Mapping[Path | None, Mapping[str, Any]] = field(default_factory=dict)
+
+
 class Settings:
     """Which settings a document has. `tell` shows one line to the user."""
 
     def __init__(self, options: Mapping[str, Any], tell: Callable[[str], None]) -> None:
-        self._layers: list[Mapping[str, Any]] = [options, {}, {}]
-        self._pulled: dict[Path | None, Mapping[str, Any]] = {}
+        self._given = _Given(options)
+        self._good: _Given | None = None
         self._folders: list[Path] = []
         self._loaded: dict[Path | None, _Loaded] = {}
         self._revision = 0
         self._tell = tell
-        self._told: set[str] = set()
+        self._told: set[tuple[str, int]] = set()
 
     @property
     def folders(self) -> list[Path]:
@@ -47,16 +57,16 @@ class Settings:
 
     def initialize(self, options: Any) -> None:
         """Take `initializationOptions`."""
-        self._change(1, options)
+        self._change(replace(self._given, initial=self._mapping(options)))
 
     def push(self, options: Any) -> None:
         """Take the settings of a `workspace/didChangeConfiguration`."""
-        self._change(2, options)
+        self._change(replace(self._given, pushed=self._mapping(options)))
 
     def pull(self, answers: Mapping[Path | None, Any]) -> None:
         """Take the answers to a `workspace/configuration`, by folder; None is for all others."""
-        self._pulled = {folder: self._mapping(answer) for folder, answer in answers.items()}
-        self._revision += 1
+        pulled = {folder: self._mapping(answer) for folder, answer in answers.items()}
+        self._change(replace(self._given, pulled=pulled))
 
     def of(self, path: Path) -> Config:
         """The settings for a document: those of the deepest folder that contains it."""
@@ -87,29 +97,42 @@ class Settings:
 
     def _read(self, place: Path | None, repository: Path | None, known: _Loaded | None) -> Config:
         try:
-            config = load(repository, self._options(place))
+            config = load(repository, self._options(place, self._given))
         except ConfigError as error:
-            if known is not None:
-                self._tell(f"{error} The settings stay as they were.")
-                return known.config
-            self._tell(f"{error} No suggestions until then.")
-            return Config(completion=CompletionConfig(enabled=False))  # pyright: ignore[reportCallIssue]
+            config = known.config if known else self._read_as_before(place, repository)
+            after = "The settings stay as they were." if config else "No suggestions until then."
+            self._tell_once(f"{error} {after}", self._revision)
+            return config or Config(completion=CompletionConfig(enabled=False))  # pyright: ignore[reportCallIssue]
+        self._good = self._given
         for notice in config.notices:
-            if notice not in self._told:
-                self._told.add(notice)
-                self._tell(notice)
+            self._tell_once(notice)
         return config.model_copy(update={"notices": []})
 
-    def _options(self, place: Path | None) -> dict[str, Any]:
+    def _read_as_before(self, place: Path | None, repository: Path | None) -> Config | None:
+        """The settings of a place not seen yet, by the last options that could be read."""
+        if self._good is None:
+            return None
+        try:
+            config = load(repository, self._options(place, self._good))
+        except ConfigError:
+            return None
+        return config.model_copy(update={"notices": []})
+
+    def _options(self, place: Path | None, given: _Given) -> dict[str, Any]:
         folder = self._folder(place) if place else None
-        pulled = self._pulled.get(folder, self._pulled.get(None, {}))
+        pulled = given.pulled.get(folder, given.pulled.get(None, {}))
         merged: dict[str, Any] = {}
-        for layer in [*self._layers, pulled]:
+        for layer in (given.command_line, given.initial, given.pushed, pulled):
             _merge(merged, layer)
         return merged
 
-    def _change(self, layer: int, options: Any) -> None:
-        self._layers[layer] = self._mapping(options)
+    def _tell_once(self, message: str, revision: int = 0) -> None:
+        if (message, revision) not in self._told:
+            self._told.add((message, revision))
+            self._tell(message)
+
+    def _change(self, given: _Given) -> None:
+        self._given = given
         self._revision += 1
 
     def _mapping(self, options: Any) -> Mapping[str, Any]:

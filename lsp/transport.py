@@ -165,8 +165,9 @@ def _log_to_file(debug: bool) -> None:
     handler.setFormatter(_Redacted("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    # Below warnings pygls writes whole messages: the user's text.
-    logging.getLogger("pygls").setLevel(logging.WARNING)
+    # Below warnings pygls writes whole messages, with the text in them, and httpx each poll.
+    for chatty in ("pygls", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _log_file() -> Path:

@@ -8,6 +8,7 @@ import asyncio
 import io
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +34,7 @@ LINES_ABOVE, LINES_BELOW = 4, 2
 SVG_WIDTH = 100
 SPOTS = 3
 
-_STATEMENT = re.compile(r"\s+(return |[\w.]+ = )[^#]{8,60}\Z")
+_STATEMENT = re.compile(r"\s+(return |[\w.]+ = )[^#]{6,60}\Z")
 TOUR_FILE = Path(__file__).parent / "paths.py"
 
 
@@ -79,7 +80,7 @@ def demo(
         raise TandemError("No ghost text came.", "Run: tandem doctor, then tandem trace")
 
 
-def choose(lines: list[str]) -> list[Spot]:
+def choose(lines: Sequence[str]) -> list[Spot]:
     """Places worth a pause, spread over the file: right after `return` or `=` in a function."""
     candidates = []
     for number, line in enumerate(lines):
@@ -177,7 +178,8 @@ def story(path: Path, lines: list[str], shots: list[Shot]) -> Group:
         Text.assemble(("Tandem", "bold"), f" completes {path.name}; ghost text is dim."),
     ]
     for shot in shots:
-        parts.append(Panel(_code(shot.lines, shot.spot, shot.ghost), title_align="left"))
+        place = f"{path.name}, line {shot.spot.line + 1}"
+        parts.append(Panel(_code(shot.lines, shot.spot, shot.ghost), title=place))
         parts.append(_caption(shot, lines[shot.spot.line][shot.spot.pause :]))
     return Group(*parts, Text(), _times(shots), Text(), _next_steps(path, shots))
 
@@ -185,7 +187,7 @@ def story(path: Path, lines: list[str], shots: list[Shot]) -> Group:
 def _code(lines: list[str], spot: Spot, ghost: str) -> Text:
     """The lines around the cursor with the ghost text in place."""
     top = max(spot.line - LINES_ABOVE, 0)
-    before = "\n".join(lines[top : spot.line + 1])
+    before = "\n".join(lines[top : spot.line + 1]).lstrip("\n")
     after = "".join("\n" + line for line in lines[spot.line + 1 : spot.line + 1 + LINES_BELOW])
     code = Syntax("", "python", background_color="default").highlight(before + ghost + after)
     code.rstrip()
@@ -212,9 +214,6 @@ def _times(shots: list[Shot]) -> Table:
         times = (shot.event["stages_ms"].get(name) for shot in shots)
         style = "bold" if name == "total" else ""
         table.add_row(name, *("" if ms is None else f"{ms:.1f}" for ms in times), style=style)
-    for name in ("prompt_tokens", "completion_tokens"):
-        counts = (shot.event["details"].get("usage", {}).get(name, "") for shot in shots)
-        table.add_row(name.replace("_", " "), *map(str, counts), style="dim")
     return table
 
 

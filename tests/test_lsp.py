@@ -449,6 +449,7 @@ async def test_a_bad_setting_is_told_in_one_line_and_the_old_ones_stay(
     assert "completion.max_tokens" in message
     assert "\n" not in message
     assert len(await editor.inline(file.as_uri(), *AFTER_ADD)) == 1
+    assert len(editor.messages) == 1
 
 
 async def test_settings_that_cannot_be_read_at_the_start_turn_suggestions_off(
@@ -555,9 +556,7 @@ async def test_malformed_parameters_are_refused_and_the_server_goes_on(
 ) -> None:
     editor = await start()
     with pytest.raises(JsonRpcException) as failure:
-        await editor.client.protocol.send_request_async(
-            "textDocument/inlineCompletion", {"position": "nowhere"}
-        )
+        await editor.send("textDocument/inlineCompletion", {"position": "nowhere"})
     assert failure.value.code in (-32602, -32603)
     editor.open(file.as_uri(), ADD)
     assert len(await editor.inline(file.as_uri(), *AFTER_ADD)) == 1
