@@ -35,7 +35,7 @@ SVG_WIDTH = 100
 SPOTS = 3
 
 _STATEMENT = re.compile(r"\s+(return |[\w.]+ = )[^#]{6,60}\Z")
-TOUR_FILE = Path(__file__).parent / "paths.py"
+TOUR_FILE = Path(__file__).parents[1] / "lsp" / "documents.py"
 
 
 @dataclass(frozen=True)
