@@ -5,12 +5,14 @@ which arrive while the model works change neither that text nor that place. The 
 all the same, as LSP asks; an editor drops it when its text has moved on.
 """
 
+import contextlib
 import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
@@ -32,6 +34,7 @@ class TandemServer(LanguageServer):
         self.documents = Documents()
         self.settings = Settings(options or {}, self.tell)
         self.sessions = Sessions(self)
+        self.editor: psutil.Process | None = None
         super().__init__("tandem", __version__, protocol_cls=Protocol)
         _register(self)
 
@@ -107,6 +110,9 @@ def initialize(ls: TandemServer, params: types.InitializeParams) -> None:
     ls.documents.encoding = types.PositionEncodingKind(ls.workspace.position_encoding).value
     ls.take_folders()
     ls.settings.initialize(params.initialization_options)
+    # An editor in another process namespace (a container) is not there to be watched.
+    with contextlib.suppress(psutil.Error, ValueError):
+        ls.editor = psutil.Process(params.process_id) if params.process_id else None
 
 
 async def initialized(ls: TandemServer, params: types.InitializedParams) -> None:

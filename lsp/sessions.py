@@ -62,7 +62,9 @@ class Sessions:
 
     async def close(self) -> None:
         served, self._served = self._served, []
-        await asyncio.gather(*(self._close(one) for one in served), *self._tasks)
+        closing = [self._close(one) for one in served]
+        # Starts that are cancelled by it are among the tasks: they must not cancel us.
+        await asyncio.gather(*closing, *self._tasks, return_exceptions=True)
 
     def _of(self, config: Config) -> _Served:
         served = next((one for one in self._served if one.config == config), None)

@@ -121,15 +121,8 @@ async def _close(server: TandemServer) -> None:
 
 async def _end_with_parent(server: TandemServer) -> None:
     """End when the editor's process ends, even if somebody else holds our stdin open."""
-    editor: psutil.Process | None = None
-    while editor is None or _alive(editor):
+    while server.editor is None or _alive(server.editor):  # noqa: ASYNC110 - no event tells it
         await asyncio.sleep(PARENT_POLL_S)
-        if editor is None and server.process_id is not None:
-            try:
-                editor = psutil.Process(server.process_id)
-            except (psutil.Error, ValueError):
-                # An editor in another process namespace (a container) is not ours to watch.
-                return
     log.warning("the editor's process is gone")
     await _close(server)
     _leave(1)
