@@ -5,6 +5,7 @@ reason why nothing was. The reasons are the constants below.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -21,6 +22,8 @@ from completion.templates import Template, for_model
 from tandem import secrets, trace
 from tandem.config import Config
 from tandem.errors import EngineError, TandemError
+
+log = logging.getLogger(__name__)
 
 DISABLED = "disabled"
 DISABLED_LANGUAGE = "disabled for this language"
@@ -166,6 +169,10 @@ class Session:
         except TandemError as error:
             event.reason = self._recover(error)
             event.details["error"] = str(error)
+        except Exception as error:  # one request's bug must not cost the editor its server
+            log.exception("a completion failed")
+            event.reason = FAILED
+            event.details["error"] = f"{type(error).__name__}: {error}"
         finally:
             event.stages_ms = stages.total()
             trace.write(event)

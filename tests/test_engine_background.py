@@ -193,7 +193,7 @@ def test_nothing_is_imported_from_the_folder_an_editor_runs_in(
 
 
 def test_a_missing_model_is_told_before_anything_starts(config: Config) -> None:
-    with pytest.raises(ModelError, match=r"not installed.*tandem models pull"):
+    with pytest.raises(ModelError, match=r"no-such-model.*tandem models list"):
         background.ensure(config.model_copy(update={"model": "no-such-model"}))
 
 

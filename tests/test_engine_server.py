@@ -101,6 +101,16 @@ def test_usage_in_a_stream_comes_last_and_only_if_asked_for(client: openai.OpenA
     assert all(event.usage is None for event in complete(client, stream=True))
 
 
+def test_usage_comes_with_every_piece_for_a_client_that_may_stop_early(
+    client: openai.OpenAI,
+) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    events = list(complete(client, stream=True, extra_body={"stream_options": options}))
+    counts = [event.usage.completion_tokens for event in events]
+    assert counts == sorted(counts)
+    assert 1 <= counts[0] < counts[-1] <= 8
+
+
 def test_a_stream_ends_with_done(engine: Address) -> None:
     reply = post(
         engine,
@@ -174,7 +184,7 @@ def test_the_model_list_tells_what_our_clients_need(client: openai.OpenAI) -> No
     (card,) = client.models.list().data
     assert card.id == DEFAULT
     extra = card.model_extra or {}
-    assert extra["capabilities"] == ["heal"]
+    assert extra["capabilities"] == ["heal", "usage"]
     assert extra["context_length"] == 256
     assert extra["fim_template"]
     assert client.models.retrieve(DEFAULT) == card

@@ -67,19 +67,22 @@ class Shape:
 
     def piece(self, text: str, counts: Usage) -> Json:
         event = self._delta({"content": text}) if self._chat else self._text(text)
-        return {**event, "usage": usage(counts)} if self._usage_in == "every event" else event
+        return self._counted(event, counts)
 
-    def closing(self, text: str, finish: str) -> Json:
+    def closing(self, text: str, finish: str, counts: Usage) -> Json:
         """The last text, which is often empty, with the reason why it is the last."""
         if not self._chat:
-            return self._text(text, finish)
-        return self._delta({"content": text} if text else {}, finish)
+            return self._counted(self._text(text, finish), counts)
+        return self._counted(self._delta({"content": text} if text else {}, finish), counts)
 
     def total(self, counts: Usage) -> Json | None:
         """The event without choices that `stream_options.include_usage` asks for."""
         if self._usage_in == "none":
             return None
         return {**self._event([]), "usage": usage(counts)}
+
+    def _counted(self, event: Json, counts: Usage) -> Json:
+        return {**event, "usage": usage(counts)} if self._usage_in == "every event" else event
 
     def _delta(self, delta: Json, finish: str | None = None) -> Json:
         return self._event(

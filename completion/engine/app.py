@@ -217,7 +217,7 @@ class Stream(Response):
                 if chunk.finish is None:
                     yield json.dumps(shape.piece(chunk.text, chunk.usage))
                     continue
-                yield json.dumps(shape.closing(chunk.text, chunk.finish))
+                yield json.dumps(shape.closing(chunk.text, chunk.finish, chunk.usage))
                 if (total := shape.total(chunk.usage)) is not None:
                     yield json.dumps(total)
         except ApiError as error:  # the status line is long gone

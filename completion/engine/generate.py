@@ -41,7 +41,17 @@ class Decoder:
         torch.set_num_threads(threads or usable_cores())
         tokenizer = Tokenizer.load(folder)
         model = Model.load(folder, choose_dtype(dtype), context)
-        return cls(model, tokenizer, folder.name)
+        decoder = cls(model, tokenizer, folder.name)
+        decoder.warm_up()
+        return decoder
+
+    def warm_up(self) -> None:
+        """Touch all weights and tables once, so that the first keystroke does not wait for it."""
+        token = next(i for i, data in enumerate(self.tokenizer.bytes_of) if data)
+        for _ in self.generate(Request((token,) * 8, 2, heal=" ")):
+            pass
+        self.forget()
+        self.generated_tokens = 0
 
     def forget(self) -> None:
         """Empty every KV cache, so that the next prompt is read as the first one was."""
