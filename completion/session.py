@@ -1,7 +1,7 @@
 """One completion request from start to end, and the connection it needs.
 
 Every call leaves exactly one trace event: what was shown with the time of each stage, or the
-reason why nothing was. The reasons are the constants below.
+reason why nothing was.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from completion import filters, prompt, syntax
+from completion import filters, prompt, silence, syntax
 from completion.client import Answer, Busy, Client, ServedModel, Unavailable
 from completion.counting import Counter, counter_for
 from completion.document import Document
@@ -25,19 +25,7 @@ from tandem.errors import EngineError, TandemError
 
 log = logging.getLogger(__name__)
 
-DISABLED = "disabled"
-DISABLED_LANGUAGE = "disabled for this language"
-PROTECTED_FILE = "secret file"
-CURSOR_IN_KEY = "cursor inside a secret"
-LOADING = "model loading"
-RESTARTING = "engine restarting"
-BUSY = "engine busy"
-FAILED = "engine error"
-CANCELLED = "cancelled"
-TOO_SLOW = "model too slow"
-OFF_INDENT = "answer does not continue the line"
-TIMEOUT = "timeout"
-
+TIMED_OUT = "timeout"  # how we end an answer that takes too long; servers never say it
 # Of the prompt's tokens, for a model that was trained to read what follows the cursor.
 SUFFIX_SHARE = 0.25
 # Characters after the cursor that an answer is held against, whatever the model has read of them.
@@ -53,10 +41,6 @@ class Completion:
     reason: str
     timing_ms: dict[str, float]
     model: str
-
-
-class Silence(Exception):
-    """No suggestion, with the reason the trace gives."""
 
 
 @dataclass
@@ -107,7 +91,7 @@ class Session:
         self._template: Template = for_model("")
         self._count: Counter = len
         self._starting: asyncio.Task[None] | None = None
-        self._waits_for = LOADING
+        self._waits_for = silence.LOADING
 
     @property
     def ready(self) -> bool:
@@ -161,17 +145,17 @@ class Session:
         stages = _Stages()
         try:
             event.shown = await self._suggest(document, offset, stages, event)
-        except Silence as silence:
-            event.reason = str(silence)
+        except silence.Silence as reason:
+            event.reason = str(reason)
         except asyncio.CancelledError:
-            event.reason = CANCELLED
+            event.reason = silence.CANCELLED
             raise
         except TandemError as error:
             event.reason = self._recover(error)
             event.details["error"] = str(error)
         except Exception as error:  # one request's bug must not cost the editor its server
             log.exception("a completion failed")
-            event.reason = FAILED
+            event.reason = silence.FAILED
             event.details["error"] = f"{type(error).__name__}: {error}"
         finally:
             event.stages_ms = stages.total()
@@ -190,7 +174,7 @@ class Session:
         self._gate(document)
         client = self._client
         if client is None:
-            raise Silence(self._waits_for)
+            raise silence.Silence(self._waits_for)
         options = self._config.completion
         with stages.stage("context"):
             hole = syntax.hole_kind(document.text, offset, document.language)
@@ -206,7 +190,7 @@ class Session:
         with stages.stage("prompt"):
             clean = prompt.redact(cut.prefix, cut.suffix)
             if clean is None:
-                raise Silence(CURSOR_IN_KEY)
+                raise silence.Silence(silence.CURSOR_IN_KEY)
             can_heal = "heal" in self._served.capabilities
             built = prompt.build(*clean, self._template, can_heal)
         event.details["hole"] = hole.kind
@@ -226,9 +210,9 @@ class Session:
         if kept.text:
             return kept.text
         event.details["answer"] = reader.answer
-        if not reader.answer and answer.finish == TIMEOUT:
-            raise Silence(TOO_SLOW)
-        raise Silence("repeats the suffix" if stop.repeats_suffix else kept.reason)
+        if not reader.answer and answer.finish == TIMED_OUT:
+            raise silence.Silence(silence.TOO_SLOW)
+        raise silence.Silence("repeats the suffix" if stop.repeats_suffix else kept.reason)
 
     def _prompt_budget(self) -> int:
         """Tokens for the prompt: what is wanted, or what the served model has room for."""
@@ -242,11 +226,11 @@ class Session:
     def _gate(self, document: Document) -> None:
         options = self._config.completion
         if not options.enabled:
-            raise Silence(DISABLED)
+            raise silence.Silence(silence.DISABLED)
         if document.language in options.disabled_languages:
-            raise Silence(DISABLED_LANGUAGE)
+            raise silence.Silence(silence.DISABLED_LANGUAGE)
         if secrets.is_secret_file(document.path):
-            raise Silence(PROTECTED_FILE)
+            raise silence.Silence(silence.PROTECTED_FILE)
 
     async def _generate(
         self,
@@ -277,28 +261,28 @@ class Session:
                     if reader.feed(piece):
                         break
                     if reader.lead.failed:
-                        raise Silence(OFF_INDENT)
+                        raise silence.Silence(silence.OFF_INDENT)
         except TimeoutError:
-            answer.finish = TIMEOUT  # what came until now may still be whole lines
+            answer.finish = TIMED_OUT  # what came until now may still be whole lines
         return answer
 
     def _recover(self, error: TandemError) -> str:
         """The reason for an error, and a new start if the server is gone."""
         if isinstance(error, Busy):
-            return BUSY
+            return silence.BUSY
         if not isinstance(error, Unavailable):
-            return FAILED
-        self._waits_for = RESTARTING
+            return silence.FAILED
+        self._waits_for = silence.RESTARTING
         if self._starting is None or self._starting.done():
             self._starting = asyncio.create_task(self._restart())
-        return RESTARTING
+        return silence.RESTARTING
 
     async def _restart(self) -> None:
         await self.close()
         try:
             await self.start()
         except TandemError as error:
-            self._waits_for = FAILED
+            self._waits_for = silence.FAILED
             trace.write(trace.Event(kind="engine", source=self._source, reason=str(error)))
 
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from completion import session as reasons
-from completion.client import Client
+from completion import silence
+from completion.client import Client, ServedModel
 from completion.document import Document
 from completion.engine.background import Address
 from completion.session import Session
@@ -57,16 +57,16 @@ async def test_a_half_typed_name_is_completed(session: Session) -> None:
 
 async def test_before_the_start_it_is_silent_at_once(empty_home: Path, engine: Address) -> None:
     completion = await Session(settings(engine)).complete(document(CODE), len(CODE))
-    assert (completion.items, completion.reason) == ([], reasons.LOADING)
+    assert (completion.items, completion.reason) == ([], silence.LOADING)
 
 
 @pytest.mark.parametrize(
     ("options", "name", "text", "reason"),
     [
-        ({"enabled": False}, "a.py", CODE, reasons.DISABLED),
-        ({"disabled_languages": ["python"]}, "a.py", CODE, reasons.DISABLED_LANGUAGE),
-        ({}, ".env", "A=", reasons.PROTECTED_FILE),
-        ({}, "a.py", 'key = "ghp_' + "a1B2" * 9, reasons.CURSOR_IN_KEY),
+        ({"enabled": False}, "a.py", CODE, silence.DISABLED),
+        ({"disabled_languages": ["python"]}, "a.py", CODE, silence.DISABLED_LANGUAGE),
+        ({}, ".env", "A=", silence.PROTECTED_FILE),
+        ({}, "a.py", 'key = "ghp_' + "a1B2" * 9, silence.CURSOR_IN_KEY),
     ],
 )
 async def test_what_is_off_or_secret_never_reaches_the_model(
@@ -92,7 +92,7 @@ async def test_a_cancel_is_traced_and_stops_the_engine(session: Session, engine:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert trace.read()[-1]["reason"] == reasons.CANCELLED
+    assert trace.read()[-1]["reason"] == silence.CANCELLED
     await asyncio.sleep(0.3)
     stopped = await generated(engine)
     await asyncio.sleep(0.5)
@@ -112,9 +112,9 @@ async def test_without_healing_the_typed_text_is_still_continued(
 ) -> None:
     """Any other OpenAI-compatible server: our engine with its capability left unsaid."""
     models = await Client(engine.url, engine.token).models()
-    plain = [reasons.ServedModel(model.id) for model in models]
+    plain = [ServedModel(model.id) for model in models]
 
-    async def without_capabilities(_: Client) -> list[reasons.ServedModel]:
+    async def without_capabilities(_: Client) -> list[ServedModel]:
         return plain
 
     monkeypatch.setattr(Client, "models", without_capabilities)
@@ -145,7 +145,7 @@ async def test_a_server_that_went_away_is_found_again(session: Session, engine: 
     good, client._http.base_url = client._http.base_url, httpx.URL("http://127.0.0.1:9/v1/")
     assert str(good).startswith(engine.url)
     first = await session.complete(document(CODE), len(CODE))
-    assert (first.items, first.reason) == ([], reasons.RESTARTING)
+    assert (first.items, first.reason) == ([], silence.RESTARTING)
     while not session.ready or session._client is client:
         await asyncio.sleep(0.02)
     second = await session.complete(document(CODE), len(CODE))
@@ -166,7 +166,7 @@ async def test_a_model_that_is_too_slow_is_told(empty_home: Path, engine: Addres
     text = "import os\n" + "value = os.path.join('a', 'b')\n" * 30
     completion = await session.complete(document(text), len(text))
     await session.close()
-    assert (completion.items, completion.reason) == ([], reasons.TOO_SLOW)
+    assert (completion.items, completion.reason) == ([], silence.TOO_SLOW)
 
 
 async def test_what_stands_there_already_is_not_suggested(session: Session) -> None:
