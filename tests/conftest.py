@@ -1,7 +1,7 @@
 """Fixtures that start the real thing: the default model, and user folders of a test's own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from completion.engine import background
 from completion.engine.background import Address
 from completion.models import InstalledModel
 from tandem.config import Config, EngineConfig
+from tests.lsp_client import StartEditor, editors, engine_stopped_after, make_home
 
 REPOSITORY = Path(__file__).parent.parent
 SMALL_ENGINE = Config(engine=EngineConfig(threads=1, context=256, queue=2))
@@ -73,3 +74,42 @@ def engine(engine_home: Path) -> Iterator[Address]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TANDEM_HOME", str(engine_home))
         background.stop(SMALL_ENGINE)
+
+
+@pytest.fixture(scope="session")
+def served_home(
+    tmp_path_factory: pytest.TempPathFactory, default_model: InstalledModel
+) -> Iterator[Path]:
+    """User folders that language servers share, so that one engine serves most tests."""
+    home = make_home(tmp_path_factory.mktemp("lsp") / "home", default_model.folder)
+    with engine_stopped_after(home):
+        yield home
+
+
+@pytest.fixture
+def home(served_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TANDEM_HOME", str(served_home))
+    return served_home
+
+
+@pytest.fixture
+async def start(home: Path) -> AsyncIterator[StartEditor]:
+    async with editors(home) as start_editor:
+        yield start_editor
+
+
+@pytest.fixture
+def fresh_home(
+    tmp_path: Path, default_model: InstalledModel, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """User folders of one test, with the model but without an engine."""
+    home = make_home(tmp_path / "home", default_model.folder)
+    monkeypatch.setenv("TANDEM_HOME", str(home))
+    with engine_stopped_after(home):
+        yield home
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A Python file that only an editor knows."""
+    return tmp_path / "work.py"

@@ -1,5 +1,6 @@
 """Language servers for tests: real processes, with user folders of the test's own."""
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -7,8 +8,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+from lsprotocol import types
+
+from completion.engine import background
 from lsp.client import Editor
-from tandem import trace
+from tandem import config, trace
 
 REPOSITORY = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-m", "tandem", "lsp")
@@ -21,6 +26,12 @@ timeout_ms = 120000
 [engine]
 threads = 1
 """
+
+ADD = "def add(a, b):\n    return "
+AFTER_ADD = (1, 11)
+COUNTING = "numbers = [\n" + "".join(f"    {n},\n" for n in range(100, 140))
+ENCODINGS = ["utf-8", "utf-16", "utf-32"]
+REQUEST_CANCELLED = -32800
 
 StartEditor = Callable[..., Awaitable[Editor]]
 
@@ -44,9 +55,6 @@ def environment(home: Path) -> dict[str, str]:
 @contextmanager
 def engine_stopped_after(home: Path) -> Iterator[None]:
     """End the engine of these user folders when the block ends."""
-    from completion.engine import background
-    from tandem import config
-
     try:
         yield
     finally:
@@ -85,3 +93,24 @@ async def editors(home: Path) -> AsyncIterator[StartEditor]:
 def events(file: Path | str, kind: str = "completion") -> list[dict[str, Any]]:
     """The trace events about one file, oldest first."""
     return [event for event in trace.read() if event["file"] == str(file) and event["kind"] == kind]
+
+
+def replace_all(text: str) -> tuple[types.Position, types.Position, str]:
+    return types.Position(0, 0), types.Position(1_000_000, 0), text
+
+
+def stats() -> dict[str, Any]:
+    address = background.find(config.load())
+    assert address is not None, "no engine runs"
+    response = httpx.get(
+        address.url.removesuffix("/v1") + "/health",
+        headers={"Authorization": f"Bearer {address.token}"},
+        trust_env=False,
+    )
+    return response.json()["stats"]
+
+
+async def until(condition: Any) -> None:
+    """Wait for something that another process does; the test's own timeout is the limit."""
+    while not condition():
+        await asyncio.sleep(0.05)

@@ -1,0 +1,28 @@
+"""Each benchmark runs, and says what it promises to say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from completion.engine import background
+from tandem import config
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def test_latency_prints_its_headline_and_writes_its_figures(
+    tandem_home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.latency", "--quick", "--json", str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=REPOSITORY)
+    assert result.returncode == 0, result.stderr
+    name, _, value = result.stdout.splitlines()[-1].removeprefix("headline: ").partition(" ")
+    assert name == "engine_over_transformers_float32"
+    figures = json.loads(file.read_text())
+    speeds = figures["tokens_per_second"]
+    ratio = speeds["engine float32"] / speeds["transformers float32"]
+    assert float(value) == round(ratio, 2) > 0
+    assert figures["warm_total_ms"]["p50"] <= figures["warm_total_ms"]["p95"]
+    assert background.find(config.load()) is None
