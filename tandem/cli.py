@@ -17,6 +17,8 @@ import typer
 from tandem import __version__, demo, doctor_cli, models_cli, serve_cli, trace_cli
 from tandem.errors import TandemError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="tandem",
     help="A private AI pair programmer that runs on your own machines.",
@@ -66,7 +68,8 @@ def complete(
 @app.command()
 def lsp(
     tcp: Annotated[
-        int | None, typer.Option(help="Listen on 127.0.0.1:PORT instead of stdio.", min=0)
+        int | None,
+        typer.Option(help="Listen on 127.0.0.1:PORT instead of stdio.", min=0, max=65535),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Log to the state folder.")] = False,
 ) -> None:
@@ -100,11 +103,15 @@ def run(arguments: list[str]) -> int:
     """The exit code for these arguments, with errors told on standard error."""
     try:
         result = app(arguments, prog_name="tandem", standalone_mode=False)
+        if result == INTERRUPTED:  # typer turns Ctrl-C into this exit code, without a word
+            return _tell("Interrupted. Nothing was left half done.", INTERRUPTED)
         return result if isinstance(result, int) else 0
     except TandemError as error:
         return _tell(str(error), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        return _tell("Interrupted. Nothing was left half done.", 130)
+    except typer.Abort:  # no answer, or no, to a question
+        return _tell("Stopped. Nothing was changed.", 1)
+    except KeyboardInterrupt:
+        return _tell("Interrupted. Nothing was left half done.", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return 1
@@ -112,7 +119,8 @@ def run(arguments: list[str]) -> int:
         # typer carries its own click; its errors are told apart by what they offer.
         format_message = getattr(error, "format_message", None)
         if format_message is not None:
-            return _tell(f"{format_message()} See: tandem --help", getattr(error, "exit_code", 2))
+            told = f"{format_message().rstrip('.')}. See: tandem --help"
+            return _tell(told, getattr(error, "exit_code", 2))
         return _tell(f"Unexpected {type(error).__name__}: {error}. Run again with --debug.", 1)
 
 

@@ -2,13 +2,17 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from completion.engine import background
 from completion.engine.background import Address
+from tandem import config
 
 CODE = "import json\n\n\ndef load(path):\n    with open(path) as stream:\n        return json.lo\n"
 SEVEN_STAGES = {"context", "prompt", "first_token", "generate", "filter", "total"}
@@ -184,3 +188,30 @@ def test_help_names_every_command(empty_home: Path) -> None:
     text = tandem("--help").stdout
     for command in ("complete", "demo", "doctor", "lsp", "models", "serve", "trace", "uninstall"):
         assert command in text
+
+
+def test_a_no_to_a_question_changes_nothing(empty_home: Path) -> None:
+    kept = empty_home / "state" / "trace.jsonl"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("")
+    result = subprocess.run(
+        [sys.executable, "-m", "tandem", "uninstall"], input="n\n", capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert "Nothing was changed" in result.stderr
+    assert kept.exists()
+
+
+def test_an_interrupt_ends_the_command_with_one_line(tandem_home: Path, file: Path) -> None:
+    command = [sys.executable, "-m", "tandem", "complete", str(file), "--line", "6", "--col", "22"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        engines = tandem_home / "state" / "engine"
+        while not list(engines.glob("*.json")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    background.stop(config.load())
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+    assert b"Interrupted" in errors
