@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import typer
 
+from completion.engine import background
 from tandem import paths
 from tandem.errors import TandemError, UsageError
 
-_STOP_SECONDS = 10.0
 # What each folder may hold. Anything else in it was not put there by us, so it stays.
 _OURS = {
     "models": ("models",),
@@ -65,17 +65,6 @@ def engines() -> list[psutil.Process]:
     return running
 
 
-def stop(process: psutil.Process) -> None:
-    """End an engine: ask, wait, then insist."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(_STOP_SECONDS)
-
-
 def remove(places: list[Place]) -> list[str]:
     """Delete the places, then the folders they leave empty. What could not be deleted, and why."""
     failures = []
@@ -108,7 +97,7 @@ def run(yes: bool) -> None:
     if not yes:
         typer.confirm("Remove all of this?", abort=True)
     for process in running:
-        stop(process)
+        background.end(process)
     if failures := remove(places):
         raise TandemError(f"Could not remove {'; '.join(failures)}.", "Remove it by hand.")
     typer.echo("Removed. The project's own .venv is left; its folder can be deleted.")

@@ -100,14 +100,19 @@ def stop(config: Config) -> bool:
     if address is None:
         return False
     with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(address.pid)
+        end(psutil.Process(address.pid))
+    return True
+
+
+def end(process: psutil.Process) -> None:
+    """End an engine's process: ask, wait, then insist."""
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.terminate()
         try:
             process.wait(STOP_SECONDS)
         except psutil.TimeoutExpired:
             process.kill()
             process.wait(STOP_SECONDS)
-    return True
 
 
 def files_for(config: Config) -> Files:
