@@ -62,22 +62,12 @@ def _split(prefix: str, length: int) -> tuple[str, str]:
 def redact(prefix: str, suffix: str) -> tuple[str, str] | None:
     """Both sides without secrets; None if the cursor stands inside one."""
     cursor = len(prefix)
-    clean: tuple[list[str], list[str]] = ([], [])
-    text, last = prefix + suffix, 0
-    for secret in secrets.find(text):
-        if secret.start < cursor < secret.end:
-            return None
-        if last < cursor <= secret.start:
-            clean[0].append(text[last:cursor])
-            last = cursor
-        side = clean[0] if secret.end <= cursor else clean[1]
-        side += [text[last : secret.start], secrets.REDACTED]
-        last = secret.end
-    if last < cursor:
-        clean[0].append(text[last:cursor])
-        last = cursor
-    clean[1].append(text[last:])
-    return "".join(clean[0]), "".join(clean[1])
+    found = secrets.find(prefix + suffix)
+    if any(secret.start < cursor < secret.end for secret in found):
+        return None
+    before = [secret for secret in found if secret.end <= cursor]
+    after = found[len(before) :]
+    return secrets.without(prefix, before), secrets.without(suffix, after, start=cursor)
 
 
 class Lead:

@@ -7,6 +7,7 @@ person can see what was taken out and why.
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
@@ -118,10 +119,18 @@ def find(text: str) -> list[Secret]:
 
 def redact(text: str) -> str:
     """The text with each secret replaced by one word."""
+    return without(text, find(text))
+
+
+def without(text: str, found: Iterable[Secret], start: int = 0) -> str:
+    """The text with these secrets in it, in order, replaced by one word.
+
+    `start` is where the text begins in the longer one that they were found in.
+    """
     pieces, last = [], 0
-    for secret in find(text):
-        pieces += [text[last : secret.start], REDACTED]
-        last = secret.end
+    for secret in found:
+        pieces += [text[last : secret.start - start], REDACTED]
+        last = secret.end - start
     return "".join([*pieces, text[last:]])
 
 
