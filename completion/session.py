@@ -90,7 +90,7 @@ class Session:
         self._served = ServedModel("")
         self._template: Template = for_model("")
         self._count: Counter = len
-        self._starting: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
         self._waits_for = silence.LOADING
 
     @property
@@ -117,11 +117,16 @@ class Session:
         except BaseException:
             await client.close()
             raise
-        await self.close()
+        await self._disconnect()
         self._client, self._served = client, served
 
     async def close(self) -> None:
         """Let go of the connection; the session can be started again."""
+        if self._restarting is not None:
+            self._restarting.cancel()
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
@@ -273,12 +278,12 @@ class Session:
         if not isinstance(error, Unavailable):
             return silence.FAILED
         self._waits_for = silence.RESTARTING
-        if self._starting is None or self._starting.done():
-            self._starting = asyncio.create_task(self._restart())
+        if self._restarting is None or self._restarting.done():
+            self._restarting = asyncio.create_task(self._restart())
         return silence.RESTARTING
 
     async def _restart(self) -> None:
-        await self.close()
+        await self._disconnect()
         try:
             await self.start()
         except TandemError as error:
