@@ -3,12 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from completion.languages import PLAINTEXT, ROWS
 from tandem.errors import UsageError
-
-LANGUAGES = {
-    ".py": "python",
-    ".pyi": "python",
-}
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,8 @@ class Document:
 
 def language_of(path: Path) -> str:
     """The language id by file ending; `plaintext` when we know nothing about it."""
-    return LANGUAGES.get(path.suffix.lower(), "plaintext")
+    ending = path.suffix.lower()
+    return next((row.name for row in ROWS.values() if ending in row.endings), PLAINTEXT.name)
 
 
 def read_text(path: Path) -> tuple[str, str]:

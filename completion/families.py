@@ -34,7 +34,6 @@ class FolderFacts:
 
     family: Family
     context: int
-    shards: tuple[Path, ...]
 
 
 def examine(folder: Path) -> FolderFacts:
@@ -42,7 +41,7 @@ def examine(folder: Path) -> FolderFacts:
 
     Raises ModelError naming the file that is wrong.
     """
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     architectures = config.get("architectures")
     names = architectures if isinstance(architectures, list) else []
     family: Family | None = next((FAMILIES[name] for name in names if name in FAMILIES), None)
@@ -51,14 +50,13 @@ def examine(folder: Path) -> FolderFacts:
             f"{folder}: cannot run a {', '.join(map(str, names)) or 'model without architecture'}.",
             f"Architectures that run here: {', '.join(FAMILIES)}.",
         )
-    shards = _shards(folder)
-    for shard, tensors in shards.items():
+    for shard, tensors in weight_files(folder).items():
         _check_shard(shard, tensors)
     _check_tokenizer(folder / "tokenizer.json")
     context = config.get("max_position_embeddings")
     if not isinstance(context, int) or context < 1:
         raise ModelError(f"{folder / 'config.json'}: max_position_embeddings is missing.")
-    return FolderFacts(family, context, tuple(shards))
+    return FolderFacts(family, context)
 
 
 def safetensors_header(file: Path) -> dict[str, Any]:
@@ -108,8 +106,11 @@ def _check_offsets(file: Path, header: Any) -> int:
     return end
 
 
-def _shards(folder: Path) -> dict[Path, set[str]]:
-    """The weight files, each with the tensors that the index promises in it."""
+def weight_files(folder: Path) -> dict[Path, set[str]]:
+    """The weight files, each with the tensors that the index promises in it.
+
+    Raises ModelError if there are none, or the index names a file outside the folder.
+    """
     if (folder / INDEX).is_file():
         return _indexed(folder)
     if (folder / WEIGHTS).is_file():
@@ -124,7 +125,7 @@ def _shards(folder: Path) -> dict[Path, set[str]]:
 
 
 def _indexed(folder: Path) -> dict[Path, set[str]]:
-    places = _json(folder / INDEX).get("weight_map")
+    places = read_json(folder / INDEX).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise ModelError(f"{folder / INDEX} is corrupt: it has no weight_map.")
     shards: dict[Path, set[str]] = {}
@@ -160,7 +161,8 @@ def _check_tokenizer(file: Path) -> None:
         raise ModelError(f"{file} is corrupt: {error}.", "Copy or download it again.") from error
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object. Raises ModelError naming the file."""
     try:
         value = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:

@@ -19,6 +19,7 @@ def _python_grammar() -> object:
 class Language:
     """Names of node types are those of the tree-sitter grammar.
 
+    `endings` are those of the language's files.
     `quotes`: string delimiters, one character each; `triple` says whether three in a row make
     a string of many lines. `comment` starts a comment to the end of the line. A `statement` is
     a node whose type ends with one of these words; a `definition` is one that a reader would
@@ -29,6 +30,7 @@ class Language:
     """
 
     name: str
+    endings: tuple[str, ...] = ()
     quotes: str = "\"'"
     triple: bool = False
     comment: str = ""
@@ -47,6 +49,7 @@ PLAINTEXT = Language("plaintext")
 
 PYTHON = Language(
     "python",
+    endings=(".py", ".pyi"),
     triple=True,
     comment="#",
     grammar=_python_grammar,

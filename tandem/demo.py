@@ -18,13 +18,13 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
 from tandem import config, trace
 from tandem.errors import ModelError, TandemError, UsageError
+from tandem.models_cli import progress_on_stderr
 
 if TYPE_CHECKING:
     from lsp.client import Editor
@@ -68,7 +68,7 @@ def demo(
     lines = _read(path)
     spots = choose(lines)
     console = Console()
-    have_model(console)
+    have_model()
     shots = asyncio.run(_tour(path, lines, spots, console))
     picture = story(path, lines, shots)
     console.print(picture)
@@ -97,7 +97,7 @@ def choose(lines: Sequence[str]) -> list[Spot]:
     return candidates[step // 2 :: step][:SPOTS]
 
 
-def have_model(console: Console) -> None:
+def have_model() -> None:
     """Fetch the model if the engine will need it and it is missing."""
     from completion import models
 
@@ -107,16 +107,8 @@ def have_model(console: Console) -> None:
     try:
         models.resolve(settings.model)
     except ModelError:
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
-            tasks: dict[str, Any] = {}
-
-            def show(stage: str, done: int, total: int) -> None:
-                if stage not in tasks:
-                    tasks[stage] = bars.add_task(stage, total=total or None)
-                bars.update(tasks[stage], completed=done, total=total or None)
-
-            models.pull(settings.model, show)
+        with progress_on_stderr() as progress:
+            models.pull(settings.model, progress)
 
 
 async def _tour(path: Path, lines: list[str], spots: list[Spot], console: Console) -> list[Shot]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -82,7 +81,7 @@ def _torch(config: Config) -> Check:
     from completion.engine import generate
 
     has = ", ".join(name for name in _CPU_FEATURES if name in cpu_flags()) or "no vector features"
-    threads = config.engine.threads or os.cpu_count() or 1
+    threads = config.engine.threads or generate.usable_cores()
     dtype = str(generate.choose_dtype(config.engine.dtype)).removeprefix("torch.")
     return Check("torch", True, f"{version}, {has}; engine: {dtype}, {threads} threads")
 

@@ -5,7 +5,6 @@ into another; attention heads that share a key-value head are stacked as query r
 keys and values are never copied. Shapes: n new tokens, T tokens so far.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 
+from completion import families
 from completion.engine.kv import KVCache
 from tandem.errors import ModelError
-
-ARCHITECTURES = {"LlamaForCausalLM", "Qwen2ForCausalLM"}
 
 
 @dataclass(frozen=True)
@@ -41,9 +39,9 @@ class ModelConfig:
     @classmethod
     def load(cls, folder: Path) -> "ModelConfig":
         """Raises ModelError for a family or a rotary scaling that we do not run."""
-        raw = _read_json(folder / "config.json")
+        raw = families.read_json(folder / "config.json")
         architecture = (raw.get("architectures") or ["?"])[0]
-        if architecture not in ARCHITECTURES:
+        if architecture not in families.FAMILIES:
             raise ModelError(
                 f"{folder}: the architecture {architecture} cannot run in the embedded engine.",
                 "Serve it with another server and run: tandem models use URL",
@@ -59,7 +57,7 @@ class ModelConfig:
         eos = raw.get("eos_token_id")
         generation = folder / "generation_config.json"
         if generation.exists():
-            eos = _read_json(generation).get("eos_token_id", eos)
+            eos = families.read_json(generation).get("eos_token_id", eos)
         heads = raw["num_attention_heads"]
         return cls(
             layers=raw["num_hidden_layers"],
@@ -184,7 +182,7 @@ class Tensors:
         self.dtype = dtype
         self._file_of: dict[str, Path] = {}
         self._open: dict[Path, Any] = {}
-        for file in _weight_files(folder):
+        for file in families.weight_files(folder):
             try:
                 self._open[file] = safe_open(str(file), framework="pt")
             except (SafetensorError, OSError) as error:
@@ -255,19 +253,3 @@ def _scaled(frequencies: torch.Tensor, scaling: dict[str, Any]) -> torch.Tensor:
     turns = scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)
     keep = ((turns - low) / (high - low)).clamp(0, 1)
     return frequencies * (keep + (1 - keep) / scaling["factor"])
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if not index.exists():
-        return [folder / "model.safetensors"]
-    return [folder / name for name in sorted(set(_read_json(index)["weight_map"].values()))]
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"Cannot read {file}: {error}.", "Pull or copy the model again."
-        ) from error
