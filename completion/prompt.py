@@ -4,9 +4,11 @@ Training and inference share this code, so that the model meets at the cursor wh
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from completion.templates import Template
+from completion.hole import Kind
+from completion.templates import Snippet, Template
 from tandem import secrets
 
 # What may still become another token as the user types on: the white space before the cursor,
@@ -31,10 +33,22 @@ class Prompt:
     stop: tuple[str, ...]
 
 
-def build(prefix: str, suffix: str, template: Template, can_heal: bool) -> Prompt:
-    """Render the prompt for a cursor between `prefix` and `suffix`."""
+def build(
+    prefix: str,
+    suffix: str,
+    template: Template,
+    can_heal: bool,
+    kind: Kind = "statement",
+    path: str = "",
+    snippets: Sequence[Snippet] = (),
+) -> Prompt:
+    """Render the prompt for a cursor between `prefix` and `suffix` that waits for `kind`.
+
+    `path` is the file's, relative to the repository.
+    """
     head, tail = split_unfinished(prefix) if can_heal else split_blanks(prefix)
-    return Prompt(template.render(head, suffix), tail, template.stop)
+    text = template.render(head, suffix, kind, path, snippets)
+    return Prompt(text, tail, template.stop)
 
 
 def split_unfinished(prefix: str) -> tuple[str, str]:

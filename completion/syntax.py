@@ -20,7 +20,7 @@ from completion.hole import Hole, hole_kind
 from completion.languages import language_row
 from completion.lexer import indentation
 
-__all__ = ["Cut", "Hole", "Span", "Window", "cut", "hole_kind", "spans", "window"]
+__all__ = ["Cut", "Hole", "Span", "Window", "cut", "hole_kind", "parse", "spans", "window"]
 
 # tree-sitter parses about 7 MB/s here: a text above this costs more than 40 ms after each Enter.
 PARSE_LIMIT = 256 * 1024
@@ -88,7 +88,7 @@ def window(text: str, offset: int) -> Window:
 @lru_cache(maxsize=8)
 def spans(text: str, language: str) -> tuple[Span, ...]:
     """The statements of a text in order of their starts; none in a language without a grammar."""
-    root = _parse(text, language)
+    root = parse(text, language)
     if root is None:
         return ()
     row_of = language_row(language)
@@ -109,7 +109,8 @@ def spans(text: str, language: str) -> tuple[Span, ...]:
     return tuple(found[start] for start in sorted(found))
 
 
-def _parse(text: str, language: str) -> Node | None:
+def parse(text: str, language: str) -> Node | None:
+    """The root of a text's syntax tree, in bytes of UTF-8; None without a grammar."""
     grammar = _grammar(language)
     if grammar is None:
         return None

@@ -8,25 +8,37 @@ suffix is broken by a space after its first character: `[SUFFIX]` becomes `[ SUF
 import functools
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from completion.hole import Kind
 from tandem.errors import ConfigError
 
 PLAIN = "plain"
 FORMAT = 1
 _FILE = Path(__file__).with_name("templates.toml")
-_PLACES = re.compile(r"\{(prefix|suffix)\}")
+_PLACES = re.compile(r"\{(prefix|suffix|snippets|path|kind|text)\}")
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A piece of another file that may help; `path` is relative to the repository."""
+
+    path: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Template:
     """How one family wants prefix and suffix laid out.
 
-    `text` places {prefix} and {suffix}. `sentinels` are the special tokens that `text` holds,
-    `specials` the family's others that a prompt must not hold. A text of `stop` ends the
-    answer. The begin token, where a family has one, is the server's to add. `models` are regular
-    expressions, searched in the names of models.
+    `text` places {prefix} and {suffix}, and may place {snippets} of other files, each laid out
+    as `snippet`, the file's own {path}, laid out as `path`, and what the cursor waits for, as a
+    sentinel of `kinds`. `sentinels` are the special tokens that these hold, `specials` the
+    family's others that a prompt must not hold. A text of `stop` ends the answer. The begin
+    token, where a family has one, is the server's to add. `models` are regular expressions,
+    searched in the names of models.
     """
 
     name: str
@@ -36,15 +48,45 @@ class Template:
     stop: tuple[str, ...]
     models: tuple[str, ...]
     source: str
+    snippet: str = ""
+    path: str = ""
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def uses_suffix(self) -> bool:
         return "{suffix}" in self.text
 
-    def render(self, prefix: str, suffix: str) -> str:
-        """The prompt; sentinels inside `prefix` and `suffix` are broken."""
-        parts = {"prefix": self.neutralise(prefix), "suffix": self.neutralise(suffix)}
-        return _PLACES.sub(lambda place: parts[place[1]], self.text)
+    @property
+    def uses_snippets(self) -> bool:
+        return "{snippets}" in self.text
+
+    def render(
+        self,
+        prefix: str,
+        suffix: str,
+        kind: Kind = "statement",
+        path: str = "",
+        snippets: Sequence[Snippet] = (),
+    ) -> str:
+        """The prompt; sentinels inside what comes from files are broken.
+
+        What the family's template has no place for is left out.
+        """
+        parts = {
+            "prefix": self.neutralise(prefix),
+            "suffix": self.neutralise(suffix),
+            "kind": self.kinds.get(kind, ""),
+            "path": self.render_path(path),
+            "snippets": "".join(map(self.render_snippet, snippets)),
+        }
+        return _filled(self.text, parts)
+
+    def render_snippet(self, snippet: Snippet) -> str:
+        path, text = self.neutralise(snippet.path), self.neutralise(snippet.text)
+        return _filled(self.snippet, {"path": path, "text": text})
+
+    def render_path(self, path: str) -> str:
+        return _filled(self.path, {"path": self.neutralise(path)}) if path else ""
 
     def neutralise(self, content: str) -> str:
         """Content without any of the family's special tokens; else unchanged.
@@ -59,6 +101,10 @@ class Template:
         while pattern.search(content):
             content = pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", content)
         return content
+
+
+def _filled(layout: str, parts: Mapping[str, str]) -> str:
+    return _PLACES.sub(lambda place: parts[place[1]], layout)
 
 
 def for_model(name: str, override: str = "") -> Template:
@@ -96,8 +142,12 @@ def _template(row: dict) -> Template:
         stop=tuple(row["stop"]),
         models=tuple(row["models"]),
         source=row["source"],
+        snippet=row.get("snippet", ""),
+        path=row.get("path", ""),
+        kinds=row.get("kinds", {}),
     )
     words = (*template.sentinels, *template.specials)
+    layout = "".join((template.text, template.snippet, template.path, *template.kinds.values()))
     assert all(len(word) > 1 and not re.search(r"\s", word) for word in words), template.name
-    assert all(template.text.count(word) == 1 for word in template.sentinels), template.name
+    assert all(layout.count(word) == 1 for word in template.sentinels), template.name
     return template

@@ -1,0 +1,79 @@
+"""One training sample: the very prompt that inference would send, and the answer it should get.
+
+The prompt comes from `completion.syntax.cut` and `completion.prompt.build`, so the model meets
+at the cursor what it learned; a prefix that ends inside a token is healed as the engine does,
+by spelling the cut-off text out at the start of the answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from completion import syntax
+from completion.engine.tokenizer import Tokenizer
+from completion.hole import Kind
+from completion.session import SUFFIX_SHARE
+from completion.prompt import Prompt, build, redact
+from completion.templates import Snippet, Template
+
+# Loss on the prefix, read after the suffix, is next-token training on code at no extra cost.
+PREFIX_WEIGHT = 0.25
+MIDDLE_WEIGHT = 1.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Token ids [n] and the loss weight [n] of predicting each of them.
+
+    `middle` is the index of the first token of the answer; the last token ends it.
+    """
+
+    ids: list[int]
+    weights: list[float]
+    middle: int
+    kind: Kind
+    cut: str
+
+
+class Encoder:
+    """Turns holes into samples for one model: its tokenizer, its template, its end of middle."""
+
+    def __init__(self, tokenizer: Tokenizer, template: Template, end: str) -> None:
+        self.tokenizer = tokenizer
+        self.template = template
+        self._count = tokenizer.count
+        (self.end_of_middle,) = tokenizer.encode(end)
+        self._kinds = {tokenizer.encode(token)[0] for token in template.kinds.values()}
+
+    def prompt(
+        self,
+        prefix: str,
+        suffix: str,
+        language: str,
+        kind: Kind,
+        budget: int,
+        path: str = "",
+        snippets: Sequence[Snippet] = (),
+    ) -> Prompt | None:
+        """The prompt for a cursor between the two; None if there is a secret in reach."""
+        template = self.template
+        extra = template.render_path(path) + "".join(map(template.render_snippet, snippets))
+        room = max(32, budget - self._count(extra))
+        share = SUFFIX_SHARE if template.uses_suffix else 0.0
+        cut = syntax.cut(prefix + suffix, len(prefix), language, room, self._count, share)
+        if redact(cut.prefix, cut.suffix) != (cut.prefix, cut.suffix):
+            return None
+        return build(cut.prefix, cut.suffix, template, True, kind, path, snippets)
+
+    def sample(self, built: Prompt, middle: str, kind: Kind, cut: str) -> Sample:
+        prompt_ids = self.tokenizer.encode(built.text)
+        answer = self.tokenizer.encode(built.heal + self.template.neutralise(middle))
+        answer.append(self.end_of_middle)
+        begin = max((i for i, token in enumerate(prompt_ids) if token in self._kinds), default=-1)
+        weights = [0.0] * (begin + 1) + [PREFIX_WEIGHT] * (len(prompt_ids) - begin - 1)
+        return Sample(
+            prompt_ids + answer,
+            weights + [MIDDLE_WEIGHT] * len(answer),
+            len(prompt_ids),
+            kind,
+            cut,
+        )
