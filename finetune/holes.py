@@ -7,7 +7,7 @@ honour.
 
 import random
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,14 +47,20 @@ class Hole:
     end: int
 
 
-def holes(text: str, language: str, rng: random.Random, count: int) -> Iterator[Hole]:
+def holes(
+    text: str,
+    language: str,
+    rng: random.Random,
+    count: int,
+    shares: Mapping[str, float] = SHARES,
+) -> Iterator[Hole]:
     """Up to `count` different holes of one file, of all cuts by their shares.
 
     Gives up on a file that has few places: it tries four times as often as asked.
     """
     places = _places(text, language)
     seen: set[tuple[int, int]] = set()
-    cuts, weights = list(SHARES), list(SHARES.values())
+    cuts, weights = list(shares), list(shares.values())
     for _ in range(4 * count):
         if len(seen) >= count:
             return
@@ -131,9 +137,7 @@ def _cut_of(node: Node) -> str:
     return ""
 
 
-def _draw(
-    text: str, places: _Places, cut: str, rng: random.Random
-) -> tuple[int, int] | None:
+def _draw(text: str, places: _Places, cut: str, rng: random.Random) -> tuple[int, int] | None:
     if cut == "line":
         if not places.lines:
             return None
@@ -154,7 +158,7 @@ def _draw(
     return None if not middle.strip() or middle.count("\n") >= MAX_LINES else (start, end)
 
 
-def _char_offsets(text: str):  # noqa: ANN202 - a closure over one table
+def _char_offsets(text: str) -> Callable[[int], int]:
     """A function from a UTF-8 byte offset to a character offset."""
     if text.isascii():
         return lambda byte: byte

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from completion import syntax
 from completion.engine.tokenizer import Tokenizer
 from completion.hole import Kind
-from completion.session import SUFFIX_SHARE
 from completion.prompt import Prompt, build, redact
+from completion.session import SUFFIX_SHARE
 from completion.templates import Snippet, Template
 
 # Loss on the prefix, read after the suffix, is next-token training on code at no extra cost.
