@@ -1,10 +1,10 @@
 """What fine-tuning changed in a model, made small enough to ship with the program.
 
 The difference of each linear layer's matrix is kept as a product of low rank (Eckart and Young
-1936: the largest singular values keep the most energy), its factors as small integers. Ranks are
-not the same everywhere: of all components of all matrices those are taken that keep the most
-energy for their bytes. The differences of the norms and of some rows of the embedding are small
-enough to stay as they are.
+1936: the largest singular values keep the most energy), its factors as int8. Ranks are not the
+same everywhere: of all components of all matrices those are taken that keep the most energy for
+their bytes. The differences of the norms and of some rows of the embedding are small enough to
+stay as they are.
 
 Needs torch, numpy and safetensors only: it runs where the model was trained.
 """
@@ -36,8 +36,8 @@ Progress = Callable[[int, int], None]
 class Factors:
     """A difference [m, n] as sum over i of scales[i] * left[i] ⊗ right[i] / columns.
 
-    left [rank, m] and right [rank, n] hold integers of `bits` bits, scales [rank] float32,
-    columns [n] float16 or None for ones.
+    left [rank, m] and right [rank, n] are int8, scales [rank] float32 (one for both vectors of a
+    component), columns [n] float16 or None for ones.
     """
 
     left: Tensor
@@ -64,7 +64,6 @@ class Compressed:
     dense: Mapping[str, Tensor]
     ids: Tensor
     rows: Tensor
-    bits: int
     kept: Mapping[str, float]
 
     @property
@@ -90,7 +89,7 @@ class Compressed:
         if missing := REQUIRED - metadata.keys():
             raise ValueError(f"the metadata lacks {', '.join(sorted(missing))}")
         tensors = self._tensors()
-        facts = {"v": FORMAT, **metadata, "bits": self.bits, "kept": dict(self.kept)}
+        facts = {"v": FORMAT, **metadata, "kept": dict(self.kept)}
         facts["data_sha256"] = hashlib.sha256(_data(save(tensors))).hexdigest()
         content = save(tensors, {METADATA: json.dumps(facts, ensure_ascii=False)})
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
@@ -103,8 +102,8 @@ class Compressed:
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"{name}.add": difference for name, difference in self.dense.items()}
         for name, part in self.factors.items():
-            tensors[f"{name}.left"] = pack(part.left, self.bits)
-            tensors[f"{name}.right"] = pack(part.right, self.bits)
+            tensors[f"{name}.left"] = part.left
+            tensors[f"{name}.right"] = part.right
             tensors[f"{name}.scales"] = part.scales
             if part.columns is not None:
                 tensors[f"{name}.columns"] = part.columns
@@ -118,7 +117,6 @@ def compress(
     rows: Sequence[int],
     budget_bytes: int,
     input_scales: Mapping[str, Tensor] | None = None,
-    bits: int = 4,
     progress: Progress = lambda done, total: None,
 ) -> Compressed:
     """The difference of `tuned` from `base`, both by Hugging Face names, in `budget_bytes`.
@@ -149,18 +147,18 @@ def compress(
         progress(number, 2 * len(matrices))
         difference = tuned[name].float() - base[name].float()
         parts[name] = _decompose(difference, scales.get(name))
-    ranks = _allocate(parts, room, bits)
+    ranks = _allocate(parts, room)
     factors, energies = {}, dict.fromkeys(map(_kind, matrices), (0.0, 0.0))
     for number, name in enumerate(matrices):
         progress(len(matrices) + number, 2 * len(matrices))
         part = parts.pop(name)
         if ranks[name]:
-            factors[name] = _quantise(part, ranks[name], bits)
+            factors[name] = _quantise(part, ranks[name])
         lost, total = _error(part, factors.get(name))
         sums = energies[_kind(name)]
         energies[_kind(name)] = (sums[0] + lost, sums[1] + total)
     kept = {kind: 1 - lost / total if total else 1.0 for kind, (lost, total) in energies.items()}
-    return Compressed(factors, dense, ids, change.half().cpu(), bits, kept)
+    return Compressed(factors, dense, ids, change.half().cpu(), kept)
 
 
 def input_scales(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, Tensor]:
@@ -192,16 +190,6 @@ def input_scales(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, Tenso
     return {name: (total / counts[name]).sqrt().cpu() for name, total in sums.items()}
 
 
-def pack(codes: Tensor, bits: int) -> Tensor:
-    """Integers [k, n] as int8, or two in a byte [k, n / 2], the lower half first."""
-    if bits == 8:
-        return codes.to(torch.int8)
-    shifted = (codes + 8).to(torch.uint8)
-    if shifted.shape[1] % 2:
-        shifted = nn.functional.pad(shifted, (0, 1))
-    return shifted[:, ::2] | (shifted[:, 1::2] << 4)
-
-
 @dataclass(frozen=True)
 class _Decomposed:
     """A difference [m, n], its columns scaled, and its singular values and left vectors."""
@@ -222,10 +210,10 @@ def _decompose(difference: Tensor, columns: Tensor | None) -> _Decomposed:
     return _Decomposed(difference, columns, left, values)
 
 
-def _allocate(parts: Mapping[str, _Decomposed], room: int, bits: int) -> dict[str, int]:
+def _allocate(parts: Mapping[str, _Decomposed], room: int) -> dict[str, int]:
     """Ranks that keep the most energy in `room` bytes: the best components for their bytes."""
     names = list(parts)
-    costs = [sum(parts[name].scaled.shape) * bits / 8 + 4 for name in names]
+    costs = [sum(parts[name].scaled.shape) + 4 for name in names]
     energies = [parts[name].values.square().double().cpu() for name in names]
     gains = torch.cat([e / cost for e, cost in zip(energies, costs, strict=True)])
     owners = torch.cat([torch.full((len(e),), i) for i, e in enumerate(energies)])
@@ -237,33 +225,18 @@ def _allocate(parts: Mapping[str, _Decomposed], room: int, bits: int) -> dict[st
     return dict(zip(names, counts, strict=True))
 
 
-def _quantise(part: _Decomposed, rank: int, bits: int) -> Factors:
+def _quantise(part: _Decomposed, rank: int) -> Factors:
     """Left vectors become integers first; the right ones then make up for the rounding."""
-    left, _ = _round(part.left[:, :rank].T, bits)
-    right = torch.linalg.lstsq(left.T, part.scaled).solution
-    codes, scales = _round(right, bits)
+    left, _ = _round(part.left[:, :rank].T)
+    right, scales = _round(torch.linalg.lstsq(left.T, part.scaled).solution)
     columns = part.columns.cpu() if part.columns is not None else None
-    return Factors(left.to(torch.int8).cpu(), codes.to(torch.int8).cpu(), scales.cpu(), columns)
+    return Factors(left.to(torch.int8).cpu(), right.to(torch.int8).cpu(), scales.cpu(), columns)
 
 
-def _round(vectors: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Rows [k, n] as integers and their scales [k], of which the least squared error is taken.
-
-    With few bits it pays to clip the largest values.
-    """
-    top = 2 ** (bits - 1) - 1
-    largest = vectors.abs().amax(1).clamp(min=1e-30)
-    best = torch.full_like(largest, torch.inf)
-    codes, scales = torch.zeros_like(vectors), largest / top
-    for clip in torch.linspace(0.3 if bits < 8 else 0.8, 1.0, 15).tolist():
-        step = clip * largest / top
-        tried = (vectors / step[:, None]).round().clamp(-top, top)
-        error = (tried * step[:, None] - vectors).square().sum(1)
-        better = error < best
-        best = torch.where(better, error, best)
-        codes = torch.where(better[:, None], tried, codes)
-        scales = torch.where(better, step, scales)
-    return codes, scales
+def _round(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows [k, n] as integers from -127 to 127, and their scales [k]."""
+    scales = vectors.abs().amax(1).clamp(min=1e-30) / 127
+    return (vectors / scales[:, None]).round(), scales
 
 
 def _error(part: _Decomposed, factors: Factors | None) -> tuple[float, float]:

@@ -38,7 +38,6 @@ class Facts(BaseModel):
     """The file's metadata. `end` is the token that ends an answer, `kept` a share by kind."""
 
     v: int
-    bits: int
     base_sha256: str
     data_sha256: str
     template: str
@@ -72,22 +71,21 @@ class Shipped:
             target, _, part = name.rpartition(".")
             grouped.setdefault(target, {})[part] = shape
         for target, parts in grouped.items():
-            if target not in base or not _fits(parts, base[target], self.facts.bits):
+            if target not in base or not _fits(parts, base[target]):
                 raise ModelError(f"{self.file} does not fit the model: {target}.", _AGAIN)
         with _readable(self.file):
             if sha256_of_data(self.file.read_bytes()) != self.facts.data_sha256:
                 raise ModelError(f"{self.file} is damaged: its bytes have changed.", _AGAIN)
             with safe_open(str(self.file), framework="pt") as opened:
                 tensors = {name: opened.get_tensor(name) for name in self.shapes}
-        return Difference(tensors, self.facts.bits)
+        return Difference(tensors)
 
 
 class Difference:
     """A loaded difference."""
 
-    def __init__(self, tensors: Mapping[str, "Tensor"], bits: int) -> None:
+    def __init__(self, tensors: Mapping[str, "Tensor"]) -> None:
         self._tensors = tensors
-        self._bits = bits
 
     def merged(self, name: str, tensor: "Tensor") -> "Tensor":
         """The base's tensor of that name with its difference, in float32; else as it is."""
@@ -98,10 +96,7 @@ class Difference:
             return tensor.float().index_add(0, parts[f"{name}.ids"].long(), rows.float())
         if (scales := parts.get(f"{name}.scales")) is None:
             return tensor
-        left, right = (
-            unpack(parts[f"{name}.{side}"], length, self._bits)
-            for side, length in zip(("left", "right"), tensor.shape, strict=True)
-        )
+        left, right = parts[f"{name}.left"].float(), parts[f"{name}.right"].float()
         difference = left.T @ (right * scales[:, None])
         if (columns := parts.get(f"{name}.columns")) is not None:
             difference /= columns.float()
@@ -117,7 +112,7 @@ def read(file: Path) -> Shipped:
             facts = Facts.model_validate(json.loads(header.pop("__metadata__")[METADATA]))
         except (KeyError, TypeError, ValueError, ValidationError):
             raise ModelError(f"{file} is no difference that Tandem made.", _AGAIN) from None
-    if facts.v != FORMAT or facts.bits not in (4, 8) or facts.template not in templates():
+    if facts.v != FORMAT or facts.template not in templates():
         raise ModelError(f"{file} was made for another version of Tandem.", _AGAIN)
     shapes = {name: entry["shape"] for name, entry in header.items()}
     return Shipped(file, facts, shapes)
@@ -155,28 +150,19 @@ def template_of(model: InstalledModel) -> str:
     return difference.template if difference else model.manifest.template
 
 
-def unpack(codes: "Tensor", length: int, bits: int) -> "Tensor":
-    """Integers [k, length] as float32; two in a byte where they have 4 bits, lower half first."""
-    if bits == 8:
-        return codes.float()
-    both = codes.new_empty(*codes.shape, 2)
-    both[..., 0], both[..., 1] = codes & 15, codes >> 4
-    return both.flatten(1)[:, :length].float() - 8
-
-
 def sha256_of_data(content: bytes) -> str:
     """The hash of a safetensors file without its header, in which it stands."""
     return hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()
 
 
-def _fits(parts: Mapping[str, list[int]], base: list[int], bits: int) -> bool:
+def _fits(parts: Mapping[str, list[int]], base: list[int]) -> bool:
     match sorted(parts):
         case ["add"]:
             return parts["add"] == base
         case ["ids", "rows"]:
             return parts["rows"] == [*parts["ids"], *base[1:]]
         case ["left", "right", "scales"] | ["columns", "left", "right", "scales"]:
-            sides = [[*parts["scales"], -(-length * bits // 8)] for length in base]
+            sides = [[*parts["scales"], length] for length in base]
             columns = parts.get("columns", base[1:])
             return [parts["left"], parts["right"]] == sides and columns == base[1:]
     return False
