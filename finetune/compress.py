@@ -26,8 +26,9 @@ FORMAT = 1
 METADATA = "tandem"
 REQUIRED = frozenset({"base_sha256", "template", "end", "licence"})
 EMBEDDING = "model.embed_tokens.weight"
-# What the header and the metadata may take of the budget.
-HEADER_BYTES = 112 * 1024
+# What the budget keeps free for the metadata, and for each tensor in the file's header.
+METADATA_BYTES = 32 * 1024
+ENTRY_BYTES = 160
 
 Progress = Callable[[int, int], None]
 
@@ -138,7 +139,9 @@ def compress(
     }
     ids = torch.tensor(sorted(rows), dtype=torch.int32)
     change = tuned[EMBEDDING][ids.long()].float() - base[EMBEDDING][ids.long()].float()
-    room = budget_bytes - HEADER_BYTES - 2 * sum(t.numel() for t in dense.values())
+    entries = 4 * len(matrices) + len(dense) + 2
+    room = budget_bytes - METADATA_BYTES - ENTRY_BYTES * entries
+    room -= 2 * sum(difference.numel() for difference in dense.values())
     room -= change.numel() * 2 + sum(2 * base[name].shape[1] for name in matrices if name in scales)
     if room < 0:
         raise ValueError(f"{budget_bytes} bytes are too few for norms, rows and header")
