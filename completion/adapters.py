@@ -58,6 +58,11 @@ class Adapter:
     manifest: Manifest
 
     @property
+    def created(self) -> int:
+        """Seconds since 1970, by its files."""
+        return int((self.folder / FILE).stat().st_mtime)
+
+    @property
     def size(self) -> int:
         """Bytes on disk."""
         return sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())

@@ -7,6 +7,7 @@ has KV caches of its own, because keys and values depend on the weights that mad
 import copy
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,10 +27,12 @@ log = logging.getLogger(__name__)
 class Variants:
     """The base model's decoder and those of its adapters, made at their first use.
 
-    Not thread-safe, but for `generated_tokens`: the thread that owns the model owns this.
+    `weights` tells what adapters must be for; it is asked when the first one is loaded, because
+    it may have to hash the model's files. Not thread-safe, but for `generated_tokens`: the thread
+    that owns the model owns this.
     """
 
-    def __init__(self, base: Decoder, weights: adapters.Base | None = None) -> None:
+    def __init__(self, base: Decoder, weights: Callable[[], adapters.Base]) -> None:
         self._base = base
         self._weights = weights
         self._loaded: OrderedDict[str, tuple[tuple[int, ...], Decoder]] = OrderedDict()
@@ -61,11 +64,10 @@ class Variants:
         return self._dropped_tokens + sum(counts)
 
     def _load(self, name: str) -> Decoder:
-        if self._weights is None:
-            raise ModelError("This model takes no adapters.")
-        found = adapters.resolve(name, self._weights, thorough=True)
+        weights = self._weights()
+        found = adapters.resolve(name, weights, thorough=True)
         log.info("loading the adapter %s", name)
-        return with_adapter(self._base, found.folder, self._weights.folder)
+        return with_adapter(self._base, found.folder, weights.folder)
 
     def _drop(self, name: str) -> None:
         if name in self._loaded:

@@ -3,6 +3,7 @@
 torch is imported by the loading thread, not here, so that the socket opens at once.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -15,7 +16,7 @@ from completion import adapters
 from completion.engine.api import ApiError
 from completion.engine.request import Chunk, Request
 from tandem.config import EngineConfig
-from tandem.errors import ModelError, TandemError
+from tandem.errors import ModelError, TandemError, UsageError
 
 if TYPE_CHECKING:
     from completion.engine.generate import Decoder
@@ -91,7 +92,7 @@ class ServedModel:
             headers={"Retry-After": "1"},
         )
 
-    def adapters(self) -> list[adapters.Adapter]:
+    def usable_adapters(self) -> list[adapters.Adapter]:
         """Those of the store that can be asked for now. Blocking: reads the store."""
         usable = []
         for found in adapters.installed():
@@ -150,12 +151,13 @@ class ServedModel:
         # by default long enough to halve our speed when something else wants a core, too. At this
         # count they cost 6% on an idle machine and save 40% on a busy one (docs/LOG.md).
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+        from completion.engine.adapters import Variants
         from completion.engine.generate import Decoder
         from completion.engine.scheduler import Scheduler
 
         config = self._config
         decoder = Decoder.load(self.folder, config.dtype, config.threads, config.context)
-        return Loaded(decoder, Scheduler(decoder, config.queue))
+        return Loaded(decoder, Scheduler(Variants(decoder, self._base), config.queue))
 
     def _start(self, loaded: Loaded) -> None:
         with self._changing:
