@@ -18,7 +18,7 @@ def make(folder: Path, model: PreTrainedModel, seed: int = 0, **options: Any) ->
     torch.manual_seed(seed)
     settings = {"r": 4, "lora_alpha": 8, "target_modules": list(ALL), "init_lora_weights": False}
     adapted = get_peft_model(model, LoraConfig(**settings | options))
-    adapted.save_pretrained(folder)
+    adapted.save_pretrained(str(folder))
     return adapted.eval()
 
 

@@ -78,8 +78,7 @@ class Routes:
 
     async def model(self, request: HttpRequest) -> Response:
         context = self._served.ready().decoder.context
-        name = request.path_params["name"]
-        await self._adapter(name)
+        name = await self._adapter(request.path_params["name"]) or self._served.name
         cards = await asyncio.to_thread(self._cards, context)
         return JSONResponse(next(card for card in cards if card["id"] == name))
 
