@@ -4,7 +4,6 @@ An adapter passes if its gain on held-out code is above zero beyond chance, and 
 tuned for does not suffer. Chance is what a 95% interval over the holes leaves open.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -40,7 +39,7 @@ class Figures:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Figures | None":
-        """None if a figure is missing, no number, not finite, or its interval is none."""
+        """None if a figure is missing or no share, or an interval's ends are not in order."""
         try:
             figures = cls(**{key: data[key] for key in cls.__dataclass_fields__ if key in data})
         except TypeError:
@@ -51,7 +50,7 @@ class Figures:
         gain = (self.gain_low, self.gain_mean, self.gain_high)
         general = (self.general_low, self.general_mean, self.general_high)
         return (
-            all(_finite(number) for number in (*gain, *general))
+            all(_share(number) for number in (*gain, *general))
             and list(gain) == sorted(gain)
             and list(general) == sorted(general)
             and all(type(n) is int and n >= 0 for n in (self.holes, self.general_holes))
@@ -101,6 +100,7 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f} points"
 
 
-def _finite(value: Any) -> bool:
+def _share(value: Any) -> bool:
+    """Or a difference of two shares; the JSON may hold anything, NaN too."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    return number and -1 <= value <= 1

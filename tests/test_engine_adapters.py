@@ -333,7 +333,7 @@ def test_a_damaged_adapter_fails_its_own_request_and_no_other(
     data = bytearray(file.read_bytes())
     data[-1] ^= 1  # the header is whole, so only reading it all tells
     file.write_bytes(data)
-    with pytest.raises(openai.InternalServerError, match="bad cannot be used.*has changed"):
+    with pytest.raises(openai.InternalServerError, match=r"bad cannot be used.*has changed"):
         complete(client, "bad")
     with pytest.raises(openai.APIError, match="bad cannot be used"):
         list(complete(client, "bad", stream=True))
