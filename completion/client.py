@@ -20,12 +20,14 @@ class Busy(EngineError):
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One row of `/v1/models`. Capabilities are empty for servers other than ours."""
+    """One row of `/v1/models`. Capabilities are empty for servers other than ours; `parent` is
+    an adapter's base model, as ours and vLLM tell it."""
 
     id: str
     capabilities: frozenset[str] = frozenset()
     template: str = ""
     context: int = 0
+    parent: str = ""
 
 
 @dataclass
@@ -127,6 +129,7 @@ def _served(row: dict[str, Any]) -> ServedModel:
         capabilities=frozenset(row.get("capabilities") or ()),
         template=str(row.get("fim_template") or ""),
         context=int(row.get("context_length") or row.get("max_model_len") or 0),
+        parent=str(row.get("parent") or ""),
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from completion import filters, prompt, silence, syntax
+from completion.choice import Choice
 from completion.client import Answer, Busy, Client, ServedModel, Unavailable
 from completion.counting import Counter, counter_for
 from completion.document import Document, name_in_repository
@@ -86,6 +87,7 @@ class Session:
         self._source = source
         self._client: Client | None = None
         self._served = ServedModel("")
+        self._choice = Choice("")
         self._template: Template = for_model("")
         self._count: Counter = len
         self._restarting: asyncio.Task[None] | None = None
@@ -116,7 +118,7 @@ class Session:
             await client.close()
             raise
         await self._disconnect()
-        self._client, self._served = client, served
+        self._client, self._served, self._choice = client, served, Choice(served.id)
 
     async def close(self) -> None:
         """Let go of the connection; the session can be started again."""
@@ -206,7 +208,7 @@ class Session:
             filters.StopRule(cut.prefix, after, hole, options.max_lines),
         )
         with stages.stage("generate"):
-            answer = await self._generate(client, built, can_heal, reader, stages)
+            answer = await self._ask(client, document, built, can_heal, reader, stages, event)
         event.details["finish"] = answer.finish or "stopped here"
         event.details["usage"] = answer.usage
         stop = reader.stop
@@ -238,16 +240,41 @@ class Session:
         if secrets.is_secret_file(document.path):
             raise silence.Silence(silence.PROTECTED_FILE)
 
+    async def _ask(
+        self,
+        client: Client,
+        document: Document,
+        built: prompt.Prompt,
+        can_heal: bool,
+        reader: _Reader,
+        stages: _Stages,
+        event: trace.Event,
+    ) -> Answer:
+        """Of the repository's adapter if there is one that works, else of the base model."""
+        event.model, skipped = await self._choice.model(client, document.path)
+        try:
+            return await self._generate(client, event.model, built, can_heal, reader, stages)
+        except EngineError as error:
+            lost = isinstance(error, Busy | Unavailable) or event.model == self._served.id
+            if lost or reader.answer:
+                raise
+            event.model, skipped = self._choice.failed(event.model, error), str(error)
+            return await self._generate(client, event.model, built, can_heal, reader, stages)
+        finally:
+            if skipped:
+                event.details["adapter"] = skipped
+
     async def _generate(
         self,
         client: Client,
+        model: str,
         built: prompt.Prompt,
         can_heal: bool,
         reader: _Reader,
         stages: _Stages,
     ) -> Answer:
         body: dict[str, Any] = {
-            "model": self._served.id,
+            "model": model,
             "prompt": built.text,
             "max_tokens": self._config.completion.max_tokens,
             "temperature": 0,
@@ -306,7 +333,7 @@ def _choose(served: list[ServedModel], config: Config) -> ServedModel:
         return by_name[config.model]
     # The default name means "whatever is there"; any other was asked for.
     if not config.endpoint or config.model == Config.model_fields["model"].default:
-        return served[0]
+        return next((model for model in served if not model.parent), served[0])
     raise EngineError(
         f"{config.endpoint} does not serve {config.model}.",
         f"It serves: {', '.join(list(by_name)[:5])}. Run: tandem models use NAME",

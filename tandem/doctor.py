@@ -46,6 +46,7 @@ def checks(config: Config | None = None) -> list[Check]:
         settings,
         _model(config),
         _engine(config),
+        *_adapters(),
         _trace(),
         _git(),
         _docker(),
@@ -148,6 +149,27 @@ def _server(config: Config) -> Check:
         detail = f"{config.endpoint} has no {config.model}; it has {', '.join(names) or 'none'}"
         return Check("server", False, detail, f"tandem models use {config.endpoint} --model NAME")
     return Check("server", True, f"{config.endpoint} serves {config.model}")
+
+
+def _adapters() -> list[Check]:
+    """The adapters in use, if any; one that cannot be loaded has the command that mends it."""
+    from completion import activations, adapters
+    from tandem.adapters_cli import base_named
+
+    try:
+        used = activations.in_use(activations.history())
+    except TandemError as error:
+        return [Check("adapters", False, error.message, f"rm {activations.file()}")]
+    found = []
+    for (repository, model), name in used.items():
+        try:
+            adapters.resolve(name, base_named(model))
+        except TandemError as error:
+            fix = error.hint.removeprefix("Run: ")
+            found.append(Check("adapter", None, f"{repository}: {error.message}", fix))
+        else:
+            found.append(Check("adapter", True, f"{repository} uses {name}"))
+    return found
 
 
 def _trace() -> Check:

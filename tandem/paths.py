@@ -30,7 +30,7 @@ def cache_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """Things that tell what happened: traces, the engine's address and token, trust."""
+    """What happened and what cannot be fetched again: traces, the engine's address, trust, adapters."""
     return _folder("state", platformdirs.user_state_dir("tandem"))
 
 
@@ -41,6 +41,10 @@ def config_dir() -> Path:
 
 def models_dir() -> Path:
     return cache_dir() / "models"
+
+
+def adapters_dir() -> Path:
+    return state_dir() / "adapters"
 
 
 def user_config_file() -> Path:

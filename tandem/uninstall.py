@@ -1,4 +1,4 @@
-"""Remove what Tandem put outside the project: models, state and settings of this user.
+"""Remove what Tandem put outside the project: models, state, adapters and settings of this user.
 
 Nothing else is touched: only folders that hold what Tandem writes into them are removed, links
 are removed and not followed, and engines are ended by the number they wrote down, after a look
@@ -22,6 +22,7 @@ from tandem.errors import TandemError, UsageError
 _OURS = {
     "models": ("models",),
     "state": ("engine", "trace.jsonl*", "lsp.log*", "trusted.json", ".trusted.json.*"),
+    "adapters": ("adapters",),
     "settings": ("config.toml", ".config.toml.*"),
 }
 
@@ -40,6 +41,7 @@ def found() -> list[Place]:
     folders = {
         "models": paths.cache_dir(),
         "state": paths.state_dir(),
+        "adapters": paths.state_dir(),
         "settings": paths.config_dir(),
     }
     for folder in folders.values():

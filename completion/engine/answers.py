@@ -29,13 +29,20 @@ def usage(counts: Usage) -> Json:
     }
 
 
-def model_card(name: str, created: int, context: int, fim_template: str) -> Json:
-    """One entry of /v1/models. Clients that do not see our capabilities do without them."""
+def model_card(
+    name: str, created: int, context: int, fim_template: str, parent: str | None = None
+) -> Json:
+    """One entry of /v1/models. Clients that do not see our capabilities do without them.
+
+    `parent` is an adapter's base, as in vLLM's list.
+    """
     return {
         "id": name,
         "object": "model",
         "created": created,
         "owned_by": "tandem",
+        "root": parent or name,
+        "parent": parent,
         "capabilities": CAPABILITIES,
         "context_length": context,
         "fim_template": fim_template,

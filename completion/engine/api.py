@@ -130,7 +130,12 @@ class _Sampling(_Body):
         return "every event" if options.continuous_usage_stats else "last event"
 
     def _request(
-        self, prompt: Sequence[int], context: int, max_tokens: int | None, heal: str
+        self,
+        prompt: Sequence[int],
+        context: int,
+        max_tokens: int | None,
+        heal: str,
+        adapter: str,
     ) -> Request:
         room = context - len(prompt)
         if room < 1:
@@ -150,6 +155,7 @@ class _Sampling(_Body):
             seed=self.seed,
             stop=tuple(self.stop or ()),
             heal=heal,
+            adapter=adapter,
         )
 
 
@@ -164,9 +170,9 @@ class CompletionRequest(_Sampling):
     logprobs: Annotated[int | None, _refused_unless()] = None
     best_of: Annotated[int | None, _refused_unless(1)] = None
 
-    def request(self, prompt: Sequence[int], context: int) -> Request:
+    def request(self, prompt: Sequence[int], context: int, adapter: str = "") -> Request:
         """For the engine. `prompt` is ours in token ids; raises ApiError if it does not fit."""
-        return self._request(prompt, context, self.max_tokens or 16, self.heal)
+        return self._request(prompt, context, self.max_tokens or 16, self.heal, adapter)
 
 
 class TextPart(_Body):
@@ -199,9 +205,10 @@ class ChatRequest(_Sampling):
     tools: Annotated[list[Any] | None, _refused_unless([])] = None
     response_format: Annotated[dict[str, Any] | None, _refused_unless({"type": "text"})] = None
 
-    def request(self, prompt: Sequence[int], context: int) -> Request:
+    def request(self, prompt: Sequence[int], context: int, adapter: str = "") -> Request:
         """For the engine. `prompt` is the rendered conversation in token ids."""
-        return self._request(prompt, context, self.max_completion_tokens or self.max_tokens, "")
+        limit = self.max_completion_tokens or self.max_tokens
+        return self._request(prompt, context, limit, "", adapter)
 
 
 B = TypeVar("B", CompletionRequest, ChatRequest)

@@ -72,28 +72,33 @@ class Routes:
         return JSONResponse(body, 200 if served.status == "ok" else 503)
 
     async def models(self, request: HttpRequest) -> Response:
-        return JSONResponse({"object": "list", "data": [self._card(self._served.ready())]})
+        context = self._served.ready().decoder.context
+        cards = await asyncio.to_thread(self._cards, context)
+        return JSONResponse({"object": "list", "data": cards})
 
     async def model(self, request: HttpRequest) -> Response:
-        loaded = self._served.ready()
-        self._check_model(request.path_params["name"])
-        return JSONResponse(self._card(loaded))
+        context = self._served.ready().decoder.context
+        name = await self._adapter(request.path_params["name"]) or self._served.name
+        cards = await asyncio.to_thread(self._cards, context)
+        return JSONResponse(next(card for card in cards if card["id"] == name))
 
     async def completions(self, request: HttpRequest) -> Response:
         loaded = self._served.ready()
         body = api.parse(CompletionRequest, await _body(request))
-        self._check_model(body.model)
+        adapter = await self._adapter(body.model)
         tokens = await asyncio.to_thread(_tokens, loaded, body.prompt)
-        shape = answers.Shape("completion", self._served.name, body.usage_in)
-        return self._submit(loaded, body.request(tokens, loaded.decoder.context), shape, body)
+        shape = answers.Shape("completion", adapter or self._served.name, body.usage_in)
+        asked = body.request(tokens, loaded.decoder.context, adapter)
+        return self._submit(loaded, asked, shape, body)
 
     async def chat(self, request: HttpRequest) -> Response:
         loaded = self._served.ready()
         body = api.parse(ChatRequest, await _body(request))
-        self._check_model(body.model)
+        adapter = await self._adapter(body.model)
         tokens = await asyncio.to_thread(_chat_tokens, loaded, body)
-        shape = answers.Shape("chat", self._served.name, body.usage_in)
-        return self._submit(loaded, body.request(tokens, loaded.decoder.context), shape, body)
+        shape = answers.Shape("chat", adapter or self._served.name, body.usage_in)
+        asked = body.request(tokens, loaded.decoder.context, adapter)
+        return self._submit(loaded, asked, shape, body)
 
     def _submit(
         self,
@@ -107,22 +112,24 @@ class Routes:
         answer = Answer(loaded, request)
         return Stream(answer, shape) if body.streams else Whole(answer, shape)
 
-    def _card(self, loaded: Loaded) -> answers.Json:
-        return answers.model_card(
-            self._served.name,
-            self._served.created,
-            loaded.decoder.context,
-            self._served.fim_template,
-        )
+    def _cards(self, context: int) -> list[answers.Json]:
+        """The base model's, then one for each adapter that can be asked for now."""
+        served = self._served
+        template = served.fim_template
+        return [
+            answers.model_card(served.name, served.created, context, template),
+            *(
+                answers.model_card(found.name, found.created, context, template, served.name)
+                for found in served.usable_adapters()
+            ),
+        ]
 
-    def _check_model(self, name: str | None) -> None:
-        if name and name != self._served.name:
-            raise ApiError(
-                404,
-                f"The model '{name}' is not served here; '{self._served.name}' is.",
-                param="model",
-                code="model_not_found",
-            )
+    async def _adapter(self, model: str | None) -> str:
+        """The adapter that a request's `model` names; empty for the base. Raises ApiError."""
+        if not model or model == self._served.name:
+            return ""
+        await asyncio.to_thread(self._served.check_adapter, model)
+        return model
 
 
 class Answer:

@@ -12,7 +12,8 @@ class Request:
 
     `heal` is text that the prompt was cut short of: the first tokens are constrained so that
     the answer begins with it, and it is left out of the answer. `temperature` 0 is greedy.
-    A text of `stop` ends the answer before it. `seed` None draws a fresh one.
+    A text of `stop` ends the answer before it. `seed` None draws a fresh one. `adapter` names
+    the adapter that answers; empty is the base model.
     """
 
     prompt: tuple[int, ...]
@@ -22,6 +23,7 @@ class Request:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     heal: str = ""
+    adapter: str = ""
 
 
 @dataclass

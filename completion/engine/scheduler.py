@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from completion.engine.generate import Decoder
+from completion.engine.adapters import Variants
 from completion.engine.request import Chunk, Request
 from tandem.errors import TandemError
 
@@ -42,10 +42,10 @@ class Job:
 
 
 class Scheduler:
-    """A queue in front of one decoder."""
+    """A queue in front of one model and its adapters."""
 
-    def __init__(self, decoder: Decoder, queue: int) -> None:
-        self._decoder = decoder
+    def __init__(self, variants: Variants, queue: int) -> None:
+        self._variants = variants
         self._limit = queue
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
@@ -87,7 +87,7 @@ class Scheduler:
             busy = bool(self._running or self._waiting)
             return {
                 **self._counts,
-                "generated_tokens": self._decoder.generated_tokens,
+                "generated_tokens": self._variants.generated_tokens,
                 "running": int(self._running is not None),
                 "waiting": len(self._waiting),
                 "last_active": time.monotonic() if busy else self._last_active,
@@ -125,7 +125,8 @@ class Scheduler:
             self._counts["cancelled"] += 1
             job.on_chunk(Chunk(finish="cancelled"))
             return
-        for chunk in self._decoder.generate(job.request, lambda: job.cancelled):
+        decoder = self._variants.decoder(job.request.adapter)
+        for chunk in decoder.generate(job.request, lambda: job.cancelled):
             if chunk.finish == "cancelled":
                 self._counts["cancelled"] += 1
             job.on_chunk(chunk)

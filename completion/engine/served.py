@@ -3,6 +3,7 @@
 torch is imported by the loading thread, not here, so that the socket opens at once.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from completion import adapters
 from completion.engine.api import ApiError
 from completion.engine.request import Chunk, Request
 from tandem.config import EngineConfig
-from tandem.errors import TandemError
+from tandem.errors import ModelError, TandemError, UsageError
 
 if TYPE_CHECKING:
     from completion.engine.generate import Decoder
@@ -67,6 +69,8 @@ class ServedModel:
         self._config = config
         self._shipped = shipped
         self._loaded: Loaded | None = None
+        self._weights: adapters.Base | None = None
+        self._checked: dict[str, tuple[int, ...]] = {}
         self._changing = threading.Lock()
 
     def load(self) -> None:
@@ -97,6 +101,37 @@ class ServedModel:
             headers={"Retry-After": "1"},
         )
 
+    def usable_adapters(self) -> list[adapters.Adapter]:
+        """Those of the store that can be asked for now. Blocking: reads the store."""
+        usable = []
+        for found in adapters.installed():
+            if found.manifest.base == self.name != found.name:
+                with contextlib.suppress(TandemError):
+                    usable.append(adapters.resolve(found.name, self._base()))
+        return usable
+
+    def check_adapter(self, name: str) -> None:
+        """Blocking. Raises ApiError: 404 if there is none of that name for this model, 409 if
+        it cannot be used."""
+        try:
+            stamp = adapters.stamp(name)
+            if stamp and self._checked.get(name) == stamp:
+                return
+            if adapters.read(name).manifest.base == self.name:
+                adapters.resolve(name, self._base())
+                self._checked[name] = stamp
+                return
+        except ModelError as error:
+            raise ApiError(409, str(error), param="model", code="adapter_unusable") from None
+        except UsageError:
+            pass
+        raise ApiError(
+            404,
+            f"The model '{name}' is not served here; '{self.name}' is.",
+            param="model",
+            code="model_not_found",
+        )
+
     def stop(self) -> None:
         """Cancel what runs and wait for the model's thread. Blocking, for at most one token."""
         with self._changing:
@@ -114,11 +149,18 @@ class ServedModel:
         last = self.stats().get("last_active")
         return 0.0 if last is None else time.monotonic() - last
 
+    def _base(self) -> adapters.Base:
+        """What adapters are held against: the weights as they were when first asked for."""
+        if self._weights is None:
+            self._weights = adapters.Base.of(self.name, self.folder)
+        return self._weights
+
     def _load(self) -> Loaded:
         # Read when torch is imported. Its threads spin between two products instead of sleeping,
         # by default long enough to halve our speed when something else wants a core, too. At this
         # count they cost 6% on an idle machine and save 40% on a busy one (docs/LOG.md).
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+        from completion.engine.adapters import Variants
         from completion.engine.generate import Decoder
         from completion.engine.scheduler import Scheduler
 
@@ -126,7 +168,7 @@ class ServedModel:
         decoder = Decoder.load(
             self.folder, config.dtype, config.threads, config.context, self._shipped
         )
-        return Loaded(decoder, Scheduler(decoder, config.queue))
+        return Loaded(decoder, Scheduler(Variants(decoder, self._base), config.queue))
 
     def _start(self, loaded: Loaded) -> None:
         with self._changing:

@@ -1,6 +1,6 @@
 """What the default model learned from us: a compressed difference, merged when it is loaded.
 
-The file travels with the program (`completion/adapters`), as `finetune.compress` writes it. The
+The file travels with the program (`completion/shipped`), as `finetune.compress` writes it. The
 base model under it is somebody else's and is pulled by hash, so the difference is added only to
 weights with the hash it was made for. Where it is not added the model is the base alone, and
 the prompt's template is the base's.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # whoever lists models reads the header only, and must not wa
     from torch import Tensor
 
 FORMAT = 1
-FILE = Path(__file__).parent.parent / "adapters" / f"{DEFAULT}.safetensors"
+FILE = Path(__file__).parent.parent / "shipped" / f"{DEFAULT}.safetensors"
 METADATA = "tandem"
 _AGAIN = "Install Tandem again."
 log = logging.getLogger(__name__)

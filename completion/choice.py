@@ -1,0 +1,51 @@
+"""Which of the served models completes a file: its repository's adapter, or the base.
+
+`tandem adapters use` takes effect with the next request: what is in use is looked up each time,
+and the server is asked again for its models when that changed. An adapter that the server does
+not have, or fails to load, leaves the base until something changes.
+"""
+
+import logging
+from pathlib import Path
+
+from completion import activations
+from completion.client import Client
+from tandem import workspace
+from tandem.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+
+class Choice:
+    """For one base model at one server."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._stamp: tuple[int, ...] = ()
+        self._listed: set[str] | None = None
+        self._failed: dict[str, str] = {}
+
+    async def model(self, client: Client, file: Path) -> tuple[str, str]:
+        """The model to ask for, and why it is not the adapter in use if it is not."""
+        root = workspace.root_of(file)
+        name = activations.active_for(root, self._base) if root else None
+        if name is None:
+            return self._base, ""
+        if self._stamp != (stamp := activations.stamp()):
+            self._stamp, self._listed, self._failed = stamp, None, {}
+        if self._listed is None:
+            try:
+                self._listed = {model.id for model in await client.models()}
+            except EngineError as error:  # the completion itself will tell
+                return self._base, str(error)
+        if name not in self._listed:
+            return self._base, f"{name} is not served; see: tandem adapters show {name}"
+        if name in self._failed:
+            return self._base, self._failed[name]
+        return name, ""
+
+    def failed(self, name: str, error: EngineError) -> str:
+        """Leave an adapter alone from now on; returns the base model's name."""
+        log.warning("the adapter %s failed: %s", name, error)
+        self._failed[name] = str(error)
+        return self._base

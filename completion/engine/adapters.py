@@ -1,0 +1,129 @@
+"""LoRA adapters in the engine: merged into copies of the matrices they touch, two kept at hand.
+
+A variant shares everything else with its base: embeddings, norms, rotary tables, tokenizer. It
+has KV caches of its own, because keys and values depend on the weights that made them.
+"""
+
+import copy
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from completion import adapters, lora
+from completion.engine.generate import Decoder
+from completion.engine.model import Layer, Linear, Model
+from completion.lora import Lora
+from tandem.errors import ModelError
+
+# Beside the base. Each takes as much memory as the base without its embeddings.
+KEPT_VARIANTS = 2
+log = logging.getLogger(__name__)
+
+
+class Variants:
+    """The base model's decoder and those of its adapters, made at their first use.
+
+    `weights` tells what adapters must be for; it is asked when the first one is loaded, because
+    it may have to hash the model's files. Not thread-safe, but for `generated_tokens`: the thread
+    that owns the model owns this.
+    """
+
+    def __init__(self, base: Decoder, weights: Callable[[], adapters.Base]) -> None:
+        self._base = base
+        self._weights = weights
+        self._loaded: OrderedDict[str, tuple[tuple[int, ...], Decoder]] = OrderedDict()
+        self._dropped_tokens = 0
+
+    def decoder(self, adapter: str = "") -> Decoder:
+        """For an adapter's name, or the base for none. Loading takes a second or two.
+
+        An adapter whose files changed since is read again. Raises UsageError or ModelError,
+        see `adapters.resolve`; what is loaded stays as it is then.
+        """
+        if not adapter:
+            return self._base
+        stamp = adapters.stamp(adapter)
+        known, decoder = self._loaded.get(adapter, ((), None))
+        if decoder is None or known != stamp:
+            decoder = self._load(adapter)
+            self._drop(adapter)
+            self._loaded[adapter] = stamp, decoder
+        self._loaded.move_to_end(adapter)
+        while len(self._loaded) > KEPT_VARIANTS:
+            self._drop(next(iter(self._loaded)))
+        return decoder
+
+    @property
+    def generated_tokens(self) -> int:
+        decoders = [decoder for _, decoder in list(self._loaded.values())]
+        counts = [decoder.generated_tokens for decoder in (self._base, *decoders)]
+        return self._dropped_tokens + sum(counts)
+
+    def _load(self, name: str) -> Decoder:
+        weights = self._weights()
+        found = adapters.resolve(name, weights, thorough=True)
+        log.info("loading the adapter %s", name)
+        return with_adapter(self._base, found.folder, weights.folder)
+
+    def _drop(self, name: str) -> None:
+        if name in self._loaded:
+            self._dropped_tokens += self._loaded.pop(name)[1].generated_tokens
+
+
+def with_adapter(base: Decoder, folder: Path, base_folder: Path) -> Decoder:
+    """A decoder like `base` with the LoRA of `folder` merged. Raises ModelError."""
+    model = merge(base.model, lora.examine(folder, base_folder))
+    return Decoder(model, base.tokenizer, folder.name)
+
+
+@torch.inference_mode()
+def merge(model: Model, adapter: Lora) -> Model:
+    """A model that shares with `model` all that the adapter does not change.
+
+    Computed in float32, then cast to the model's width. Raises ModelError for tensors that
+    cannot be read or are not finite.
+    """
+    merged = copy.copy(model)
+    merged.layers = [copy.copy(layer) for layer in model.layers]
+    parts = [_parts(model, layer) for layer in merged.layers]
+    try:
+        with safe_open(str(adapter.file), framework="pt") as tensors:
+            for number, module, a, b in adapter.pairs():
+                attribute, rows = parts[number][module]
+                delta = tensors.get_tensor(b).float() @ tensors.get_tensor(a).float()
+                if not bool(delta.isfinite().all()):
+                    raise ModelError(f"{adapter.file.name}: {b} is not finite.", "Tune again.")
+                matrix = _own(merged.layers[number], model.layers[number], attribute)[rows]
+                matrix.copy_(matrix.float().add_(delta, alpha=adapter.scale))
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{adapter.file} cannot be read: {error}.", "Tune again.") from error
+    return merged
+
+
+def _own(layer: Layer, base: Layer, attribute: str) -> torch.Tensor:
+    """The weight of one of the layer's linears, copied from the base's at first."""
+    linear: Linear = getattr(layer, attribute)
+    if linear is getattr(base, attribute):
+        linear = Linear(linear.weight.clone(), linear.bias)
+        setattr(layer, attribute, linear)
+    return linear.weight
+
+
+def _parts(model: Model, layer: Layer) -> dict[str, tuple[str, slice]]:
+    """Where the engine's fused matrices hold each module: the layer's attribute and the rows."""
+    c = model.config
+    queries, keys = c.heads * c.head_dim, c.kv_heads * c.head_dim
+    wide = layer.gate_up.weight.shape[0] // 2
+    return {
+        "q_proj": ("qkv", slice(0, queries)),
+        "k_proj": ("qkv", slice(queries, queries + keys)),
+        "v_proj": ("qkv", slice(queries + keys, queries + 2 * keys)),
+        "o_proj": ("output", slice(None)),
+        "gate_proj": ("gate_up", slice(0, wide)),
+        "up_proj": ("gate_up", slice(wide, 2 * wide)),
+        "down_proj": ("down", slice(None)),
+    }
