@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def test_transformers_gives_the_engines_greedy_tokens(
     model: InstalledModel, file: Path, destination: Path
 ) -> None:
     assert cli.run(["models", "export", "tandem-135m", str(destination), "--dtype", "float32"]) == 0
-    reference = AutoModelForCausalLM.from_pretrained(destination).eval()
+    reference: Any = AutoModelForCausalLM.from_pretrained(destination).eval()
     assert reference.dtype == torch.float32
     output = reference.generate(
         torch.tensor([PROMPT]), max_new_tokens=30, do_sample=False, eos_token_id=None
