@@ -58,7 +58,7 @@ def base(model: Path) -> Base:
 @pytest.fixture
 def stored(folder: Path, base: Base, empty_home: Path) -> Path:
     """The folder of the adapter `one` in the store."""
-    return registry.register(folder, tiny_adapters.manifest("one", base), base).folder
+    return registry.register(folder, tiny_adapters.manifest_of("one", base), base).folder
 
 
 def edit_config(folder: Path, **changes: Any) -> None:
@@ -240,7 +240,7 @@ def test_a_changed_base_makes_an_adapter_stale(stored: Path, base: Base) -> None
 
 
 def test_a_repository_with_a_space_is_quoted_in_the_command(base: Base) -> None:
-    known = tiny_adapters.manifest("one", base, repository="/my code/x")
+    known = tiny_adapters.manifest_of("one", base, repository="/my code/x")
     assert adapters.retune(known) == "tandem tune '/my code/x'"
 
 
@@ -401,5 +401,5 @@ def test_an_installed_models_recorded_hash_is_the_hash_of_its_file(tmp_path: Pat
 
 
 def test_a_manifest_survives_its_file(base: Base) -> None:
-    known = tiny_adapters.manifest("one", base)
+    known = tiny_adapters.manifest_of("one", base)
     assert Manifest.model_validate_json(known.model_dump_json()) == known

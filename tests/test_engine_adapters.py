@@ -10,12 +10,9 @@ import httpx
 import openai
 import pytest
 import torch
-from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from completion import adapters, lora
-from completion.adapters import Base
 from completion.engine import background
 from completion.engine.adapters import KEPT_VARIANTS, Variants, merge, with_adapter
 from completion.engine.background import Address
@@ -26,6 +23,7 @@ from finetune import registry
 from tandem.config import Config, EngineConfig
 from tandem.errors import ModelError, UsageError
 from tests import tiny_adapters, tiny_models
+from tests.tiny_adapters import Store
 from tests.wire import stats
 
 TOKENS = torch.randint(3, 512, (90,), generator=torch.Generator().manual_seed(1)).tolist()
@@ -39,10 +37,6 @@ def answer(decoder: Decoder, tokens: list[int], count: int = 12) -> str:
     chunks = list(decoder.generate(Request(tuple(tokens), count)))
     assert chunks[-1].finish
     return "".join(chunk.text for chunk in chunks)
-
-
-def reload(folder: Path) -> PreTrainedModel:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 @pytest.mark.parametrize("variant", ["llama tied", "llama wide heads", "qwen2"])
@@ -125,26 +119,9 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         merge(base, lora.examine(tmp_path / "lora", tmp_path / "base"))
 
 
-class Store:
-    """A tiny base model and a store of adapters for it."""
-
-    def __init__(self, home: Path) -> None:
-        self.folder = home / "tiny"
-        self.reference = tiny_models.make(self.folder, "llama tied")
-        self.base = Base.of("tiny", self.folder)
-        self._work = home / "work"
-
-    def add(self, name: str, seed: int, **manifest: Any) -> PeftModel:
-        made = self._work / name
-        adapted = tiny_adapters.make(made, reload(self.folder), seed)
-        known = tiny_adapters.manifest(name, self.base, **manifest)
-        registry.register(made, known, self.base)
-        return adapted
-
-
 @pytest.fixture
 def store(empty_home: Path) -> Store:
-    return Store(empty_home)
+    return Store()
 
 
 @pytest.fixture
@@ -197,7 +174,7 @@ def test_an_adapter_that_is_made_again_is_read_again(store: Store, variants: Var
     registry.remove("a")
     with pytest.raises(UsageError, match="There is no adapter a"):
         variants.decoder("a")
-    shutil.rmtree(store._work)
+    shutil.rmtree(store.work)
     store.add("a", 2)
     assert answer(variants.decoder("a"), TOKENS) != first
 
@@ -225,9 +202,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Ad
             patch.delenv(name)
         patch.setenv("TANDEM_HOME", str(home))
         patch.setenv("NO_PROXY", "127.0.0.1")
-        store = Store(home)
+        store = Store()
         settings = EngineConfig(threads=1, context=256, dtype="float32")
-        config = Config(model=str(store.folder), engine=settings)
+        config = Config(model="tiny", engine=settings)
         address = background.ensure(config)
         yield store, address
         background.stop(config)
@@ -238,7 +215,7 @@ def served(engine: tuple[Store, Address]) -> Iterator[Store]:
     yield engine[0]
     for name in adapters.names():
         shutil.rmtree(adapters.folder_of(name))
-    shutil.rmtree(engine[0]._work, ignore_errors=True)
+    shutil.rmtree(engine[0].work, ignore_errors=True)
 
 
 @pytest.fixture

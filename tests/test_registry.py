@@ -53,7 +53,7 @@ def repository(tmp_path: Path) -> Path:
 @pytest.fixture
 def register(empty_home: Path, made: Path, base: Base) -> Callable[..., adapters.Adapter]:
     def register(name: str, **fields: Any) -> adapters.Adapter:
-        return registry.register(made, tiny_adapters.manifest(name, base, **fields), base)
+        return registry.register(made, tiny_adapters.manifest_of(name, base, **fields), base)
 
     return register
 
@@ -100,7 +100,7 @@ def test_a_folder_that_is_no_lora_leaves_nothing(
     shutil.copytree(made, tmp_path / "bad")
     (tmp_path / "bad" / "adapter_model.bin").write_bytes(b"")
     with pytest.raises(ModelError, match="pickle"):
-        registry.register(tmp_path / "bad", tiny_adapters.manifest("one", base), base)
+        registry.register(tmp_path / "bad", tiny_adapters.manifest_of("one", base), base)
     assert everything() == []
 
 
@@ -168,7 +168,7 @@ NO_GAIN = {"gain_low": -0.01, "gain_mean": 0.01, "gain_high": 0.03, "holes": 300
 
 
 def refused(base: Base) -> dict[str, Any]:
-    return tiny_adapters.manifest("x", base).figures | NO_GAIN
+    return tiny_adapters.manifest_of("x", base).figures | NO_GAIN
 
 
 def test_the_gate_refuses_and_force_is_recorded(register, base: Base, repository: Path) -> None:

@@ -1,14 +1,17 @@
-"""Small LoRA adapters, trained by nobody and saved by peft itself, for tiny and real models."""
+"""Small LoRA adapters, trained by nobody and saved by peft itself, and a store full of them."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from completion import adapters, lora
-from completion.adapters import Manifest
+from completion import adapters, lora, manifest
+from completion.adapters import Adapter, Base
+from finetune import registry
+from tandem import paths
+from tests import tiny_models
 
 ALL = tuple(lora.MODULES)
 
@@ -22,8 +25,14 @@ def make(folder: Path, model: PreTrainedModel, seed: int = 0, **options: Any) ->
     return adapted.eval()
 
 
-def manifest(name: str, base: adapters.Base, repository: Path | str = "/repo", **more: Any):
-    """A manifest of an adapter that passes the gate."""
+def reload(folder: Path) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def manifest_of(
+    name: str, base: Base, repository: Path | str = "/repo", **more: Any
+) -> adapters.Manifest:
+    """Of an adapter that passes the gate."""
     figures = {
         "gain_low": 0.02,
         "gain_mean": 0.05,
@@ -45,4 +54,44 @@ def manifest(name: str, base: adapters.Base, repository: Path | str = "/repo", *
         "figures": figures,
         "licence": "of the repository",
     }
-    return Manifest(**fields | more)
+    return adapters.Manifest(**fields | more)
+
+
+class Store:
+    """The user's folders with the tiny model installed, and adapters for it as they are added."""
+
+    def __init__(self) -> None:
+        self.folder = paths.models_dir() / "tiny"
+        self.folder.mkdir(parents=True)
+        tiny_models.make(self.folder, "llama tied")
+        known = manifest.Manifest(
+            name="tiny",
+            source="tests",
+            licence="none",
+            family="llama",
+            template="plain",
+            context=256,
+            created=manifest.now(),
+            files=manifest.record(self.folder, manifest.silent),
+        )
+        manifest.write(self.folder, known)
+        self.base = Base.of("tiny", self.folder)
+        self.work = paths.cache_dir() / "work"
+
+    def add(self, name: str, seed: int = 0, repository: Path | str = "/repo", **m: Any) -> Adapter:
+        """Make a LoRA, different for each seed, and register it."""
+        make(self.work / name, reload(self.folder), seed)
+        known = manifest_of(name, self.base, repository, **m)
+        return registry.register(self.work / name, known, self.base)
+
+    def change_base(self) -> None:
+        """As if another version of the model had been pulled: adapters are stale from now on."""
+        tiny_models.make(self.folder, "llama tied")
+        known = manifest.read(self.folder)
+        assert known is not None
+        file = self.folder / "model.safetensors"
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+        files = manifest.record(self.folder, manifest.silent)
+        manifest.write(self.folder, known.model_copy(update={"files": files}))
