@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from finetune import attention, checkpoint
@@ -200,7 +201,7 @@ def _read(base: Path, device: torch.device, width: torch.dtype, **options: Any) 
         model: Any = AutoModelForCausalLM.from_pretrained(
             base, dtype=width, attn_implementation=attention.NAME, **options
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).split("\n")[0]
         raise ModelError(f"{base} cannot be loaded ({reason}).", "Fetch the model again.") from None
     head = model.get_output_embeddings()
