@@ -4,7 +4,7 @@ A. Broder, "On the resemblance and containment of documents", 1997: the share of
 under random permutations estimates the Jaccard similarity of two sets. Sets that agree in all
 rows of one band are compared (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4).
 The permutations are multiply-shift hashes (Dietzfelbinger et al., 1997). Everything is
-deterministic: no hash of Python's own, which differs from process to process, decides anything.
+deterministic, but for chance collisions of the 64-bit hashes of lines.
 """
 
 import hashlib
@@ -93,26 +93,36 @@ class Index:
         return None, minima
 
 
+class Lines:
+    """The long lines of many texts, kept as hashes."""
+
+    def __init__(self) -> None:
+        self._hashes: set[int] = set()
+
+    def add(self, text: str) -> None:
+        self._hashes.update(map(hash, long_lines(text)))
+
+    def share(self, text: str) -> float:
+        """The share of a text's long lines that are among these; 0 if it has none."""
+        lines = long_lines(text)
+        return sum(hash(line) in self._hashes for line in lines) / len(lines) if lines else 0.0
+
+
 class HeldOut:
     """Texts that no training text may repeat."""
 
     def __init__(self, texts: Iterable[tuple[Hashable, str]]) -> None:
         self._index = Index()
-        self._lines: set[str] = set()
+        self._lines = Lines()
         for key, text in texts:
             self._index.add(key, text, always=True)
-            self._lines.update(long_lines(text))
+            self._lines.add(text)
 
     def leak(self, text: str) -> str:
         """Why a text may not be trained on; "" if it may."""
-        if self._index.find(text) is not None:
-            return "near-duplicate of held-out"
-        return "shares lines with held-out" if self.shared(text) > SHARED_LINES else ""
-
-    def shared(self, text: str) -> float:
-        """The share of the text's long lines that stand in a held-out text too."""
-        lines = long_lines(text)
-        return sum(line in self._lines for line in lines) / len(lines) if lines else 0.0
+        if self._lines.share(text) > SHARED_LINES:
+            return "shares lines with held-out"
+        return "near-duplicate of held-out" if self._index.find(text) is not None else ""
 
 
 def long_lines(text: str) -> list[str]:
