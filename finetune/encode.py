@@ -5,9 +5,10 @@ import multiprocessing
 import random
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -23,6 +24,8 @@ from finetune.samples import Encoder
 from finetune.snippets import RIGHT, USELESS, Definitions
 from tandem.errors import TandemError
 
+_HOLE_PER = 300  # characters of a file, at the densest
+_TESTS = 0.4  # of the holes that other code of the same size gets
 _BATCH = 8  # jobs: about 0.5 s of work, far more than sending them takes
 
 
@@ -72,13 +75,64 @@ def seed_of(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big")
 
 
+def tree_jobs(trees: dict[str, list[SourceFile]], wanted: int, seed: int) -> list[Job]:
+    """About `wanted` holes over the files of some sources by their size, none of which gets more
+    than three times an even part; tests get fewer."""
+    weight = {
+        (source, file.path): len(file.text) * (_TESTS if _is_test(file.path) else 1.0)
+        for source, tree in trees.items()
+        for file in tree
+    }
+    sizes = {
+        source: sum(weight[source, file.path] for file in tree) for source, tree in trees.items()
+    }
+    most = 3 * wanted / max(1, len(trees))
+    parts = {source: min(size / _HOLE_PER, most) for source, size in sizes.items()}
+    scale = min(1.0, wanted / max(1.0, sum(parts.values())))
+    jobs = []
+    for source, tree in trees.items():
+        for file in tree:
+            where = seed_of(seed, source, file.path)
+            part = scale * parts[source] * weight[source, file.path] / sizes[source]
+            count = int(part + random.Random(where).random())
+            if count:
+                jobs.append(Job(source, file, count, where))
+    return jobs
+
+
+def _is_test(path: str) -> bool:
+    return "/test" in f"/{path}" or path.endswith(("_test.py", "_test.go", ".test.ts", ".spec.ts"))
+
+
+def samples(
+    jobs: Sequence[Job],
+    encoder: Encoder,
+    definitions: Mapping[str, Definitions],
+    recipe: Recipe,
+    tokens: int,
+    processes: int = 1,
+    on_tokens: Callable[[int], None] = lambda done: None,
+) -> list[Encoded]:
+    """The samples of the jobs in their order, until there are so many tokens."""
+    made: list[Encoded] = []
+    total = 0
+    with closing(encoded(jobs, encoder, definitions, recipe, processes)) as batches:
+        for batch in batches:
+            made += batch
+            total += sum(len(sample.ids) for sample in batch)
+            on_tokens(total)
+            if total >= tokens:
+                break
+    return made
+
+
 def encoded(
     jobs: Iterable[Job],
     encoder: Encoder,
-    definitions: dict[str, Definitions],
+    definitions: Mapping[str, Definitions],
     recipe: Recipe,
     processes: int = 1,
-) -> Iterator[list[Encoded]]:
+) -> Generator[list[Encoded], None, None]:
     """The samples of each job, in the order of the jobs. `definitions` are by source.
 
     Jobs are taken as they are needed: a caller that stops early pays for few more. Closing the
@@ -111,15 +165,17 @@ def encoded(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_state: tuple[Encoder, dict[str, Definitions], Recipe] | None = None
+_state: tuple[Encoder, Mapping[str, Definitions], Recipe] | None = None
 
 
-def _start(encoder: Encoder, definitions: dict[str, Definitions], recipe: Recipe) -> None:
+def _start(encoder: Encoder, definitions: Mapping[str, Definitions], recipe: Recipe) -> None:
     global _state
     _state = encoder, definitions, recipe
 
 
-def _start_process(encoder: Encoder, definitions: dict[str, Definitions], recipe: Recipe) -> None:
+def _start_process(
+    encoder: Encoder, definitions: Mapping[str, Definitions], recipe: Recipe
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the parent ends us
     _start(encoder, definitions, recipe)
 

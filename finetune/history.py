@@ -93,16 +93,6 @@ def read(
                 skips["huge change"] += 1
 
 
-def unknown(changed: Changed, known: Lines, skips: Counter[str]) -> Changed | None:
-    """The change without runs of lines that `known` texts hold already: moved or copied code."""
-    lines = changed.file.text.split("\n")
-    fresh = tuple(
-        run for run in changed.added if known.share("\n".join(lines[slice(*run)])) <= KNOWN
-    )
-    skips["held-out lines known from training"] += len(changed.added) - len(fresh)
-    return replace(changed, added=fresh) if fresh else None
-
-
 def holes(
     text: str, language: str, added: Iterable[tuple[int, int]], rng: random.Random, count: int
 ) -> Iterator[tuple[str, Hole]]:
@@ -129,6 +119,48 @@ def holes(
         if kind is not None:
             seen.add(spot)
             yield shown, Hole(CUT, kind, *spot)
+
+
+def sampled(
+    changes: Iterable[Change], repository: Repository, wanted: int, skips: Counter[str]
+) -> list[Changed]:
+    """As many of the changes as give `wanted` holes, each with its text."""
+    found: list[Changed] = []
+    for changed in read(repository, changes, skips):
+        if wanted <= 0:
+            break
+        found.append(changed)
+        wanted -= holes_in(changed)
+    return found
+
+
+def fresh(
+    changes: Iterable[Change],
+    repository: Repository,
+    known: Lines,
+    wanted: int,
+    skips: Counter[str],
+) -> list[Changed]:
+    """As `sampled`, of held-out commits: without runs of lines that `known` texts have already,
+    which are moved or copied code."""
+    found: list[Changed] = []
+    for changed in read(repository, changes, skips):
+        if wanted <= 0:
+            break
+        lines = changed.file.text.split("\n")
+        runs = tuple(
+            run for run in changed.added if known.share("\n".join(lines[slice(*run)])) <= KNOWN
+        )
+        skips["held-out lines known from training"] += len(changed.added) - len(runs)
+        if runs:
+            found.append(replace(changed, added=runs))
+            wanted -= holes_in(found[-1])
+    return found
+
+
+def holes_in(changed: Changed) -> int:
+    """How many holes a change is worth: one for each three lines, up to four."""
+    return min(4, -(-sum(end - first for first, end in changed.added) // 3))
 
 
 @dataclass(frozen=True)
