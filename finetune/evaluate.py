@@ -10,31 +10,38 @@ is read from its raw text.
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from completion.engine.generate import Decoder
-from finetune import cases, metrics
+from finetune import cases, metrics, variant
 from finetune.bootstrap import difference, interval
 from finetune.cases import Case
 from finetune.report import GROUPS, METRICS, Figure, Report
 from finetune.variant import Answer, Variant
+
+if TYPE_CHECKING:
+    from completion.engine.generate import Decoder
 
 __all__ = ["Figure", "Report", "Scored", "Variant", "answer_all", "report", "run", "score"]
 
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
 class Scored:
-    """All variants' scores on one case, by variant and metric; a metric may be missing."""
+    """All variants' scores on one case, by variant and metric; a metric may be missing.
 
-    def __init__(self, case: Case, scores: dict[str, dict[str, float]], tokens: int) -> None:
-        self.case = case
-        self.scores = scores
-        self.tokens = tokens
+    `tokens` is the length of its true middle.
+    """
+
+    case: Case
+    scores: Mapping[str, Mapping[str, float]]
+    tokens: int
 
     @property
     def file(self) -> tuple[str, str]:
@@ -52,7 +59,7 @@ def run(
 ) -> Report:
     """Answer every case with every variant, and compare. A KeyboardInterrupt ends it early:
     the report is then of the holes answered until that, and not `complete`."""
-    assert len({variant.name for variant in variants}) == len(variants) > 0
+    assert len({one.name for one in variants}) == len(variants) > 0
     scored: list[Scored] = []
     skipped, complete = 0, True
     try:
@@ -66,21 +73,21 @@ def run(
         on_progress(len(found), len(found))
     except KeyboardInterrupt:
         complete = False
-    return report(scored, [variant.name for variant in variants], skipped, complete)
+    return report(scored, [one.name for one in variants], skipped, complete)
 
 
 def answer_all(case: Case, variants: Sequence[Variant]) -> Scored | None:
     """None if one of the variants cannot be asked: then none is, so that all see the same."""
-    prompts = [variant.prompt(case) for variant in variants]
-    answers = [
-        (variant, variant.answer(case, built))
-        for variant, built in zip(variants, prompts, strict=True)
-        if built is not None
-    ]
-    if len(answers) < len(variants):
+    asked = [(one, built) for one in variants if (built := one.prompt(case)) is not None]
+    if len(asked) < len(variants):
         return None
-    scores = {variant.name: score(case, answer, variant) for variant, answer in answers}
-    return Scored(case, scores, answers[0][1].tokens)
+    scores: dict[str, dict[str, float]] = {}
+    tokens = 0
+    for one, built in asked:
+        answer = one.answer(case, built)
+        scores[one.name] = score(case, answer, one)
+        tokens = tokens or answer.tokens
+    return Scored(case, scores, tokens)
 
 
 def score(case: Case, answer: Answer, variant: Variant) -> dict[str, float]:
@@ -116,9 +123,7 @@ def report(
         members = [one for one in scored if group in one.groups]
         rates += _rates(group, members, names)
         differences += _differences(group, members, names)
-    return Report(
-        tuple(names), len(scored), skipped, tuple(rates), tuple(differences), complete
-    )
+    return Report(tuple(names), len(scored), skipped, tuple(rates), tuple(differences), complete)
 
 
 def _rates(group: str, members: Sequence[Scored], names: Sequence[str]) -> Iterable[Figure]:
@@ -147,7 +152,7 @@ def _weights(metric: str, members: Sequence[Scored]) -> list[float] | None:
     return [one.tokens for one in members] if metric == "loss" else None
 
 
-def standard_variants(base: Decoder, tuned: Decoder | None, snippets: bool) -> list[Variant]:
+def standard_variants(base: "Decoder", tuned: "Decoder | None", snippets: bool) -> list[Variant]:
     """Base left to right first: it is what all else is compared with."""
     found = [
         Variant("base, left to right", base, "plain"),
@@ -173,8 +178,8 @@ def main() -> None:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = cases.load(arguments.cases)[: arguments.n or None]
-    base = Decoder.load(arguments.base, threads=arguments.threads)
-    tuned = Decoder.load(arguments.tuned, threads=arguments.threads) if arguments.tuned else None
+    base = variant.load(arguments.base, threads=arguments.threads)
+    tuned = variant.load(arguments.tuned, threads=arguments.threads) if arguments.tuned else None
     variants = standard_variants(base, tuned, any(case.snippets for case in found))
     wanted = arguments.only.split("|")
     variants = [one for one in variants if any(word in one.name for word in wanted)]

@@ -3,7 +3,7 @@
 White space at the end of either does not count: what is shown has none.
 """
 
-import os
+from itertools import takewhile
 
 from rapidfuzz.distance import Levenshtein
 
@@ -30,7 +30,8 @@ def tokens_saved(answer: str, truth: str, tokenizer: Tokenizer) -> int:
     A token counts when all of it is right. Tokens of white space at the truth's end do not count.
     """
     truth = truth.rstrip()
-    common = len(os.path.commonprefix([answer, truth]).encode())
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(answer, truth, strict=False))
+    common = sum(len(character.encode()) for character, _ in pairs)
     end, saved = 0, 0
     for token in tokenizer.encode(truth):
         end += len(tokenizer.bytes_at(token))

@@ -105,9 +105,7 @@ def _found(figures: Sequence[Figure], key: tuple[str, str, str, str]) -> Interva
     raise KeyError(key)
 
 
-def _table(
-    title: str, caption: str, figures: Sequence[Figure], metrics: Sequence[str]
-) -> Table:
+def _table(title: str, caption: str, figures: Sequence[Figure], metrics: Sequence[str]) -> Table:
     cells: dict[tuple[str, str], dict[str, Interval]] = {}
     for figure in figures:
         cells.setdefault((figure.group, figure.variant), {})[figure.metric] = figure.interval

@@ -5,11 +5,13 @@ tokens by the engine's `Decoder`, greedy and with healing; the same stop rule an
 what of it is shown.
 """
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from completion import filters, syntax
-from completion.engine.generate import Decoder
 from completion.engine.request import Request
 from completion.indent import Dedent
 from completion.prompt import Prompt
@@ -19,9 +21,20 @@ from finetune.cases import Case
 from finetune.samples import Encoder
 from tandem.config import CompletionConfig
 
+if TYPE_CHECKING:
+    from completion.engine.generate import Decoder
+
 # To see where a model ends its answer we let it write on for so long; more than is ever shown.
 RAW_TOKENS = 96
 END = "<|endoftext|>"
+
+
+def load(folder: Path, **options: Any) -> "Decoder":
+    """`Decoder.load`, with torch imported as the engine imports it. Raises ModelError."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # see engine/served.py
+    from completion.engine.generate import Decoder
+
+    return Decoder.load(folder, **options)
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Variant:
     template has a place for it. `prompt_tokens` is the budget."""
 
     name: str
-    decoder: Decoder
+    decoder: "Decoder"
     template: str
     suffix: bool = True
     snippets: bool = True
@@ -84,9 +97,7 @@ class Variant:
         raw, ended, shown, reason = self._generate(case, built)
         losses = self.decoder.losses(self._tokens(built), self._truth(case, built))
         middle = losses[:-1]
-        return Answer(
-            raw, ended, shown, reason, sum(middle) / len(middle), losses[-1], len(middle)
-        )
+        return Answer(raw, ended, shown, reason, sum(middle) / len(middle), losses[-1], len(middle))
 
     def _tokens(self, built: Prompt) -> tuple[int, ...]:
         return tuple(self.decoder.tokenizer.encode(built.text, begin=True))
