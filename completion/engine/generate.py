@@ -3,10 +3,11 @@
 import codecs
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 from completion.engine.kv import KVCache, KVPool
 from completion.engine.model import Model
@@ -94,6 +95,20 @@ class Decoder:
         for chunk in self._decode(request, cache, hidden, cancelled, usage):
             usage.decode_ms = (time.perf_counter() - began) * 1000
             yield chunk
+
+    def losses(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
+        """Nats of each token of `answer` after the prompt and the tokens before it.
+
+        Asserts that both fit the context and that the prompt has a token.
+        """
+        assert prompt, "something must come before the answer"
+        assert len(prompt) + len(answer) <= self.context, "the caller cuts to the context"
+        cache = self._pool.take(tuple(prompt))
+        while len(cache) < len(prompt) - 1:
+            self.model.forward(prompt[len(cache) : -1][:PREFILL_TOKENS], cache)
+        hidden = self.model.forward((prompt[-1], *answer[:-1]), cache)
+        logits = self.model.logits(hidden)
+        return F.cross_entropy(logits, torch.tensor(answer), reduction="none").tolist()
 
     def _prefill(
         self, request: Request, cache: KVCache, cancelled: Callable[[], bool]

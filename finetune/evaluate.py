@@ -1,0 +1,200 @@
+"""Compares models, and ways to ask them, on the same holes in code they have not seen.
+
+    python -m finetune.evaluate --cases CASES.jsonl --base FOLDER [--tuned FOLDER] [--json FILE]
+
+What counts is what the editor would show: also the base model, asked left to right, gets our
+stop rule and filters, so that a gain is the model's. Whether a model knows where its answer ends
+is read from its raw text.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from finetune import cases, metrics, variant
+from finetune.bootstrap import difference, interval
+from finetune.cases import Case
+from finetune.report import GROUPS, METRICS, Figure, Report
+from finetune.variant import Answer, Variant
+
+if TYPE_CHECKING:
+    from completion.engine.generate import Decoder
+
+__all__ = ["Figure", "Report", "Scored", "Variant", "answer_all", "report", "run", "score"]
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All variants' scores on one case, by variant and metric; a metric may be missing.
+
+    `tokens` is the length of its true middle.
+    """
+
+    case: Case
+    scores: Mapping[str, Mapping[str, float]]
+    tokens: int
+
+    @property
+    def file(self) -> tuple[str, str]:
+        return self.case.source, self.case.path
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return "all", GROUPS[1] if self.case.lines == 1 else GROUPS[2], self.case.cut
+
+
+def run(
+    found: Sequence[Case],
+    variants: Sequence[Variant],
+    on_progress: Progress = lambda done, total: None,
+) -> Report:
+    """Answer every case with every variant, and compare. A KeyboardInterrupt ends it early:
+    the report is then of the holes answered until that, and not `complete`."""
+    assert len({one.name for one in variants}) == len(variants) > 0
+    scored: list[Scored] = []
+    skipped, complete = 0, True
+    try:
+        for done, case in enumerate(found):
+            on_progress(done, len(found))
+            one = answer_all(case, variants)
+            if one is None:
+                skipped += 1
+            else:
+                scored.append(one)
+        on_progress(len(found), len(found))
+    except KeyboardInterrupt:
+        complete = False
+    return report(scored, [one.name for one in variants], skipped, complete)
+
+
+def answer_all(case: Case, variants: Sequence[Variant]) -> Scored | None:
+    """None if one of the variants cannot be asked: then none is, so that all see the same."""
+    asked = [(one, built) for one in variants if (built := one.prompt(case)) is not None]
+    if len(asked) < len(variants):
+        return None
+    scores: dict[str, dict[str, float]] = {}
+    tokens = 0
+    for one, built in asked:
+        answer = one.answer(case, built)
+        scores[one.name] = score(case, answer, one)
+        tokens = tokens or answer.tokens
+    return Scored(case, scores, tokens)
+
+
+def score(case: Case, answer: Answer, variant: Variant) -> dict[str, float]:
+    """The metrics of one answer, by the names in `report.METRICS`."""
+    truth, shown = case.middle, answer.shown
+    exact = metrics.exact_match(shown, truth)
+    values = {
+        "exact": exact,
+        "similarity": metrics.edit_similarity(shown, truth),
+        "first_line": metrics.first_line_match(shown, truth),
+        "saved": metrics.tokens_saved(shown, truth, variant.decoder.tokenizer),
+        "clean": metrics.ends_cleanly(answer.raw, answer.ended, truth),
+        "shown": bool(shown),
+        "loss": answer.loss,
+        "end_loss": answer.end_loss,
+    }
+    if shown:  # silence would improve this one: `shown` stands beside it
+        values["exact_of_shown"] = exact
+    return {name: float(value) for name, value in values.items()}
+
+
+def report(
+    scored: Sequence[Scored], names: Sequence[str], skipped: int = 0, complete: bool = True
+) -> Report:
+    """Figures by group: all, single-line and multi-line holes, then by cut."""
+    groups = dict.fromkeys(GROUPS, 0)
+    for one in scored:
+        for group in one.groups:
+            groups[group] = groups.get(group, 0) + 1
+    rates: list[Figure] = []
+    differences: list[Figure] = []
+    for group in (name for name, size in groups.items() if size):
+        members = [one for one in scored if group in one.groups]
+        rates += _rates(group, members, names)
+        differences += _differences(group, members, names)
+    return Report(tuple(names), len(scored), skipped, tuple(rates), tuple(differences), complete)
+
+
+def _rates(group: str, members: Sequence[Scored], names: Sequence[str]) -> Iterable[Figure]:
+    for name in names:
+        for metric in METRICS:
+            held = [one for one in members if metric in one.scores[name]]
+            if held:
+                values = [one.scores[name][metric] for one in held]
+                files = [one.file for one in held]
+                yield Figure(name, group, metric, interval(values, files, _weights(metric, held)))
+
+
+def _differences(group: str, members: Sequence[Scored], names: Sequence[str]) -> Iterable[Figure]:
+    files = [one.file for one in members]
+    for first, second in combinations(names, 2):
+        for metric in METRICS:
+            if metric == "exact_of_shown":  # of other holes in each variant: not paired
+                continue
+            a, b = ([one.scores[name][metric] for one in members] for name in (first, second))
+            found = difference(a, b, files, _weights(metric, members))
+            yield Figure(second, group, metric, found, against=first)
+
+
+def _weights(metric: str, members: Sequence[Scored]) -> list[float] | None:
+    """A loss is a mean over tokens, all else over holes."""
+    return [one.tokens for one in members] if metric == "loss" else None
+
+
+def standard_variants(base: "Decoder", tuned: "Decoder | None", snippets: bool) -> list[Variant]:
+    """Base left to right first: it is what all else is compared with."""
+    found = [
+        Variant("base, left to right", base, "plain"),
+        Variant("base, suffix first", base, "tandem"),
+    ]
+    if tuned is not None:
+        found.append(Variant("tuned", tuned, "tandem"))
+        found.append(Variant("tuned, no suffix", tuned, "tandem", suffix=False))
+        if snippets:
+            found.append(Variant("tuned, no snippets", tuned, "tandem", snippets=False))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--base", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--tuned", type=Path, metavar="FOLDER")
+    parser.add_argument("--only", default="", help="variants whose names hold one of A|B")
+    parser.add_argument("--n", type=int, default=0, help="the first N cases; 0 means all")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    found = cases.load(arguments.cases)[: arguments.n or None]
+    base = variant.load(arguments.base, threads=arguments.threads)
+    tuned = variant.load(arguments.tuned, threads=arguments.threads) if arguments.tuned else None
+    variants = standard_variants(base, tuned, any(case.snippets for case in found))
+    wanted = arguments.only.split("|")
+    variants = [one for one in variants if any(word in one.name for word in wanted)]
+    result = run(found, variants, tell)
+    for table in result.tables():
+        Console(width=200 if not sys.stdout.isatty() else None).print(table)
+    if arguments.json:
+        result.save(arguments.json)
+
+
+def tell(done: int, total: int) -> None:
+    """A line on standard error at each tenth."""
+    if total and (done * 10 // total) != ((done - 1) * 10 // total):
+        print(f"{done} of {total} holes", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
