@@ -166,7 +166,7 @@ def parse(path: str, data: bytes) -> SourceFile | str:
     found = len(secrets.find(text))
     if found:
         text = secrets.redact(text)
-        if secrets.find(text):  # what was taken out left something that looks like another
+        if secrets.redact(text) != text:  # what was taken out left another behind
             return "secret"
     return SourceFile(path, language, text, hashlib.sha256(data).hexdigest(), found)
 

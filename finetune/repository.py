@@ -122,6 +122,8 @@ class Repository:
             mode, _, blob, size = kind.decode().split()
             if mode in ("120000", "160000"):
                 skips["link" if mode == "120000" else "submodule"] += 1
+            elif not size.isdigit():  # a partial clone has left it out
+                skips["unreadable"] += 1
             else:
                 path = name.decode("utf-8", "replace")
                 found.append(Entry(path, int(size), lambda blob=blob: self.read(blob)))

@@ -1,17 +1,15 @@
 """What the shipped model learns from: packages pinned by version and hash, with their licences.
 
 `sources.toml` is the list. Only permissive licences are trained on; some packages are held out
-whole, for validation and for test. Fetching runs each registry's own client and no code of a
-package: wheels, `npm pack`, crates.
+whole, for validation and for test. Fetching uses pip, npm and apt-get, and runs no code of a
+package.
 
     python -m finetune.sources CACHE     fetch what is missing and check every hash
 """
 
 import hashlib
 import importlib.metadata
-import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -24,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune.files import Entry, in_folder
+from finetune.files import LANGUAGE_OF, Entry, in_folder
 from tandem.errors import TandemError
 
 FORMAT = 1
@@ -37,10 +35,14 @@ PERMISSIVE = {
 _FILE = Path(__file__).with_name("sources.toml")
 _STDLIB_SKIPPED = re.compile(r"(?:test|idlelib|turtledemo|encodings|lib2to3|site-packages)/")
 
+_DEBIAN = re.compile(
+    r"\A\./usr/(?:share/(?:gocode/src|cargo/registry|go-[\d.]+)|src/rustc-[\d.]+)/"
+)
+
 
 @dataclass(frozen=True)
 class Source:
-    """A package. `kind` is "wheel", "npm", "crate", "stdlib" or "installed"; the last two are
+    """A package. `kind` is "wheel", "npm", "deb", "stdlib" or "installed"; the last two are
     what this Python has, by version, and have no `file`."""
 
     name: str
@@ -79,7 +81,7 @@ def entries_of(source: Source, cache: Path, skips: Counter[str]) -> Iterator[Ent
     _check_hash(source, file)
     if source.kind == "wheel":
         return _in_zip(file)
-    return _in_tar(file)
+    return _in_deb(file) if source.kind == "deb" else _in_tar(file)
 
 
 def _installed(source: Source) -> Iterator[Entry]:
@@ -110,13 +112,30 @@ def _unzipped(file: Path, member: zipfile.ZipInfo) -> bytes:
 
 
 def _in_tar(file: Path) -> Iterator[Entry]:
-    """Without the one folder that holds all. Read at once: a compressed tar has no index."""
+    """Without the one folder that holds all."""
     with tarfile.open(file) as archive:
-        for member in archive:
-            stream = archive.extractfile(member) if member.isfile() else None
-            if stream:
-                data, name = stream.read(), member.name.split("/", 1)[-1]
-                yield Entry(name, len(data), lambda data=data: data)
+        for name, data in _members(archive):
+            yield Entry(name.split("/", 1)[-1], len(data), lambda data=data: data)
+
+
+def _in_deb(file: Path) -> Iterator[Entry]:
+    """Without the folders that Debian puts all sources of a language in."""
+    command = ["dpkg-deb", "--fsys-tarfile", file]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as process,
+        tarfile.open(fileobj=process.stdout, mode="r|") as archive,
+    ):
+        for name, data in _members(archive):
+            yield Entry(_DEBIAN.sub("", name), len(data), lambda data=data: data)
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of source files. Read at once: a compressed tar has no index."""
+    for member in archive:
+        wanted = member.isfile() and Path(member.name).suffix.lower() in LANGUAGE_OF
+        stream = archive.extractfile(member) if wanted else None
+        if stream:
+            yield member.name, stream.read()
 
 
 def _check_version(source: Source, found: str) -> None:
@@ -167,16 +186,8 @@ def _fetched(source: Source, folder: Path) -> Path:
     elif source.kind == "npm":
         _run(source, ["npm", "pack", "--silent", f"{source.name}@{source.version}"], folder)
     else:
-        assert source.kind == "crate", source.kind
-        dependency = f'[dependencies]\n"{source.name}" = "={source.version}"\n'
-        package = '[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n'
-        (folder / "src").mkdir()
-        (folder / "src" / "lib.rs").touch()
-        (folder / "Cargo.toml").write_text(package + dependency)
-        _run(source, ["cargo", "fetch", "--quiet"], folder)
-        home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
-        for found in home.glob(f"registry/cache/*/{source.file}"):
-            shutil.copy(found, folder / source.file)
+        assert source.kind == "deb", source.kind
+        _run(source, ["apt-get", "download", "-q", f"{source.name}={source.version}"], folder)
     return folder / source.file
 
 
