@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from tandem import __version__, demo, doctor_cli, models_cli, serve_cli, trace_cli
+from tandem import __version__, demo, doctor_cli, eval_cli, models_cli, serve_cli, trace_cli
 from tandem.errors import TandemError
 
 INTERRUPTED = 130
@@ -28,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models_cli.app, name="models", help="Models on this machine, and which one to use.")
+app.add_typer(eval_cli.app, name="eval", help="How good the suggestions are.")
 app.command("serve")(serve_cli.serve)
 app.command("demo")(demo.demo)
 app.command("trace")(trace_cli.trace)
