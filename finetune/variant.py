@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # To see where a model ends its answer we let it write on for so long; more than is ever shown.
 RAW_TOKENS = 96
-END = "<|endoftext|>"
+END = "<|endoftext|>"  # of our template; other families end an answer with their own end of text
 
 
 def load(folder: Path, **options: Any) -> "Decoder":
@@ -71,7 +71,9 @@ class Variant:
 
     @cached_property
     def encoder(self) -> Encoder:
-        return Encoder(self.decoder.tokenizer, templates()[self.template], END)
+        tokenizer, eos = self.decoder.tokenizer, self.decoder.model.config.eos_ids
+        end = END if tokenizer.count(END) == 1 else tokenizer.name_of(min(eos))
+        return Encoder(tokenizer, templates()[self.template], end)
 
     def prompt(self, case: Case) -> Prompt | None:
         """None where the editor would not ask: a secret in reach, nothing before the cursor, or

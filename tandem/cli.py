@@ -14,7 +14,16 @@ from typing import Annotated
 
 import typer
 
-from tandem import __version__, adapters_cli, demo, doctor_cli, models_cli, serve_cli, trace_cli
+from tandem import (
+    __version__,
+    adapters_cli,
+    demo,
+    doctor_cli,
+    eval_cli,
+    models_cli,
+    serve_cli,
+    trace_cli,
+)
 from tandem.errors import TandemError
 
 INTERRUPTED = 130
@@ -29,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(models_cli.app, name="models", help="Models on this machine, and which one to use.")
 app.add_typer(adapters_cli.app, name="adapters", help="What repositories taught the model.")
+app.add_typer(eval_cli.app, name="eval", help="How good the suggestions are.")
 app.command("serve")(serve_cli.serve)
 app.command("demo")(demo.demo)
 app.command("trace")(trace_cli.trace)

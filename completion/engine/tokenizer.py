@@ -60,6 +60,10 @@ class Tokenizer:
     def count(self, text: str) -> int:
         return len(self.encode(text))
 
+    def name_of(self, token: int) -> str:
+        """How the vocabulary spells a token; that of a special token encodes to it."""
+        return self._backend.id_to_token(token) or ""
+
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """Tokens that mark structure: none of them may reach the user, each ends an answer."""
