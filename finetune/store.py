@@ -42,8 +42,14 @@ class SampleSet:
         """Raises OSError or SafetensorError for a folder without readable samples."""
         return cls(**load_file(folder / FILE))
 
+    @classmethod
+    def joined(cls, sets: Sequence["SampleSet"]) -> "SampleSet":
+        """All samples of several sets, one set after another."""
+        parts = ([getattr(one, name) for one in sets] for name in _ARRAYS)
+        return cls(*map(np.concatenate, parts))
+
     def save(self, folder: Path) -> None:
-        arrays = {name: getattr(self, name) for name in ("ids", "weights", "lengths", "middles")}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         save_file(arrays, folder / FILE)
 
     def __len__(self) -> int:
@@ -58,4 +64,5 @@ class SampleSet:
         return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
 
+_ARRAYS = ("ids", "weights", "lengths", "middles")
 _NONE = np.zeros(0, np.uint32)

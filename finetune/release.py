@@ -1,0 +1,236 @@
+"""Trains the model that we ship, and makes the file that travels with the program.
+
+    python -m finetune.release train OUT --samples FOLDER [--samples FOLDER] --minutes M
+    python -m finetune.release check OUT --cases FILE [--n N]
+    python -m finetune.release install OUT
+
+`train` can be stopped and goes on when called again; `--start` takes the trunk of an earlier
+run (before its learning rate fell) and goes on from there. `check` compares what was made with
+the base on held-out packages, and chat with the base's; `install` puts it where the engine looks,
+if the gate lets it pass. The samples come from `corpus` and `chat`; the compressing from
+`compress`.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from finetune import cases, chat_check, compress, evaluate, gate, launch, variant
+from finetune.corpus import END, shipped_encoder
+from finetune.recipe import Recipe
+from finetune.report import GROUPS, Report
+from finetune.store import FILE as SAMPLES
+from finetune.store import SampleSet
+from tandem import paths
+from tandem.errors import TandemError, UsageError
+
+LARGEST = 24_000_000  # bytes that we put into the repository
+LICENCE = "Apache-2.0"  # as the base; what it learned from is listed in sources.toml
+RESULT, FIGURES = "tandem-135m.safetensors", "figures.json"
+BASE, TUNED = "base, left to right", "tuned"
+# The learning rate that 2 cores and a million tokens want; a GPU's larger steps want more.
+RECIPE = Recipe(
+    method="full",
+    minutes=60,
+    learning_rate=3e-4,
+    warmup_steps=40,
+    decay_share=0.35,
+    tokens_per_step=2048,
+    row_tokens=2048,
+    weight_decay=0.01,
+)
+
+
+def train(
+    out: Path, samples: list[Path], validation: Path, recipe: Recipe, start: Path | None
+) -> Path:
+    """Train, compress, and write OUT/tandem-135m.safetensors. Raises TandemError."""
+    base, rows = _base(), _sentinels()
+    joined = _joined(out / "samples", samples)
+    recipe = recipe.but(rows=rows)
+    result = launch.in_child(
+        recipe, base, joined, out / "run", validation, on_progress=_show, start=start
+    )
+    print(f"\n{result.tokens} tokens, loss {result.before} -> {result.validation}", file=sys.stderr)
+    facts = {"recipe": recipe.as_json(), "tokens": result.tokens, "seconds": result.seconds}
+    facts |= {"validation_before": result.before, "validation": result.validation}
+    facts["samples"] = {folder.name: _sha256(folder / SAMPLES) for folder in samples}
+    return squeeze(base, result.folder, rows, out / RESULT, facts, joined)
+
+
+def squeeze(
+    base: Path,
+    tuned: Path,
+    rows: tuple[int, ...],
+    target: Path,
+    facts: dict[str, Any],
+    samples: Path,
+) -> Path:
+    """Compress the difference between two model folders into one file."""
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(tuned, dtype=torch.float32)
+    scales = compress.input_scales(model, _batches(samples))
+    del model
+    weights = base / "model.safetensors"
+    made = compress.compress(
+        load_file(weights), load_file(tuned / "model.safetensors"), rows, LARGEST, scales
+    )
+    metadata = {
+        "base_sha256": _sha256(weights),
+        "template": "tandem",
+        "end": END,
+        "licence": LICENCE,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recipe": facts,
+    }
+    made.save(target, metadata)
+    return target
+
+
+def check(out: Path, found: list[cases.Case]) -> dict[str, Any]:
+    """Figures of what `train` made against the base; written to OUT/figures.json."""
+    from completion.engine import shipped
+
+    base = variant.load(_base())
+    tuned = variant.load(_base(), shipped=shipped.read(out / RESULT))
+    variants = evaluate.standard_variants(base, tuned, any(case.snippets for case in found))
+    report = evaluate.run(found, variants, evaluate.tell)
+    report.save(out / "report.json")
+    for table in report.tables():
+        from rich.console import Console
+
+        Console(width=200).print(table)
+    chat = chat_check.check(base, tuned)
+    verdict = gate.judge(_figures(report, chat), chat=True)
+    figures = {
+        "holes": report.holes,
+        "refusals": list(verdict.refusals),
+        "chat": chat.to_json(),
+        "exact": {
+            group: {name: vars(report.rate(name, group, "exact")) for name in (BASE, TUNED)}
+            for group in GROUPS
+        },
+    }
+    with paths.atomic_write(out / FIGURES) as stream:
+        json.dump(figures, stream, indent=1, default=vars)
+    print("passes the gate" if verdict.passed else "refused: " + "; ".join(verdict.refusals))
+    return figures
+
+
+def install(out: Path) -> Path:
+    """Put the file where the engine looks. Raises UsageError if the gate refused it."""
+    from completion.engine import shipped
+
+    try:
+        figures = json.loads((out / FIGURES).read_text("utf-8"))
+    except OSError:
+        raise UsageError(
+            f"{out} was not checked.", "Run: python -m finetune.release check"
+        ) from None
+    if figures["refusals"]:
+        raise UsageError(f"The gate refused it: {'; '.join(figures['refusals'])}.", "Train on.")
+    shipped.FILE.parent.mkdir(exist_ok=True)
+    shutil.copy(out / RESULT, shipped.FILE)
+    return shipped.FILE
+
+
+def _figures(report: Report, chat: chat_check.Result) -> gate.Figures:
+    """The gain is over the base left to right; what a model is used for must not get worse
+    where lines are many, which is what stands for the general set here."""
+    gain = report.difference(TUNED, BASE, "all", "exact")
+    general = report.difference(TUNED, BASE, GROUPS[2], "similarity")
+    several = sum(1 for figure in report.rates if figure.group == GROUPS[2])
+    assert several
+    return gate.Figures(
+        gain.low,
+        gain.mean,
+        gain.high,
+        report.holes,
+        general.low,
+        general.mean,
+        general.high,
+        general.n,
+        chat.kept,
+    )
+
+
+def _base() -> Path:
+    from completion import models
+
+    return models.pull(models.DEFAULT).folder
+
+
+def _sentinels() -> tuple[int, ...]:
+    """Token ids of the template's sentinels, whose embeddings nobody has trained before us."""
+    encoder = shipped_encoder()
+    ids = {encoder.tokenizer.encode(text)[0] for text in encoder.template.sentinels}
+    return tuple(sorted(ids))
+
+
+def _joined(target: Path, folders: list[Path]) -> Path:
+    """All samples in one folder, which the trainer's order then mixes."""
+    joined = SampleSet.joined([SampleSet.load(folder) for folder in folders])
+    target.mkdir(parents=True, exist_ok=True)
+    joined.save(target)
+    return target
+
+
+def _batches(samples: Path, count: int = 64) -> Any:
+    import torch
+
+    found = SampleSet.load(samples)
+    starts = found.starts()
+    for index in range(min(count, len(found))):
+        ids = found.ids[starts[index] : starts[index + 1]].astype("int64")
+        yield torch.from_numpy(ids)[None]
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _show(progress: Any) -> None:
+    if progress.step % 10 == 0:
+        print(
+            f"step {progress.step} {progress.tokens} tokens {progress.done:.0%} "
+            f"loss {progress.loss:.3f} validation {progress.validation} "
+            f"{progress.tokens / progress.seconds:.0f} tokens/s {progress.left / 60:.0f} min left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("task", choices=("train", "check", "install"))
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--samples", type=Path, action="append", default=[])
+    parser.add_argument("--validation", type=Path)
+    parser.add_argument("--minutes", type=float, default=RECIPE.minutes)
+    parser.add_argument("--rate", type=float, default=RECIPE.learning_rate)
+    parser.add_argument("--start", type=Path)
+    parser.add_argument("--cases", type=Path)
+    parser.add_argument("--n", type=int, default=600)
+    given = parser.parse_args()
+    if given.task == "train":
+        recipe = RECIPE.but(minutes=given.minutes, learning_rate=given.rate)
+        print(train(given.out, given.samples, given.validation, recipe, given.start))
+    elif given.task == "check":
+        check(given.out, cases.load(given.cases)[: given.n])
+    else:
+        print(install(given.out))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TandemError as problem:
+        sys.exit(f"\n{problem}")
