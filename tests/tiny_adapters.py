@@ -1,16 +1,24 @@
 """Small LoRA adapters, trained by nobody and saved by peft itself, and a store full of them."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from completion import adapters, lora, manifest
 from completion.adapters import Adapter, Base
+from completion.engine import background
+from completion.engine.background import Address
 from finetune import registry
 from tandem import paths
+from tandem.config import Config, EngineConfig
 from tests import tiny_models
 
 ALL = tuple(lora.MODULES)
@@ -95,3 +103,27 @@ class Store:
         file.write_bytes(data)
         files = manifest.record(self.folder, manifest.silent)
         manifest.write(self.folder, known.model_copy(update={"files": files}))
+
+
+@dataclass(frozen=True)
+class Served:
+    """A store, and a background engine that serves its tiny model."""
+
+    store: Store
+    config: Config
+    address: Address
+
+
+@contextmanager
+def served(home: Path) -> Iterator[Served]:
+    """With `home` as the user's folders, for the block's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("TANDEM_")]:
+            patch.delenv(name)
+        patch.setenv("TANDEM_HOME", str(home))
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        store = Store()
+        settings = EngineConfig(threads=1, context=256, dtype="float32")
+        config = Config(model="tiny", engine=settings)
+        yield Served(store, config, background.ensure(config))
+        background.stop(config)

@@ -39,7 +39,7 @@ class Variants:
         self._dropped_tokens = 0
 
     def decoder(self, adapter: str = "") -> Decoder:
-        """For an adapter's name, or the base for none. Loading takes a second or two.
+        """For an adapter's name, or the base for none. Loading takes about a second.
 
         An adapter whose files changed since is read again. Raises UsageError or ModelError,
         see `adapters.resolve`; what is loaded stays as it is then.
@@ -92,13 +92,13 @@ def merge(model: Model, adapter: Lora) -> Model:
     parts = [_parts(model, layer) for layer in merged.layers]
     try:
         with safe_open(str(adapter.file), framework="pt") as tensors:
-            for number, module, a, b in adapter.pairs():
+            for number, module, *names in adapter.pairs():
+                a, b = (tensors.get_tensor(name).float() for name in names)
+                if not bool(a.isfinite().all() and b.isfinite().all()):
+                    raise ModelError(f"{names[0]} or its B is not finite.", "Tune again.")
                 attribute, rows = parts[number][module]
-                delta = tensors.get_tensor(b).float() @ tensors.get_tensor(a).float()
-                if not bool(delta.isfinite().all()):
-                    raise ModelError(f"{adapter.file.name}: {b} is not finite.", "Tune again.")
                 matrix = _own(merged.layers[number], model.layers[number], attribute)[rows]
-                matrix.copy_(matrix.float().add_(delta, alpha=adapter.scale))
+                matrix.copy_(torch.addmm(matrix.float(), b, a, alpha=adapter.scale))
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{adapter.file} cannot be read: {error}.", "Tune again.") from error
     return merged
