@@ -113,7 +113,7 @@ def report(
     scored: Sequence[Scored], names: Sequence[str], skipped: int = 0, complete: bool = True
 ) -> Report:
     """Figures by group: all, single-line and multi-line holes, then by cut."""
-    groups = dict.fromkeys(GROUPS, 0)
+    groups: dict[str, int] = dict.fromkeys(GROUPS, 0)
     for one in scored:
         for group in one.groups:
             groups[group] = groups.get(group, 0) + 1
