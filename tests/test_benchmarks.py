@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.infill import read
 from completion.engine import background
 from completion.engine.background import Address
 from tandem import config
+from tandem.errors import UsageError
 from tests import tiny_models
 
 REPOSITORY = Path(__file__).parent.parent
@@ -106,19 +108,16 @@ def test_infill_without_data_says_where_its_holes_are_from(tiny: None) -> None:
         ("[1, 2]\n", "line 1 is no FIM record"),
     ],
 )
-def test_infill_refuses_what_is_no_data(
-    empty_home: Path, tmp_path: Path, content: str | None, message: str
-) -> None:
+def test_infill_refuses_what_is_no_data(tmp_path: Path, content: str | None, message: str) -> None:
     file = tmp_path / "data.jsonl"
     if content is not None:
         file.write_text(content)
-    result = infill("--data", file)
-    assert result.returncode == 1
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
+    with pytest.raises(UsageError, match=message):
+        read(file)
 
 
-def test_infill_without_anything_to_measure_says_so(empty_home: Path) -> None:
+def test_infill_tells_an_error_in_one_line(empty_home: Path) -> None:
     result = infill()
     assert result.returncode == 1
     assert "only --quick" in result.stderr
+    assert result.stderr.count("\n") == 1
