@@ -86,7 +86,7 @@ def test_permissive_licences_are_told_from_others(licence: str, permissive: bool
 
 
 def test_files_of_a_wheel_and_of_an_npm_package_are_read(tmp_path: Path) -> None:
-    wheel = pinned(tmp_path, "one", {"one/b.py": "b", "one/a.py": "a"})
+    wheel = pinned(tmp_path, "one", {"one/b.py": "b", "one/a.py": "a", "one/x.h": "x"})
     data = tar_of(tmp_path / "two-1.0.tgz", {"package/src/c.ts": "c", "package/image.png": "x"})
     npm = Source(
         "two", "npm", "1.0", "MIT", file="two-1.0.tgz", sha256=hashlib.sha256(data).hexdigest()
@@ -201,6 +201,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Source], Path]:
     }
     held = {"shop/parts.py": module(*range(60, 70)), "pack/shapes.py": SHAPES, **users}
     others = {f"src/x{n}.ts": module(*range(100 + 5 * n, 105 + 5 * n)) for n in range(6)}
+    data = tar_of(cache / "typed.tgz", {f"package/{name}": text for name, text in others.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    typed = Source("typed", "npm", "1.0", "MIT", file="typed.tgz", sha256=digest)
     made = [
         pinned(
             cache, "able", {f"able/m{n}.py": module(*range(5 * n, 5 * n + 5)) for n in range(8)}
@@ -215,7 +218,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Source], Path]:
                 "copy/again.py": module(*range(90, 96)) + "\n",
             },
         ),
-        pinned(cache, "typed", others),
+        typed,
         pinned(
             cache,
             "check",
