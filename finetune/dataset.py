@@ -156,8 +156,9 @@ def build_from_sources(
         }
         wanted = tokens // _SAMPLE_TOKENS
         python, others = _by_language(trees["train"])
-        jobs = tree_jobs(others, round(wanted * OTHER_LANGUAGES), seed)
-        jobs += tree_jobs(python, wanted - sum(job.count for job in jobs), seed)
+        jobs = tree_jobs(python, round(wanted * (1 - OTHER_LANGUAGES)), seed)
+        ours = sum(job.count for job in jobs)
+        jobs += tree_jobs(others, round(ours * OTHER_LANGUAGES / (1 - OTHER_LANGUAGES)), seed)
         train = build.samples(jobs, definitions, tokens, "Training")
         jobs = tree_jobs(_by_language(trees["validation"])[0], 2 * validation, seed)
         checks = build.samples(jobs, definitions, validation * build.recipe.longest, "Validation")

@@ -151,7 +151,8 @@ def fresh(
         runs = tuple(
             run for run in changed.added if known.share("\n".join(lines[slice(*run)])) <= KNOWN
         )
-        skips["held-out lines known from training"] += len(changed.added) - len(runs)
+        if len(runs) < len(changed.added):
+            skips["held-out lines known from training"] += len(changed.added) - len(runs)
         if runs:
             found.append(replace(changed, added=runs))
             wanted -= holes_in(found[-1])

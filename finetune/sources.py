@@ -71,17 +71,19 @@ def is_permissive(licence: str) -> bool:
 
 def entries_of(source: Source, cache: Path, skips: Counter[str]) -> Iterator[Entry]:
     """A source's files. Raises TandemError if it is missing, or not the one that was pinned."""
-    if source.kind == "stdlib":
+    if source.kind in ("npm", "deb"):
+        file = _checked(source, cache)
+        return _in_deb(file) if source.kind == "deb" else _in_tar(file)
+    if source.kind == "wheel":
+        entries = _in_zip(_checked(source, cache))
+    elif source.kind == "stdlib":
         _check_version(source, ".".join(map(str, sys.version_info[:2])))
         root = Path(sysconfig.get_path("stdlib"))
-        return (e for e in in_folder(root, skips) if not _STDLIB_SKIPPED.match(e.path))
-    if source.kind == "installed":
-        return _installed(source)
-    file = cache / source.file
-    _check_hash(source, file)
-    if source.kind == "wheel":
-        return _in_zip(file)
-    return _in_deb(file) if source.kind == "deb" else _in_tar(file)
+        entries = (e for e in in_folder(root, skips) if not _STDLIB_SKIPPED.match(e.path))
+    else:
+        entries = _installed(source)
+    # Python only: the headers and bundled scripts of these are others' work, often C++.
+    return (entry for entry in entries if entry.path.endswith(".py"))
 
 
 def _installed(source: Source) -> Iterator[Entry]:
@@ -144,6 +146,11 @@ def _check_version(source: Source, found: str) -> None:
             f"{source.name} is {found} here, but {source.version} was pinned.",
             f"Use {source.name} {source.version}.",
         )
+
+
+def _checked(source: Source, cache: Path) -> Path:
+    _check_hash(source, cache / source.file)
+    return cache / source.file
 
 
 def _check_hash(source: Source, file: Path) -> None:

@@ -24,6 +24,7 @@ class MadeRepository:
         self._commits = 0
         folder.mkdir(parents=True)
         self.git("init", "--quiet", "--initial-branch=main")
+        self.git("config", "gc.auto", "0")
 
     def git(self, *arguments: str, **environment: str) -> str:
         """Run git here; raises if it fails."""
