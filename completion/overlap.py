@@ -62,7 +62,8 @@ def _is_repeat(trimmed: str, again: str, rest: str, prefix: str, hole: Hole) -> 
     A closer is a repeat only if the answer closes too much with it and not without.
     """
     before = (prefix + trimmed)[-1:]
-    starts_word = not (_is_name(before) and _is_name(again[0]))
+    # An answer that is nothing else may begin inside a word: the one that the cursor stands in.
+    starts_word = not trimmed or not (_is_name(before) and _is_name(again[0]))
     ends_word = again == rest or not (_is_name(again[-1]) and _is_name(rest[len(again)]))
     if starts_word and ends_word and _WORD.search(again):
         return True

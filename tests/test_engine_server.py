@@ -88,7 +88,9 @@ def test_a_stream_says_the_same_as_the_whole(client: openai.OpenAI) -> None:
     whole = complete(client, max_tokens=16).choices[0]
     events = list(complete(client, max_tokens=16, stream=True))
     assert "".join(event.choices[0].text for event in events) == whole.text
-    assert [e.choices[0].finish_reason for e in events if e.choices[0].finish_reason] == ["length"]
+    assert [e.choices[0].finish_reason for e in events if e.choices[0].finish_reason] == [
+        whole.finish_reason
+    ]
     assert len({event.id for event in events}) == 1
     assert len(events) > 2
 

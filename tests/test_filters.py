@@ -315,6 +315,7 @@ def test_blank():
         ("x = |\n", "", True, "", "empty answer"),
         ("x = |\n", "  \n", True, "", "empty answer"),
         ("f(|)\n", ")\n", True, "", "repeats the suffix"),
+        ("x = json.lo|ad(stream)\n", "ad(stream)\n", True, "", "repeats the suffix"),
         ("def f():\n    |\n", "\nx = 1\n", True, "", "empty answer"),
         ("|\nlong_name = compute(1)\n", "long_name = compute(1)\n", True, "", "repeats the suffix"),
         ("|\nlong_name = compute(1)\n", "long_name = compute(1)", True, "", "repeats the suffix"),

@@ -95,9 +95,9 @@ async def test_a_suggestion_has_the_line_ending_of_the_document(
     editor = await start()
     text = "def absolute(x):\n    if x < 0:\n        return -x\n    "
     editor.open(file.as_uri(), ("import math\n\n\n" + text).replace("\n", newline))
-    editor.open("untitled:plain", "import math\n\n\n" + text)
+    editor.open("untitled:work.py", "import math\n\n\n" + text)
     items = await editor.inline(file.as_uri(), 6, 4)
-    [plain] = await editor.inline("untitled:plain", 6, 4)
+    [plain] = await editor.inline("untitled:work.py", 6, 4)
     assert [item.insert_text for item in items] == [str(plain.insert_text).replace("\n", newline)]
     [event] = events(file)
     assert (event["line"], event["column"]) == (7, 4)
