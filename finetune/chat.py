@@ -108,7 +108,7 @@ def main() -> None:
     from completion import models
     from finetune.held_out import general_cases
 
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description="Chat samples to replay.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=192)
     parser.add_argument("--seed", type=int, default=1)

@@ -57,7 +57,7 @@ def _show(stage: str, done: int, total: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description="The shipped model's samples.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--tokens", type=int, default=3_000_000)
     parser.add_argument("--longest", type=int, default=Recipe().largest_budget)

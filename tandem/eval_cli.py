@@ -72,7 +72,8 @@ def _variants(repo: Path, adapter: str) -> "list[Variant]":
 
     Raises TandemError if a model cannot be loaded here.
     """
-    from completion import models
+    from completion import adapters, models
+    from completion.engine import shipped
     from finetune import variant
     from finetune.evaluate import Variant
 
@@ -86,13 +87,17 @@ def _variants(repo: Path, adapter: str) -> "list[Variant]":
     engine = settings.engine
     budget = settings.completion.prompt_tokens
     options = {"dtype": engine.dtype, "threads": engine.threads, "context": engine.context}
-    served = variant.load(found.folder, **options)
-    template = settings.template or found.manifest.template
+    served = variant.load(found.folder, shipped=shipped.of(found), **options)
+    template = settings.template or shipped.template_of(found)
     variants = [Variant("left to right", served, "plain", prompt_tokens=budget)]
     if template != "plain":
         variants.append(Variant(found.name, served, template, prompt_tokens=budget))
     if adapter:
-        raise UsageError(f"There is no adapter {adapter}.", "See: tandem adapters list")
+        from completion.engine.adapters import with_adapter
+
+        base = adapters.Base.of(found.name, found.folder)
+        tuned = with_adapter(served, adapters.resolve(adapter, base).folder, found.folder)
+        variants.append(Variant(adapter, tuned, template, prompt_tokens=budget))
     return variants
 
 
