@@ -17,11 +17,15 @@ from rich.table import Table
 REPOSITORY = Path(__file__).parent.parent
 
 
-def options(description: str) -> argparse.Namespace:
+def parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="at most 60 s; rougher figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    return parser.parse_args()
+    return parser
+
+
+def options(description: str) -> argparse.Namespace:
+    return parser(description).parse_args()
 
 
 def machine() -> str:
