@@ -166,6 +166,8 @@ class _Trainer:
         if state.validated < 0:
             self._validate(0)
             self._save(checkpoint.step_name(0))  # and so learn what saving costs
+            if recipe.patience:  # what never gets better ends as it began
+                self._save(checkpoint.best_name(0), weights_only=True)
         saved = time.monotonic()
         while True:
             done, stop = self.group.agree(

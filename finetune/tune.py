@@ -41,7 +41,9 @@ EVALUATION = 0.3
 GENERAL = 0.35  # of the evaluation's time, for holes in code of others
 MOST_HOLES, GENERAL_HOLES = 400, 200
 VALIDATION_SAMPLES = 150
-LEAST_MINUTES = 1.0
+LEAST_MINUTES = 0.2
+# Tokens around the cursor in a training sample: short ones teach more in the same time.
+SMALLEST_BUDGET, LARGEST_BUDGET = 128, 320
 BASE, TUNED = "base", "tuned"
 LOG, CURVE, REPORT, DATA = "log.jsonl", "loss.svg", "report.json", "data.json"
 
@@ -95,7 +97,7 @@ def tune(
     if adapters.folder_of(name).exists():
         raise UsageError(f"There is an adapter {name}.", "Choose another name.")
     encoder = _encoder(model)
-    data = _data(root, encoder, work, wanted, tell)
+    data = _data(root, encoder, work, wanted, model.manifest.context, tell)
     merged = _merged(model, work, tell)
     spent = (time.monotonic() - began) / 60
     training = max(LEAST_MINUTES / 2, (wanted.minutes - spent) * (1 - EVALUATION))
@@ -155,8 +157,11 @@ def _encoder(model: InstalledModel) -> "Encoder":
     return Encoder(tokenizer, templates()[template_of(model)], END)
 
 
-def _data(root: Path, encoder: "Encoder", work: Path, wanted: Recipe, tell: Tell) -> Dataset:
+def _data(
+    root: Path, encoder: "Encoder", work: Path, wanted: Recipe, context: int, tell: Tell
+) -> Dataset:
     folder = work / "data"
+    longest = min(wanted.row_tokens, context)
     with contextlib.suppress(TandemError):
         return Dataset.load(folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -169,7 +174,11 @@ def _data(root: Path, encoder: "Encoder", work: Path, wanted: Recipe, tell: Tell
         cases=MOST_HOLES,
         seed=wanted.seed,
         processes=os.cpu_count() or 1,
-        recipe=dataset.Recipe(longest=wanted.row_tokens, largest_budget=320),
+        recipe=dataset.Recipe(
+            smallest_budget=min(SMALLEST_BUDGET, longest // 2),
+            largest_budget=min(LARGEST_BUDGET, longest // 2),
+            longest=longest,
+        ),
         progress=tell,
     )
 
@@ -238,7 +247,7 @@ def _evaluate(
     )
     tuned = with_adapter(base, adapter, model.folder)
     template = difference.template if difference else model.manifest.template
-    left = max(60.0, deadline - time.monotonic())
+    left = max(10.0, deadline - time.monotonic())
     limits = (left * (1 - GENERAL), left)
     began = time.monotonic()
     reports = []
