@@ -45,14 +45,19 @@ def cases_in(
 ) -> Iterator[Case]:
     """`count` holes of files given as (source, path, text), at most one a file until all had one.
 
-    Deterministic in its arguments; fewer only if the files have no more.
+    Deterministic in its arguments; all different, and fewer if a few rounds find no other.
     """
     rng = random.Random(seed)
+    seen: set[tuple[str, str, int, int]] = set()
     made, idle = 0, 0
     while made < count and idle < 3:
         found = 0
         for source, path, text in rng.sample(files, len(files)):
             for hole in holes(text, language, rng, 1, shares):
+                place = (source, path, hole.start, hole.end)
+                if place in seen:
+                    continue
+                seen.add(place)
                 prefix, suffix = text[: hole.start], text[hole.end :]
                 middle = text[hole.start : hole.end]
                 yield Case(source, path, language, prefix, middle, suffix, hole.cut, hole.kind)

@@ -11,7 +11,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from finetune.bootstrap import difference, interval
 from finetune.cases import Case
 from finetune.report import GROUPS, METRICS, Figure, Report
 from finetune.variant import Answer, Variant
+from tandem.config import CompletionConfig
 
 if TYPE_CHECKING:
     from completion.engine.generate import Decoder
@@ -152,17 +153,19 @@ def _weights(metric: str, members: Sequence[Scored]) -> list[float] | None:
     return [one.tokens for one in members] if metric == "loss" else None
 
 
-def standard_variants(base: "Decoder", tuned: "Decoder | None", snippets: bool) -> list[Variant]:
+def standard_variants(
+    base: "Decoder", tuned: "Decoder | None", snippets: bool, prompt_tokens: int
+) -> list[Variant]:
     """Base left to right first: it is what all else is compared with."""
     found = [
-        Variant("base, left to right", base, "plain"),
-        Variant("base, suffix first", base, "tandem"),
+        Variant("base, left to right", base, "plain", prompt_tokens=prompt_tokens),
+        Variant("base, suffix first", base, "tandem", prompt_tokens=prompt_tokens),
     ]
     if tuned is not None:
-        found.append(Variant("tuned", tuned, "tandem"))
-        found.append(Variant("tuned, no suffix", tuned, "tandem", suffix=False))
+        full = Variant("tuned", tuned, "tandem", prompt_tokens=prompt_tokens)
+        found += [full, replace(full, name="tuned, no suffix", suffix=False)]
         if snippets:
-            found.append(Variant("tuned, no snippets", tuned, "tandem", snippets=False))
+            found.append(replace(full, name="tuned, no snippets", snippets=False))
     return found
 
 
@@ -173,6 +176,7 @@ def main() -> None:
     parser.add_argument("--tuned", type=Path, metavar="FOLDER")
     parser.add_argument("--only", default="", help="variants whose names hold one of A|B")
     parser.add_argument("--n", type=int, default=0, help="the first N cases; 0 means all")
+    parser.add_argument("--prompt-tokens", type=int, default=CompletionConfig().prompt_tokens)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
@@ -180,7 +184,8 @@ def main() -> None:
     found = cases.load(arguments.cases)[: arguments.n or None]
     base = variant.load(arguments.base, threads=arguments.threads)
     tuned = variant.load(arguments.tuned, threads=arguments.threads) if arguments.tuned else None
-    variants = standard_variants(base, tuned, any(case.snippets for case in found))
+    snippets = any(case.snippets for case in found)
+    variants = standard_variants(base, tuned, snippets, arguments.prompt_tokens)
     wanted = arguments.only.split("|")
     variants = [one for one in variants if any(word in one.name for word in wanted)]
     result = run(found, variants, tell)

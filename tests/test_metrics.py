@@ -1,7 +1,5 @@
 """Each metric on answers whose score a reader can tell, and what must hold for any text."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
