@@ -5,50 +5,52 @@ the repository's own, on which an adapter must not get worse. A model may well h
 it; for a comparison with and without an adapter that does not matter.
 """
 
-import os
 import random
 import sysconfig
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from completion.document import language_of
 from completion.languages import ROWS
+from finetune import files
 from finetune.cases import Case, cases_in
-from tandem import secrets
 from tandem.errors import UsageError
 
-# Bytes: a shorter file has nothing around a hole, a longer one is data or generated.
-_SHORTEST, _LONGEST = 200, 150_000
-_LONGEST_LINE = 500
-_FOREIGN = {"node_modules", "vendor", "_vendor", "third_party", "site-packages", "venv", "build"}
+_ENDINGS = tuple(ending for row in ROWS.values() for ending in row.endings)
 _GENERAL_FILES = ("*.py", "asyncio/*.py", "email/*.py", "json/*.py", "logging/*.py", "xml/*/*.py")
+_GENERAL_BYTES = range(2000, files.LARGEST)
 File = tuple[str, str, str]  # source, path, text
 
 
 def repository_cases(root: Path, count: int, seed: int = 0) -> list[Case]:
     """Up to `count` holes in the source files below a folder, drawn anew for another seed.
 
-    Raises UsageError if it is no folder or has no source of a language that we know.
+    Raises UsageError if it is no folder, cannot be read, or has no source of a language of
+    which we know the syntax.
     """
     if not root.is_dir():
         raise UsageError(f"{root} is no folder.", "Name a repository's folder.")
-    name, rng = root.resolve().name, random.Random(seed)
-    paths = _files(root)
+    name, rng, skips = root.resolve().name, random.Random(seed), Counter[str]()
+    try:
+        entries = [one for one in files.in_folder(root, skips) if _wanted(one.path)]
+    except OSError as error:
+        raise UsageError(f"{root} cannot be read: {error.strerror}.") from error
     by_language: dict[str, list[File]] = {}
-    # A hole needs a file of its own, and some files have no place for one.
-    for file in rng.sample(paths, min(len(paths), 4 * count + 20)):
-        if text := _read(file):
-            row = (name, file.relative_to(root).as_posix(), text)
-            by_language.setdefault(language_of(file), []).append(row)
+    # Files of fewer holes than one each are the rule; some have no place for any.
+    drawn = rng.sample(entries, min(len(entries), 4 * count + 20))
+    for file in files.sources(iter(drawn), skips):
+        by_language.setdefault(file.language, []).append((name, file.path, file.text))
     found = [
         case
-        for language, files in by_language.items()
-        for case in cases_in(files, language, count, seed)
+        for language, texts in by_language.items()
+        for case in cases_in(texts, language, count, seed)
+        if files.answerable(case.middle)
     ]
     if not found:
-        endings = " ".join(ending for row in ROWS.values() for ending in row.endings)
-        raise UsageError(f"{root} has no source to measure on.", f"Wanted are files of: {endings}")
+        raise UsageError(
+            f"{root} has no source to measure on.", f"Wanted are files of: {' '.join(_ENDINGS)}"
+        )
     return rng.sample(found, min(count, len(found)))
 
 
@@ -60,37 +62,15 @@ def general_cases(count: int, seed: int = 0) -> list[Case]:
 @cache
 def _standard_library() -> Sequence[File]:
     folder = Path(sysconfig.get_path("stdlib"))
-    files = sorted(file for pattern in _GENERAL_FILES for file in folder.glob(pattern))
-    texts = ((file.relative_to(folder).as_posix(), _read(file)) for file in files)
-    return [("standard library", path, text) for path, text in texts if len(text) > 2000]
+    paths = sorted(file for pattern in _GENERAL_FILES for file in folder.glob(pattern))
+    entries = (
+        files.Entry(file.relative_to(folder).as_posix(), file.stat().st_size, file.read_bytes)
+        for file in paths
+        if file.stat().st_size in _GENERAL_BYTES
+    )
+    found = files.sources(entries, Counter())
+    return [("standard library", file.path, file.text) for file in found]
 
 
-def _files(root: Path) -> list[Path]:
-    """Those whose ending we know, by path; no link is followed, no hidden or foreign folder read.
-
-    Raises UsageError for a folder that cannot be read; ones inside it are passed over.
-    """
-    endings = {ending for row in ROWS.values() for ending in row.endings}
-    try:
-        os.scandir(root).close()
-    except OSError as error:
-        raise UsageError(f"{root} cannot be read: {error.strerror}.") from error
-    found = []
-    for folder, names, files in os.walk(root):
-        names[:] = [name for name in names if name[0] != "." and name not in _FOREIGN]
-        found += [Path(folder, name) for name in files if Path(name).suffix in endings]
-    return sorted(file for file in found if file.is_file() and not file.is_symlink())
-
-
-def _read(file: Path) -> str:
-    """The text of a file that a person wrote; "" for any other, and for what cannot be read."""
-    try:
-        if not _SHORTEST < file.stat().st_size < _LONGEST or secrets.is_secret_file(file):
-            return ""
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
-    head = text[:600].lower()
-    if "generated" in head and ("do not edit" in head or "automatically" in head):
-        return ""
-    return "" if max(map(len, text.split("\n"))) > _LONGEST_LINE else text
+def _wanted(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in _ENDINGS

@@ -10,10 +10,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tandem import config
+from completion import templates
+from tandem import config, workspace
 from tandem.errors import TandemError, UsageError
 
 if TYPE_CHECKING:  # `tandem --help` must not wait for torch
+    from completion.adapters import Adapter
+    from completion.models import InstalledModel
     from finetune.evaluate import Variant
 
 INTERRUPTED = 130
@@ -68,16 +71,17 @@ def completion(
 
 
 def _variants(repo: Path, adapter: str) -> "list[Variant]":
-    """The default model as it is served, the base left to right, and the adapter if named.
+    """The base model left to right, what is served by default, and an adapter: the one named,
+    else the one that the repository uses.
 
-    Raises TandemError if a model cannot be loaded here.
+    Raises TandemError if a model or the adapter named cannot be loaded.
     """
-    from completion import adapters, models
+    from completion import models
     from completion.engine import shipped
     from finetune import variant
     from finetune.evaluate import Variant
 
-    settings = config.load(repo)
+    settings = config.load(_root(repo))
     if settings.endpoint:
         raise UsageError(
             f"Suggestions come from {settings.endpoint}; only models here are measured.",
@@ -85,20 +89,45 @@ def _variants(repo: Path, adapter: str) -> "list[Variant]":
         )
     found = models.resolve(settings.model)
     engine = settings.engine
-    budget = settings.completion.prompt_tokens
+    tokens = settings.completion.prompt_tokens
     options = {"dtype": engine.dtype, "threads": engine.threads, "context": engine.context}
-    served = variant.load(found.folder, shipped=shipped.of(found), **options)
+    chosen = _adapter(repo, found, adapter)
+    difference = shipped.of(found)
+    base = served = variant.load(found.folder, **options)
+    if difference is not None:
+        served = variant.load(found.folder, **options, shipped=difference)
+    variants = [Variant("base, left to right", base, templates.PLAIN, prompt_tokens=tokens)]
     template = settings.template or shipped.template_of(found)
-    variants = [Variant("left to right", served, "plain", prompt_tokens=budget)]
-    if template != "plain":
-        variants.append(Variant(found.name, served, template, prompt_tokens=budget))
-    if adapter:
+    if template != templates.PLAIN or served is not base:
+        variants.append(Variant(found.name, served, template, prompt_tokens=tokens))
+    if chosen is not None:
         from completion.engine.adapters import with_adapter
 
-        base = adapters.Base.of(found.name, found.folder)
-        tuned = with_adapter(served, adapters.resolve(adapter, base).folder, found.folder)
-        variants.append(Variant(adapter, tuned, template, prompt_tokens=budget))
+        decoder = with_adapter(served, chosen.folder, found.folder)
+        variants.append(Variant(chosen.name, decoder, template, prompt_tokens=tokens))
     return variants
+
+
+def _adapter(repo: Path, model: "InstalledModel", name: str) -> "Adapter | None":
+    """The adapter named, else the one in use, if it can be used. Raises TandemError if the one
+    named cannot."""
+    from completion import activations, adapters
+
+    root = _root(repo)
+    wanted = name or (root and activations.active_for(root, model.name))
+    if not wanted:
+        return None
+    try:
+        return adapters.resolve(wanted, adapters.Base.of(model.name, model.folder), thorough=True)
+    except TandemError as error:
+        if name:
+            raise
+        _tell(f"{error} Measured without it.")
+        return None
+
+
+def _root(folder: Path) -> Path | None:
+    return workspace.root_of(folder.resolve() / "file")
 
 
 @contextmanager

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from finetune import registry
 from finetune.report import Report
-from tandem import cli
+from tandem import cli, eval_cli
 from tests import tiny_models
 from tests.test_held_out import MODULE
+from tests.tiny_adapters import Store
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_it_prints_figures_with_intervals_and_coverage(tiny_home: Path, reposito
     assert report.holes + report.skipped == 6
     assert report.holes > 3
     assert "6 of 6 holes" in done.stderr
-    shown = report.rate("left to right", "all", "shown")
+    shown = report.rate("base, left to right", "all", "shown")
     for text in (f"{report.holes} holes", "exact match", "shown", f"{100 * shown.mean:.1f}", "["):
         assert text in done.stdout
 
@@ -73,8 +75,8 @@ def test_a_trained_template_is_compared_with_left_to_right(
     done = run("completion", repository, "--n", 4, "--json", file)
     assert done.returncode == 0, done.stderr
     report = Report.from_json(json.loads(file.read_text()))
-    assert report.variants == ("left to right", model.name)
-    assert report.difference(model.name, "left to right", "all", "exact").n == report.holes
+    assert report.variants == ("base, left to right", model.name)
+    assert report.difference(model.name, "base, left to right", "all", "exact").n == report.holes
 
 
 def test_fewer_places_than_asked_for_are_told(tiny_home: Path, repository: Path) -> None:
@@ -157,3 +159,59 @@ def test_a_model_behind_a_server_is_not_measured(
     done = run("completion", repository)
     assert done.returncode == 2
     assert "only models here are measured" in done.stderr
+
+
+@pytest.fixture
+def store(empty_home: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The tiny model in the store, with an adapter that the repository may use."""
+    monkeypatch.setenv("TANDEM_MODEL", "tiny")
+    monkeypatch.setenv("TANDEM_ENGINE__THREADS", "1")
+    (repository / ".git").mkdir()
+    store = Store()
+    store.add("ours", seed=1, repository=repository)
+    return store
+
+
+def test_an_adapter_is_measured_over_the_model(store: Store, repository: Path) -> None:
+    file = repository.parent / "figures.json"
+    done = run("completion", repository, "--n", 4, "--adapter", "ours", "--json", file)
+    assert done.returncode == 0, done.stderr
+    report = Report.from_json(json.loads(file.read_text()))
+    assert report.variants == ("base, left to right", "ours")
+    # A random adapter on a random model: other answers, and other losses.
+    assert report.difference("ours", "base, left to right", "all", "loss").mean != 0
+
+
+def test_the_adapter_that_a_repository_uses_is_measured_unasked(
+    store: Store, repository: Path
+) -> None:
+    registry.activate("ours", repository, store.base)
+    done = run("completion", repository, "--n", 2)
+    assert done.returncode == 0, done.stderr
+    assert "ours" in done.stdout
+
+
+def test_a_stale_adapter_in_use_is_told_and_left_out(store: Store, repository: Path) -> None:
+    registry.activate("ours", repository, store.base)
+    store.change_base()
+    done = run("completion", repository, "--n", 2)
+    assert done.returncode == 0, done.stderr
+    assert "Adapter ours is stale" in done.stderr
+    assert "ours" not in done.stdout
+    named = run("completion", repository, "--n", 2, "--adapter", "ours")
+    assert named.returncode == 1
+    assert "tandem tune" in named.stderr
+
+
+def test_the_shipped_difference_is_measured_beside_the_base(
+    tandem_home: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether there is one is up to this version; what is served is what is measured."""
+    from completion import models
+    from completion.engine import shipped
+
+    monkeypatch.setenv("TANDEM_ENGINE__THREADS", "1")
+    found = models.resolve(models.DEFAULT)
+    names = [one.name for one in eval_cli._variants(repository, "")]
+    merged = [models.DEFAULT] if shipped.of(found) else []
+    assert names == ["base, left to right", *merged]

@@ -70,7 +70,7 @@ def test_the_same_seed_gives_the_same_cases(repository: Path) -> None:
         ("huge.py", MODULE.encode() * 900),
         ("tiny.py", b"x = 1\n"),
         ("node_modules/other.py", MODULE.encode()),
-        (".hidden/other.py", MODULE.encode()),
+        ("venv/other.py", MODULE.encode()),
         ("notes.txt", MODULE.encode()),
     ],
 )
