@@ -9,7 +9,7 @@ import hashlib
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -135,21 +135,16 @@ def build_from_sources(
     build = _Build(encoder, recipe or Recipe(), seed, processes, progress)
     skips = build.notes.skips
     with fresh_folder(out) as work:
-        trees = {split: {} for split in SPLITS}
-        for source in told(sources, "Reading packages", len(sources), progress):
-            trees[source.split][source.name] = build.read(
-                source.name, entries_of(source, cache, skips)
-            )
+        trees: dict[str, Trees] = {split: {} for split in SPLITS}
+        held_out, seen = HeldOut(()), Index()
+        for source in sorted(sources, key=lambda source: source.split == "train"):
+            if source.split == "train" and not trees["train"]:
+                kept_out = {**trees["validation"], **trees["test"]}
+                held_out = HeldOut((file.path, file.text) for file in _all(kept_out))
+            found = entries_of(source, cache, skips)
+            tree = build.read(source.name, found, held_out.leak, seen)
+            trees[source.split][source.name] = tree
         kept_out = {**trees["validation"], **trees["test"]}
-        held_out = HeldOut((file.path, file.text) for file in _all(kept_out))
-        seen = Index()
-        for name, tree in trees["train"].items():
-            trees["train"][name] = [
-                file
-                for file in tree
-                if not _refused(held_out.leak(file.text), skips)
-                and not _refused(seen.add(file.path, file.text) and "near-duplicate", skips)
-            ]
         definitions = {
             name: Definitions.of(tree)
             for name, tree in (*trees["train"].items(), *kept_out.items())
@@ -192,8 +187,15 @@ class _Build:
     progress: Progress
     notes: Notes = field(default_factory=Notes)
 
-    def read(self, source: str, found: Iterable[files.Entry]) -> list[SourceFile]:
-        """The files that count, without near-duplicates; an even draw if there are too many."""
+    def read(
+        self,
+        source: str,
+        found: Iterable[files.Entry],
+        leak: Callable[[str], str] = lambda text: "",
+        seen: Index | None = None,
+    ) -> list[SourceFile]:
+        """The files that count and do not `leak`, without near-duplicates of each other and of
+        what was `seen`; an even draw if there are too many."""
         skips = self.notes.skips
         entries = [entry for entry in found if not _refused(files.unwanted(entry), skips)]
         if len(entries) > MOST_FILES:
@@ -201,12 +203,14 @@ class _Build:
             rng = random.Random(seed_of(self.seed, source, "files"))
             drawn = sorted(rng.sample(range(len(entries)), MOST_FILES))
             entries = [entries[index] for index in drawn]
-        index, kept, size = Index(), [], 0
+        index, kept, size = Index() if seen is None else seen, [], 0
         shown = told(entries, f"Reading {source}", len(entries), self.progress)
         for file in files.sources(shown, skips):
             if size + len(file.text) > MOST_CHARACTERS:
                 skips["more than can be used"] += 1
-            elif not _refused(index.add(file.path, file.text) and "near-duplicate", skips):
+            elif not _refused(
+                leak(file.text) or (index.add(file.path, file.text) and "near-duplicate"), skips
+            ):
                 self.notes.used(source, file)
                 kept.append(file)
                 size += len(file.text)

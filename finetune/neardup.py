@@ -11,6 +11,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Hashable, Iterable
+from functools import lru_cache
 
 import numpy as np
 
@@ -29,6 +30,7 @@ _OFFSETS = _RANDOM.integers(0, 2**63, PERMUTATIONS, np.uint64)
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
+@lru_cache(maxsize=2)  # asked for twice in a row: is it held out, was it seen
 def signature(text: str) -> np.ndarray:
     """The minima of a text's hashed shingles under each permutation [PERMUTATIONS] uint32."""
     tokens = [zlib.crc32(token.encode("utf-8", "replace")) for token in _TOKEN.findall(text)]
