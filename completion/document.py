@@ -1,20 +1,48 @@
 """A document as the completion layer sees it: text, language, where it lives."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from completion.languages import PLAINTEXT, ROWS
+from tandem import secrets
 from tandem.errors import UsageError
+from tandem.workspace import root_of
+
+# Characters of a path in a prompt: more would take the place of code.
+LONGEST_NAME = 160
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
 class Document:
-    """A text at one moment. `path` may not exist on disk: the document may be unsaved."""
+    """A text at one moment. `path` may not exist on disk: the document may be unsaved.
+
+    `root` is the folder that the editor has opened, if the document lies in one.
+    """
 
     path: Path
     language: str
     text: str
     version: int = 0
+    root: Path | None = None
+
+
+def name_in_repository(document: Document) -> str:
+    """How a prompt names a document: by its path in the repository, so nothing above is told.
+
+    Outside a repository by its path in the editor's folder, else by the file's name.
+    """
+    path = document.path
+    root = root_of(path) if path.is_absolute() else None
+    root = root or document.root
+    inside = root is not None and path.is_relative_to(root)
+    name = (path.relative_to(root) if root and inside else Path(path.name)).as_posix()
+    # A file's name may hold any byte; what is no text is no use to a model.
+    name = _CONTROLS.sub("?", name.encode("utf-8", "replace").decode())
+    if len(name) > LONGEST_NAME:
+        name = name[-LONGEST_NAME:].partition("/")[2] or name[-LONGEST_NAME:]
+    return "" if secrets.find(name) else name
 
 
 def language_of(path: Path) -> str:

@@ -145,7 +145,9 @@ def _build(name: str, temporary: Path, source: Path | None, progress: Progress) 
         source=origin,
         licence=licence,
         family=facts.family,
-        template=templates.for_model(name).name,
+        # What the files themselves learned; what is merged into them when they are loaded may
+        # want another (completion/engine/shipped.py).
+        template=templates.for_model(wheel.member if wheel else name).name,
         context=facts.context,
         note=note,
         created=manifest.now(),
@@ -172,16 +174,20 @@ def _checked(
 
 
 def _local(folder: Path) -> InstalledModel:
-    """A model folder that is not ours: examined each time, nothing written into it."""
+    """A model folder outside the store: examined each time, nothing written into it.
+
+    Its template is chosen by its name, unless it is a copy or an export of a model of the store.
+    """
     folder = folder.resolve()
     facts = families.examine(folder)
     name = _title(folder)
+    made_here = manifest.read(folder)
     known = Manifest(
         name=name,
         source=str(folder),
         licence="unknown",
         family=facts.family,
-        template=templates.for_model(name).name,
+        template=made_here.template if made_here else templates.for_model(name).name,
         context=facts.context,
         created=manifest.now(),
         files=manifest.record(folder, silent, hashed=False),

@@ -7,9 +7,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from completion import syntax
 from completion.hole import Kind
 from completion.templates import Snippet, Template
 from tandem import secrets
+
+# Of the prompt's tokens, for a model that was trained to read what follows the cursor.
+SUFFIX_SHARE = 0.25
+# Tokens for the text around the cursor, however much the path and the snippets take.
+LEAST_TEXT = 32
 
 # What may still become another token as the user types on: the white space before the cursor,
 # a half-typed name, or a run of operators; each with the white space before it, which most
@@ -31,6 +37,43 @@ class Prompt:
     text: str
     heal: str
     stop: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A prompt within its budget, and the text it was made of, as that stands in the file."""
+
+    prompt: Prompt
+    cut: syntax.Cut
+    redacted: bool
+
+
+def fit(
+    text: str,
+    offset: int,
+    language: str,
+    template: Template,
+    budget: int,
+    count: syntax.Count,
+    can_heal: bool,
+    kind: Kind = "statement",
+    path: str = "",
+    snippets: Sequence[Snippet] = (),
+) -> Fitted | None:
+    """The prompt of `budget` tokens for the cursor at `offset`; None inside a secret.
+
+    `count` gives a text's length in tokens. What the path and the snippets take, the text
+    around the cursor does without.
+    """
+    extra = template.render_path(path) + "".join(map(template.render_snippet, snippets))
+    room = max(LEAST_TEXT, budget - count(extra))
+    share = SUFFIX_SHARE if template.uses_suffix else 0.0
+    cut = syntax.cut(text, offset, language, room, count, share)
+    clean = redact(cut.prefix, cut.suffix)
+    if clean is None:
+        return None
+    built = build(*clean, template, can_heal, kind, path, snippets)
+    return Fitted(built, cut, clean != (cut.prefix, cut.suffix))
 
 
 def build(

@@ -15,10 +15,10 @@ from typing import Any
 from completion import filters, prompt, silence, syntax
 from completion.client import Answer, Busy, Client, ServedModel, Unavailable
 from completion.counting import Counter, counter_for
-from completion.document import Document
+from completion.document import Document, name_in_repository
 from completion.engine import background
 from completion.indent import Dedent
-from completion.templates import Template, for_model
+from completion.templates import Template, for_model, templates
 from tandem import secrets, trace
 from tandem.config import Config
 from tandem.errors import EngineError, TandemError
@@ -26,8 +26,6 @@ from tandem.errors import EngineError, TandemError
 log = logging.getLogger(__name__)
 
 TIMED_OUT = "timeout"  # how we end an answer that takes too long; servers never say it
-# Of the prompt's tokens, for a model that was trained to read what follows the cursor.
-SUFFIX_SHARE = 0.25
 # Characters after the cursor that an answer is held against, whatever the model has read of them.
 FILTERED_SUFFIX = 8000
 
@@ -112,7 +110,7 @@ class Session:
         client = Client(url, token, self._config.completion.timeout_ms / 1000 + 5)
         try:
             served = _choose(await client.models(), self._config)
-            self._template = for_model(served.template or served.id, self._config.template)
+            self._template = _template(served, self._config)
             self._count = await asyncio.to_thread(counter_for, self._config)
         except BaseException:
             await client.close()
@@ -183,21 +181,24 @@ class Session:
         options = self._config.completion
         with stages.stage("context"):
             hole = syntax.hole_kind(document.text, offset, document.language)
-            cut = syntax.cut(
+            path = name_in_repository(document)
+        with stages.stage("prompt"):
+            can_heal = "heal" in self._served.capabilities
+            fitted = prompt.fit(
                 document.text,
                 offset,
                 document.language,
+                self._template,
                 self._prompt_budget(),
                 self._count,
-                SUFFIX_SHARE if self._template.uses_suffix else 0.0,
+                can_heal,
+                hole.kind,
+                path,
             )
-            after = document.text[offset : offset + FILTERED_SUFFIX]
-        with stages.stage("prompt"):
-            clean = prompt.redact(cut.prefix, cut.suffix)
-            if clean is None:
+            if fitted is None:
                 raise silence.Silence(silence.CURSOR_IN_KEY)
-            can_heal = "heal" in self._served.capabilities
-            built = prompt.build(*clean, self._template, can_heal)
+            built, cut = fitted.prompt, fitted.cut
+            after = document.text[offset : offset + FILTERED_SUFFIX]
         event.details["hole"] = hole.kind
         reader = _Reader(
             prompt.Lead("" if can_heal else built.heal),
@@ -289,6 +290,12 @@ class Session:
         except TandemError as error:
             self._waits_for = silence.FAILED
             trace.write(trace.Event(kind="engine", source=self._source, reason=str(error)))
+
+
+def _template(served: ServedModel, config: Config) -> Template:
+    """The one that is set, else what the server says it needs, else by the model's name."""
+    told = served.template if served.template in templates() else ""
+    return for_model(served.id, config.template or told)
 
 
 def _choose(served: list[ServedModel], config: Config) -> ServedModel:

@@ -1,18 +1,16 @@
 """One training sample: the very prompt that inference would send, and the answer it should get.
 
-The prompt comes from `completion.syntax.cut` and `completion.prompt.build`, so the model meets
-at the cursor what it learned; a prefix that ends inside a token is healed as the engine does,
-by spelling the cut-off text out at the start of the answer.
+The prompt comes from `completion.prompt.fit`, so the model meets at the cursor what it learned; a
+prefix that ends inside a token is healed as the engine does, by spelling the cut-off text out at
+the start of the answer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from completion import syntax
 from completion.engine.tokenizer import Tokenizer
 from completion.hole import Kind
-from completion.prompt import Prompt, build, redact
-from completion.session import SUFFIX_SHARE
+from completion.prompt import Prompt, fit
 from completion.templates import Snippet, Template
 
 # Loss on the prefix, read after the suffix, is next-token training on code at no extra cost.
@@ -55,14 +53,19 @@ class Encoder:
         snippets: Sequence[Snippet] = (),
     ) -> Prompt | None:
         """The prompt for a cursor between the two; None if there is a secret in reach."""
-        template = self.template
-        extra = template.render_path(path) + "".join(map(template.render_snippet, snippets))
-        room = max(32, budget - self._count(extra))
-        share = SUFFIX_SHARE if template.uses_suffix else 0.0
-        cut = syntax.cut(prefix + suffix, len(prefix), language, room, self._count, share)
-        if redact(cut.prefix, cut.suffix) != (cut.prefix, cut.suffix):
-            return None
-        return build(cut.prefix, cut.suffix, template, True, kind, path, snippets)
+        fitted = fit(
+            prefix + suffix,
+            len(prefix),
+            language,
+            self.template,
+            budget,
+            self._count,
+            True,
+            kind,
+            path,
+            snippets,
+        )
+        return None if fitted is None or fitted.redacted else fitted.prompt
 
     def sample(self, built: Prompt, middle: str, kind: Kind, cut: str) -> Sample:
         prompt_ids = self.tokenizer.encode(built.text)

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,10 @@ class TandemServer(LanguageServer):
                 return []
             cursor = document.at(position)
             config = self.settings.of(document.path)
+            folder = self.settings.folder_of(document.path)
             self.sessions.use(self.settings.current())
             completion = await self.sessions.complete(
-                config, cursor.document, cursor.offset, invoked
+                config, replace(cursor.document, root=folder), cursor.offset, invoked
             )
         except Exception:
             log.exception("a completion failed")

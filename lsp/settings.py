@@ -70,21 +70,23 @@ class Settings:
 
     def of(self, path: Path) -> Config:
         """The settings for a document: those of the deepest folder that contains it."""
-        folder = self._folder(path)
+        folder = self.folder_of(path)
         if folder is None and path.is_absolute():
             folder = path.parent
         return self._config(folder)
+
+    def folder_of(self, path: Path) -> Path | None:
+        """The deepest folder of the workspace that contains a document; the first one for a
+        document without a place."""
+        if not path.is_absolute():
+            return self._folders[0] if self._folders else None
+        containing = [folder for folder in self._folders if path.is_relative_to(folder)]
+        return max(containing, key=lambda folder: len(folder.parts), default=None)
 
     def current(self) -> list[Config]:
         """The settings of every folder and of every place asked for since folders changed."""
         places: list[Path | None] = [*self._folders] or [None]
         return [self._config(place) for place in dict.fromkeys([*places, *self._loaded])]
-
-    def _folder(self, path: Path) -> Path | None:
-        if not path.is_absolute():
-            return self._folders[0] if self._folders else None
-        containing = [folder for folder in self._folders if path.is_relative_to(folder)]
-        return max(containing, key=lambda folder: len(folder.parts), default=None)
 
     def _config(self, place: Path | None) -> Config:
         repository = root_of(place / REPO_FILE) if place else None
@@ -119,7 +121,7 @@ class Settings:
         return config.model_copy(update={"notices": []})
 
     def _options(self, place: Path | None, given: _Given) -> dict[str, Any]:
-        folder = self._folder(place) if place else None
+        folder = self.folder_of(place) if place else None
         pulled = given.pulled.get(folder, given.pulled.get(None, {}))
         merged: dict[str, Any] = {}
         for layer in (given.command_line, given.initial, given.pushed, pulled):

@@ -109,13 +109,15 @@ def _model(config: Config) -> Check:
     if config.endpoint:
         return Check("model", True, f"{config.model} at {config.endpoint}")
     from completion import models
+    from completion.engine import shipped
 
     try:
         model = models.resolve(config.model)
+        template = shipped.template_of(model)
     except TandemError as error:
         return Check("model", False, error.message, error.hint.removeprefix("Run: "))
     size = f"{model.manifest.size / 1e6:.0f} MB"
-    return Check("model", True, f"{model.name}, {size}, template {model.manifest.template}")
+    return Check("model", True, f"{model.name}, {size}, template {template}")
 
 
 def _engine(config: Config) -> Check:

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -24,6 +26,14 @@ if TYPE_CHECKING:  # importing the store takes long; `tandem --help` must not wa
 app = typer.Typer(no_args_is_help=True, help="Models on this machine, and which one to use.")
 _LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 
+
+class Dtype(StrEnum):
+    """Widths that a model can be exported in."""
+
+    BFLOAT16 = "bfloat16"
+    FLOAT32 = "float32"
+
+
 Name = Annotated[str, typer.Argument(help="tandem-135m, org/name, or a model folder's path.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -38,6 +48,8 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([_summary(model, settings) for model in found], indent=1))
         return
+    from completion.engine.shipped import template_of
+
     if settings.endpoint:
         typer.echo(f"In use: {settings.model} at {settings.endpoint}")
     if not found:
@@ -49,7 +61,7 @@ def list_models(as_json: AsJson = False) -> None:
     for model in found:
         known = model.manifest
         star = "*" if _in_use(model, settings) else ""
-        cells = (star, model.name, _megabytes(known.size), known.family, known.template)
+        cells = (star, model.name, _megabytes(known.size), known.family, template_of(model))
         table.add_row(*map(Text, (*cells, known.licence)))
     Console().print(table)
 
@@ -78,6 +90,7 @@ def show(
 ) -> None:
     """A model's manifest, after checking its files."""
     from completion import models
+    from completion.engine.shipped import template_of
 
     if verify:
         with progress_on_stderr() as progress:
@@ -85,7 +98,8 @@ def show(
     else:
         model = models.resolve(name)
     if as_json:
-        print(json.dumps({"folder": str(model.folder), **model.manifest.model_dump()}, indent=1))
+        facts = {**model.manifest.model_dump(), "template": template_of(model)}
+        print(json.dumps({"folder": str(model.folder), **facts}, indent=1))
         return
     known = model.manifest
     rows = {
@@ -94,7 +108,7 @@ def show(
         "source": known.source,
         "licence": known.licence,
         "family": known.family,
-        "FIM template": known.template,
+        "FIM template": template_of(model),
         "context": f"{known.context} tokens",
         "made": known.created,
         "note": known.note,
@@ -125,6 +139,28 @@ def remove(
 
 
 @app.command()
+def export(
+    name: Name,
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder to make.")],
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option(help="The weights' width; as stored, or bfloat16 if Tandem adds to them."),
+    ] = None,
+) -> None:
+    """Write a model as a plain Hugging Face folder, which vLLM and others can serve."""
+    from completion import models
+    from completion.engine import shipped
+    from completion.engine.export import export
+
+    model = models.resolve(name)
+    with progress_on_stderr() as progress:
+        difference = shipped.of(model)
+        export(model, destination, difference, dtype.value if dtype else "", progress)
+    typer.echo(f"{model.name} is written to {destination}. To serve it:")
+    typer.echo(f"  vllm serve {shlex.quote(str(destination))} --served-model-name {model.name}")
+
+
+@app.command()
 def use(
     target: Annotated[
         str, typer.Argument(metavar="NAME|URL", help="A model, or a server's address (…/v1).")
@@ -139,12 +175,13 @@ def use(
     if model or token:
         raise UsageError("--model and --token go with a server's URL.", "Leave them out.")
     from completion import models
+    from completion.engine.shipped import template_of
 
     found = models.resolve(target)
     stored = any(known.name == found.name for known in models.installed())
     name = found.name if stored and target == found.name else str(found.folder)
     file = config.save_user({"model": name, "endpoint": "", "token": ""})
-    typer.echo(f"Tandem now uses {found.name}, template {found.manifest.template} ({file}).")
+    typer.echo(f"Tandem now uses {found.name}, template {template_of(found)} ({file}).")
 
 
 def _use_server(url: str, model: str, token: str) -> None:
@@ -210,13 +247,15 @@ def _lines() -> Callable[[str, int, int], None]:
 
 
 def _summary(model: "InstalledModel", settings: config.Config) -> dict[str, Any]:
+    from completion.engine.shipped import template_of
+
     known = model.manifest
     return {
         "name": model.name,
         "folder": str(model.folder),
         "size": known.size,
         "family": known.family,
-        "template": known.template,
+        "template": template_of(model),
         "context": known.context,
         "licence": known.licence,
         "source": known.source,

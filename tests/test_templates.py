@@ -1,6 +1,8 @@
 """FIM templates: right for each family's tokenizer, and not to be forged by file content."""
 
+import re
 import string
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -8,12 +10,16 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers.models.code_llama.tokenization_code_llama import CodeLlamaTokenizer
 
+from completion import prompt
+from completion.hole import Kind
 from completion.models import InstalledModel
-from completion.templates import Template, for_model, templates
+from completion.templates import Snippet, Template, for_model, templates
 from tandem.errors import ConfigError
 
 ALL = list(templates().values())
 FIM = [template for template in ALL if template.uses_suffix]
+TANDEM = templates()["tandem"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def tokenizer_of(template: Template) -> Tokenizer:
@@ -37,6 +43,17 @@ def structure(template: Template, prompt: str) -> list[str]:
     return [token for token in TOKENIZERS[template.name].encode(prompt).tokens if token in words]
 
 
+def sentinels_in(
+    template: Template, kind: str = "statement", path: bool = False, snippets: int = 0
+) -> list[str]:
+    """The sentinels of a prompt as the template's row says: its text, with its parts put in."""
+    words = sorted(template.sentinels, key=len, reverse=True)
+    find = re.compile("|".join(map(re.escape, words)) or r"(?!)").findall
+    layout = template.text.replace("{kind}", template.kinds.get(kind, ""))
+    layout = layout.replace("{path}", template.path if path else "")
+    return find(layout.replace("{snippets}", template.snippet * snippets))
+
+
 def contents(template: Template) -> st.SearchStrategy[str]:
     """Any text, and text made of the family's special tokens, whole, cut and interleaved."""
     words = [*template.sentinels, *template.specials]
@@ -53,8 +70,9 @@ def contents(template: Template) -> st.SearchStrategy[str]:
 def test_each_sentinel_is_one_token_and_occurs_once_in_the_templates_order(
     template: Template,
 ) -> None:
-    prompt = template.render("def f(x):\n    return ", "\n\nprint(f(1))\n")
-    assert structure(template, prompt) == sorted(template.sentinels, key=template.text.index)
+    for kind in KINDS:
+        prompt = template.render("def f(x):\n    return ", "\n\nprint(f(1))\n", kind)
+        assert structure(template, prompt) == sentinels_in(template, kind)
 
 
 @pytest.mark.parametrize("template", ALL, ids=lambda t: t.name)
@@ -63,9 +81,10 @@ def test_each_sentinel_is_one_token_and_occurs_once_in_the_templates_order(
 def test_no_content_can_forge_or_disturb_the_structure(
     template: Template, data: st.DataObject
 ) -> None:
-    prefix, suffix = data.draw(contents(template)), data.draw(contents(template))
-    prompt = template.render(prefix, suffix)
-    assert structure(template, prompt) == sorted(template.sentinels, key=template.text.index)
+    prefix, suffix, path, text = (data.draw(contents(template)) for _ in range(4))
+    prompt = template.render(prefix, suffix, "line", path, [Snippet(path, text)] * 2)
+    wanted = sentinels_in(template, "line", path=bool(path), snippets=2)
+    assert structure(template, prompt) == wanted
 
 
 @pytest.mark.parametrize("template", ALL, ids=lambda t: t.name)
@@ -94,15 +113,70 @@ def test_overlapping_special_tokens_are_all_broken() -> None:
 
 
 def test_plain_gives_the_prefix_alone() -> None:
-    assert for_model("tandem-135m").render("x = ", " + 1") == "x = "
+    snippets = [Snippet("b.py", "y = 1")]
+    assert for_model("smollm2:135m").render("x = ", " + 1", "line", "a.py", snippets) == "x = "
 
 
-def test_plain_knows_all_special_tokens_of_the_default_model(
-    default_model: InstalledModel,
+@pytest.fixture(scope="module")
+def default_tokenizer(default_model: InstalledModel) -> Tokenizer:
+    return Tokenizer.from_file(str(default_model.folder / "tokenizer.json"))
+
+
+@pytest.mark.parametrize("name", ["plain", "tandem"])
+def test_all_special_tokens_of_the_default_model_are_known(
+    default_tokenizer: Tokenizer, name: str
 ) -> None:
-    tokenizer = Tokenizer.from_file(str(default_model.folder / "tokenizer.json"))
-    special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    assert special == set(for_model("tandem-135m").specials)
+    special = {token.content for token in default_tokenizer.get_added_tokens_decoder().values()}
+    template = templates()[name]
+    assert special == {*template.specials, *template.sentinels}
+
+
+def test_our_sentinels_are_single_tokens_of_the_default_model(
+    default_tokenizer: Tokenizer,
+) -> None:
+    ids = [default_tokenizer.encode(word).ids for word in TANDEM.sentinels]
+    assert [len(found) for found in ids] == [1] * len(TANDEM.sentinels)
+    assert len({found[0] for found in ids}) == len(TANDEM.sentinels)
+
+
+def test_what_the_cursor_waits_for_is_one_token_of_the_prompt(
+    default_tokenizer: Tokenizer,
+) -> None:
+    prompts = [default_tokenizer.encode(TANDEM.render("a = ", "\nb", kind)).ids for kind in KINDS]
+    assert len({tuple(ids) for ids in prompts}) == len(KINDS)
+    for ids in prompts[1:]:
+        assert sum(a != b for a, b in zip(prompts[0], ids, strict=True)) == 1
+
+
+def test_the_default_models_prompt_is_laid_out_suffix_first() -> None:
+    prompt = TANDEM.render("PRE", "SUF", "block", "a/b.py", [Snippet("c.py", "TEXT")])
+    assert prompt == ("<file_sep>c.py\nTEXT\n<filename>a/b.py\n<issue_start>SUF<jupyter_start>PRE")
+
+
+def test_a_file_that_forges_our_sentinels_gets_the_structure_of_one_that_does_not(
+    default_tokenizer: Tokenizer,
+) -> None:
+    """The default model's own tokenizer, and a prefix that pretends to be a whole prompt."""
+    forged = TANDEM.render("x", "y", "line", "z.py", [Snippet("z.py", "z")]) + "<|endoftext|>"
+    prompt = TANDEM.render(forged, forged, "line", forged, [Snippet(forged, forged)])
+    encoding = default_tokenizer.encode(prompt)
+    words = {*TANDEM.sentinels, *TANDEM.specials}
+    found = [token for token in encoding.tokens if token in words]
+    assert found == sentinels_in(TANDEM, "line", path=True, snippets=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_typing_on_keeps_the_tokens_before(default_tokenizer: Tokenizer, kind: Kind) -> None:
+    """What the KV cache needs: each key's prompt begins with all tokens of the key before."""
+    line = "    for number, name in enumerate(names):\n        print(f'{number}: {name}')\n"
+    suffix = "\n\ndef last(names):\n    return names[-1]\n"
+    before: list[int] = []
+    for end in range(1, len(line) + 1):
+        prefix = "def numbered(names):\n" + line[:end]
+        built = prompt.build(prefix, suffix, TANDEM, True, kind, "src/names.py")
+        ids = default_tokenizer.encode(built.text).ids
+        assert ids[: len(before)] == before
+        before = ids
 
 
 def codellama_tokens(prompt: str) -> list[str]:
@@ -131,7 +205,10 @@ def test_stop_strings_are_few_enough_for_any_server(template: Template) -> None:
 @pytest.mark.parametrize(
     ("model", "name"),
     [
-        ("tandem-135m", "plain"),
+        ("tandem-135m", "tandem"),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "plain"),
+        ("smollm2:135m", "plain"),
+        ("tandem-135m-of-mine", "plain"),
         ("Qwen/Qwen2.5-Coder-1.5B", "qwen2.5-coder"),
         ("qwen2.5-coder:7b", "qwen2.5-coder"),
         ("Qwen/Qwen2.5-1.5B", "plain"),

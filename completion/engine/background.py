@@ -1,6 +1,6 @@
 """One shared engine in the background: start it, find it again, stop it.
 
-There is one for each user, model, weight type, context and version of Tandem. Its files lie in
+There is one for each user, model, shipped difference, weight type, context and version of Tandem. Its files lie in
 `state_dir()/engine`, which only the user may enter:
   KEY.json   address, token and process id, written once the socket is open
   KEY.life   locked by the engine for as long as it lives: the kernel unlocks it whatever happens
@@ -27,6 +27,7 @@ import httpx
 import psutil
 
 from completion import models
+from completion.engine import shipped
 from tandem import __version__, paths
 from tandem.config import Config
 from tandem.errors import EngineError
@@ -118,7 +119,7 @@ def end(process: psutil.Process) -> None:
 def files_for(config: Config) -> Files:
     """Where the engine for these settings keeps its files. Makes their folder."""
     model, engine = _identity(config.model), config.engine
-    identity = json.dumps([__version__, model, engine.dtype, engine.context])
+    identity = json.dumps([__version__, shipped.stamp(), model, engine.dtype, engine.context])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(model).name)[:40]
     folder = paths.private_dir(paths.state_dir() / "engine")

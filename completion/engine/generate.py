@@ -12,6 +12,7 @@ from completion.engine.kv import KVCache, KVPool
 from completion.engine.model import Model
 from completion.engine.request import Chunk, FinishReason, Request, Usage
 from completion.engine.sample import Healer, Sampler
+from completion.engine.shipped import Shipped
 from completion.engine.tokenizer import Tokenizer
 from tandem.errors import EngineError
 
@@ -35,12 +36,20 @@ class Decoder:
 
     @classmethod
     def load(
-        cls, folder: Path, dtype: str = "auto", threads: int = 0, context: int = 2048
+        cls,
+        folder: Path,
+        dtype: str = "auto",
+        threads: int = 0,
+        context: int = 2048,
+        shipped: Shipped | None = None,
     ) -> "Decoder":
-        """Raises ModelError if the folder cannot be read or run."""
+        """The folder's model as it is, or with a shipped difference (`shipped.of`) merged.
+
+        Raises ModelError if the folder cannot be read or run.
+        """
         torch.set_num_threads(threads or usable_cores())
         tokenizer = Tokenizer.load(folder)
-        model = Model.load(folder, choose_dtype(dtype), context)
+        model = Model.load(folder, choose_dtype(dtype), context, shipped)
         decoder = cls(model, tokenizer, folder.name)
         decoder.warm_up()
         return decoder

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from completion import families
 from completion.engine.kv import KVCache
+from completion.engine.shipped import Shipped
 from tandem.errors import ModelError
 
 
@@ -108,11 +109,17 @@ class Model:
         self._cos, self._sin = rotary_tables(config, self.context, self.dtype)
 
     @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype, context: int) -> "Model":
-        """Raises ModelError for a folder that we cannot read or run."""
+    def load(
+        cls, folder: Path, dtype: torch.dtype, context: int, shipped: Shipped | None = None
+    ) -> "Model":
+        """The folder's model, with a shipped difference merged into it.
+
+        Raises ModelError for a folder that we cannot read or run, or a difference that does not
+        fit it.
+        """
         config = ModelConfig.load(folder)
         with torch.inference_mode():
-            return cls(config, Tensors(folder, dtype), context)
+            return cls(config, Tensors(folder, dtype, shipped), context)
 
     def new_cache(self) -> KVCache:
         c = self.config
@@ -176,9 +183,12 @@ class Model:
 
 
 class Tensors:
-    """The tensors of a folder's safetensors files by name, read as they are asked for."""
+    """The tensors of a folder's safetensors files by name, read as they are asked for.
 
-    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
+    A shipped difference is added in float32, before the cast to the engine's width.
+    """
+
+    def __init__(self, folder: Path, dtype: torch.dtype, shipped: Shipped | None = None) -> None:
         self.dtype = dtype
         self._file_of: dict[str, Path] = {}
         self._open: dict[Path, Any] = {}
@@ -190,6 +200,17 @@ class Tensors:
                     f"{file} is missing or damaged: {error}.", "Pull or copy the model again."
                 ) from error
             self._file_of.update(dict.fromkeys(self._open[file].keys(), file))
+        self._difference = shipped.load(self.shapes()) if shipped else None
+
+    def files(self) -> dict[Path, list[str]]:
+        """The names in each file."""
+        return {file: [n for n, at in self._file_of.items() if at == file] for file in self._open}
+
+    def shapes(self) -> dict[str, list[int]]:
+        return {
+            name: self._open[file].get_slice(name).get_shape()
+            for name, file in self._file_of.items()
+        }
 
     def __contains__(self, name: str) -> bool:
         return name in self._file_of
@@ -199,7 +220,10 @@ class Tensors:
             raise ModelError(
                 f"The model's files have no tensor {name}.", "Pull or copy the model again."
             )
-        return self._open[self._file_of[name]].get_tensor(name).to(self.dtype)
+        tensor = self._open[self._file_of[name]].get_tensor(name)
+        if self._difference is not None:
+            tensor = self._difference.merged(name, tensor)
+        return tensor.to(self.dtype)
 
     def fused(self, prefix: str, *names: str) -> Linear:
         """Several projections of one input as one matrix, with their biases if they have any."""

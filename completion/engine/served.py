@@ -19,6 +19,7 @@ from tandem.errors import TandemError
 if TYPE_CHECKING:
     from completion.engine.generate import Decoder
     from completion.engine.scheduler import Job, Scheduler
+    from completion.engine.shipped import Shipped
 
 Status = Literal["loading", "ok", "failed", "stopping"]
 
@@ -48,7 +49,14 @@ class Loaded:
 class ServedModel:
     """One model folder under the name it is served by. Times are time.monotonic's seconds."""
 
-    def __init__(self, name: str, folder: Path, fim_template: str, config: EngineConfig) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        fim_template: str,
+        config: EngineConfig,
+        shipped: "Shipped | None" = None,
+    ) -> None:
         self.name = name
         self.folder = folder
         self.fim_template = fim_template
@@ -57,6 +65,7 @@ class ServedModel:
         self.error = ""
         self.status: Status = "loading"
         self._config = config
+        self._shipped = shipped
         self._loaded: Loaded | None = None
         self._changing = threading.Lock()
 
@@ -114,7 +123,9 @@ class ServedModel:
         from completion.engine.scheduler import Scheduler
 
         config = self._config
-        decoder = Decoder.load(self.folder, config.dtype, config.threads, config.context)
+        decoder = Decoder.load(
+            self.folder, config.dtype, config.threads, config.context, self._shipped
+        )
         return Loaded(decoder, Scheduler(decoder, config.queue))
 
     def _start(self, loaded: Loaded) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from completion import models
-from completion.engine import app, background
+from completion.engine import app, background, shipped
 from completion.engine.background import Address
 from completion.engine.guard import Guard
 from completion.engine.served import ServedModel
@@ -164,4 +164,6 @@ def _run_background(config: Config) -> None:
 
 def _model(config: Config) -> ServedModel:
     found = models.resolve(config.model)
-    return ServedModel(found.name, found.folder, found.manifest.template, config.engine)
+    difference = shipped.of(found)
+    template = difference.template if difference else found.manifest.template
+    return ServedModel(found.name, found.folder, template, config.engine, difference)
