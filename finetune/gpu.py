@@ -320,7 +320,8 @@ def _tokens_of(records: list[dict[str, Any]], name: str) -> list[int]:
     return found
 
 
-def _options(bundle: Path) -> argparse.ArgumentParser:
+def options(bundle: Path) -> argparse.ArgumentParser:
+    """What `run` is told. The recipe's own fields override those of the bundle's recipe."""
     parser = argparse.ArgumentParser(description="Train out of this bundle, and ship the result.")
     parser.add_argument("--minutes", type=float, default=8.5, help="for all this command does")
     parser.add_argument("--commands", type=int, default=1, help="commands of that length a run has")
@@ -344,7 +345,7 @@ def _options(bundle: Path) -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    told = _options(HERE).parse_args()
+    told = options(HERE).parse_args()
     told.work, told.out = told.work.absolute(), told.out.absolute()
     try:
         run(told, HERE, lambda line: print(line, flush=True))
