@@ -8,10 +8,16 @@ from hypothesis import strategies as st
 from finetune import attention
 
 
-def tensors(n: int, heads: int, kv_heads: int, d: int) -> list[torch.Tensor]:
+Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def tensors(n: int, heads: int, kv_heads: int, d: int) -> Three:
     random = torch.Generator().manual_seed(n)
-    shapes = ((heads, n, d), (kv_heads, n, d), (kv_heads, n, d))
-    return [torch.randn(shape, generator=random, requires_grad=True) for shape in shapes]
+
+    def made(heads: int) -> torch.Tensor:
+        return torch.randn((heads, n, d), generator=random, requires_grad=True)
+
+    return made(heads), made(kv_heads), made(kv_heads)
 
 
 @settings(max_examples=30, deadline=None)
