@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from finetune import attention
 
-
 Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
