@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check lock clean
+.PHONY: help setup demo test lint types check train-bundle lock clean
+# Samples of the dataset builder: train/, validation/ and cases.jsonl.
+SAMPLES ?= build/samples
+BUNDLE ?= build/train-bundle
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +36,9 @@ types: setup ## pyright
 	$(BIN)/pyright
 
 check: lint types test ## What CI runs
+
+train-bundle: setup ## Parts to train the shipped model from on a bare GPU machine
+	$(BIN)/python -m finetune.bundle build --samples $(SAMPLES) --to $(BUNDLE)
 
 lock: ## Pin today's versions of everything into requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

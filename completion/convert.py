@@ -9,15 +9,17 @@ with. Tensors are written one by one, so the memory needed is that of the larges
 import json
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gguf import GGUFReader, ReaderTensor
 from gguf.quants import dequantize
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from completion.manifest import Progress
 from tandem.errors import ModelError
+
+if TYPE_CHECKING:  # a bare GPU machine converts too, without what manifests need
+    from completion.manifest import Progress
 
 _CONTROL = 3  # GGUF's token type of a special token
 _LAYER_TENSORS = {
@@ -38,7 +40,7 @@ _TOP_TENSORS = {
 }
 
 
-def convert(gguf: Path, folder: Path, progress: Progress) -> None:
+def convert(gguf: Path, folder: Path, progress: "Progress") -> None:
     """Write config, weights and tokenizer of a Llama GGUF file into an existing folder.
 
     Raises ModelError if the file is no GGUF, or of another architecture or tokenizer.
@@ -164,7 +166,7 @@ def _tokenizer(meta: _Metadata) -> Tokenizer:
     return tokenizer
 
 
-def _write_weights(reader: GGUFReader, meta: _Metadata, file: Path, progress: Progress) -> None:
+def _write_weights(reader: GGUFReader, meta: _Metadata, file: Path, progress: "Progress") -> None:
     """Stream the tensors into one safetensors file: header length, JSON header, then bytes."""
     tensors = [(_name(tensor.name), tensor) for tensor in reader.tensors]
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}

@@ -5,9 +5,11 @@ layers, trains on packed rows. The lengths of the samples reach the attention as
 `lengths` of the model's forward call.
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import AttentionInterface
 
@@ -24,19 +26,65 @@ def packed_attention(
     lengths: Sequence[int] = (),
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """query [1, heads, n, d], key and value [1, kv_heads, n, d] to [1, n, heads, d].
+    """query [1, heads, n, d], key and value [1, kv_heads, n, d] to [1, n, heads, d]."""
+    assert query.shape[0] == 1, "samples are packed into one row"
+    assert sum(lengths) == query.shape[2], "the samples must fill the row"
+    scale = scaling or query.shape[-1] ** -0.5
+    compute = padded if query.is_cuda else one_by_one
+    return compute(query[0], key[0], value[0], tuple(lengths), scale)[None], None
+
+
+def one_by_one(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    lengths: tuple[int, ...],
+    scale: float,
+) -> torch.Tensor:
+    """query [heads, n, d], key and value [kv_heads, n, d] to [n, heads, d], for CPUs.
 
     A sample at a time: between samples there is nothing to compute, and n tokens of short
     samples cost n * length instead of n * n.
     """
-    assert query.shape[0] == 1, "samples are packed into one row"
-    assert sum(lengths) == query.shape[2], "the samples must fill the row"
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    pieces = zip(*(t[0].split(list(lengths), 1) for t in (query, key, value)), strict=True)
-    scale = scaling or query.shape[-1] ** -0.5
-    out = [_causal(q, k, v, scale) for q, k, v in pieces]
-    return torch.cat(out, 1).transpose(0, 1)[None], None
+    groups = query.shape[0] // key.shape[0]
+    key, value = key.repeat_interleave(groups, 0), value.repeat_interleave(groups, 0)
+    pieces = zip(*(t.split(list(lengths), 1) for t in (query, key, value)), strict=True)
+    return torch.cat([_causal(q, k, v, scale) for q, k, v in pieces], 1).transpose(0, 1)
+
+
+def padded(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    lengths: tuple[int, ...],
+    scale: float,
+) -> torch.Tensor:
+    """The same for GPUs: all samples in one kernel, each padded to the longest.
+
+    Padding stands at the end, where causal attention hides it from every real token without a
+    mask; what the padding itself attends to is dropped.
+    """
+    places = _places(lengths, query.device)
+    batch = [len(lengths), max(lengths)]
+
+    def spread(packed: torch.Tensor) -> torch.Tensor:
+        wide = packed.new_zeros(batch[0] * batch[1], packed.shape[0], packed.shape[2])
+        wide = wide.index_copy(0, places, packed.transpose(0, 1))
+        return wide.view(*batch, *wide.shape[1:]).transpose(1, 2)
+
+    out = F.scaled_dot_product_attention(
+        spread(query), spread(key), spread(value), is_causal=True, scale=scale, enable_gqa=True
+    )
+    return out.transpose(1, 2).flatten(0, 1).index_select(0, places)
+
+
+@functools.lru_cache(maxsize=4)  # every layer of a forward pass asks, and of its backward pass
+def _places(lengths: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Where each packed token stands among the padded ones [n] int64."""
+    sizes = torch.tensor(lengths)
+    begins = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    rows = torch.arange(len(lengths)).repeat_interleave(sizes)
+    return (rows * max(lengths) + torch.arange(len(begins)) - begins).to(device)
 
 
 def _causal(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 FORMAT = 1
@@ -99,6 +99,32 @@ class Compressed:
             temporary.replace(file)
         finally:
             temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, file: Path) -> tuple["Compressed", dict[str, Any]]:
+        """What `save` wrote, and its metadata.
+
+        Raises OSError, SafetensorError, KeyError or ValueError for a file that is none of ours.
+        """
+        content = file.read_bytes()
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        facts = json.loads(header["__metadata__"][METADATA])
+        if (
+            facts["v"] != FORMAT
+            or facts["data_sha256"] != hashlib.sha256(_data(content)).hexdigest()
+        ):
+            raise ValueError("another format, or damaged")
+        ids, rows = tensors.pop(f"{EMBEDDING}.ids"), tensors.pop(f"{EMBEDDING}.rows")
+        factors, dense = {}, {}
+        for name in {key.rpartition(".")[0] for key in tensors}:
+            if (added := tensors.get(f"{name}.add")) is not None:
+                dense[name] = added
+            else:
+                left, right = tensors[f"{name}.left"], tensors[f"{name}.right"]
+                columns = tensors.get(f"{name}.columns")
+                factors[name] = Factors(left, right, tensors[f"{name}.scales"], columns)
+        return cls(factors, dense, ids, rows, facts["kept"]), facts
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"{name}.add": difference for name, difference in self.dense.items()}

@@ -8,7 +8,8 @@ chunks; a chunk's gradient is made at once, in place of its logits.
 import torch
 import torch.nn.functional as F
 
-CHUNK = 256  # positions: 50 MB of float32 logits for the shipped model's vocabulary
+# Positions: 50 MB of float32 logits for the shipped model's vocabulary; a GPU wants more at once.
+CHUNK, CUDA_CHUNK = 256, 4096
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -17,8 +18,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         losses = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight) if weight.requires_grad else None
-        for at in range(0, len(targets), CHUNK):
-            piece = slice(at, at + CHUNK)
+        chunk = CUDA_CHUNK if hidden.is_cuda else CHUNK
+        for at in range(0, len(targets), chunk):
+            piece = slice(at, at + chunk)
             logits = F.linear(hidden[piece], weight).float()
             rows = torch.arange(len(logits), device=logits.device)
             right = logits[rows, targets[piece]]

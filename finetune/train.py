@@ -284,7 +284,11 @@ class _Trainer:
             self.learner.export(self.folder)
         result = self._result(ended)
         if self.group.first:
-            told = {**self._identity(), "result": {**asdict(result), "folder": self.folder.name}}
+            told = {
+                **self._identity(),
+                "position": state.position,
+                "result": {**asdict(result), "folder": self.folder.name},
+            }
             _write(self.out / RESULT, json.dumps(told, indent=1))
             for path in (*checkpoint.steps(self.checkpoints), *self.checkpoints.glob("best-*")):
                 shutil.rmtree(path, ignore_errors=True)
