@@ -31,7 +31,8 @@ def _module(number: int, which: int) -> str:
 
 
 @pytest.fixture
-def tiny(empty_home: Path, tmp_path: Path) -> Path:
+def tiny(empty_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TANDEM_ENGINE__THREADS", "1")  # so small a model only waits for a second
     folder = tmp_path / "tiny"
     tiny_models.make(folder, "llama tied")
     config.save_user({"model": str(folder)})
