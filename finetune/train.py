@@ -63,6 +63,7 @@ class Result:
     best_step: int
     before: float | None
     validation: float | None
+    processes: int
 
 
 @dataclass
@@ -301,6 +302,7 @@ class _Trainer:
             state.step if kept is None else kept,
             state.before,
             state.validation,
+            self.group.size,
         )
 
     def _done(self) -> float:
