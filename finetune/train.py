@@ -63,6 +63,7 @@ class Result:
     best_step: int
     before: float | None
     validation: float | None
+    processes: int
 
 
 @dataclass
@@ -307,6 +308,7 @@ class _Trainer:
             state.step if kept is None else kept,
             state.before,
             state.validation,
+            self.group.size,
         )
 
     def _done(self) -> float:
