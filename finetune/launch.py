@@ -35,7 +35,7 @@ def environment() -> dict[str, str]:
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    threads = {"OMP_NUM_THREADS": str(cores), "GOMP_SPINCOUNT": "20000"}
+    threads = {"OMP_NUM_THREADS": str(cores), "GOMP_SPINCOUNT": "3000"}
     extra = {**threads, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     return {**ALLOCATOR, **extra, **os.environ, "PYTHONPATH": path}
 

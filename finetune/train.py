@@ -96,7 +96,8 @@ def run(
 
     `samples` and `validation` are folders of a `SampleSet`. `start` is a checkpoint of another run
     (its `checkpoints/trunk`) to begin from, with its optimizer's state. A second run of the same
-    arguments after the end returns the same result at once.
+    arguments after the end returns the same result at once. With as many threads and processes, a
+    run by steps or tokens that was stopped ends with the very weights of one that was not.
 
     Raises UsageError for arguments that do not fit each other, ModelError for a base that cannot
     be trained, TandemError for a disk that is full and a loss that is not finite any more.
