@@ -94,7 +94,8 @@ def tree_jobs(trees: dict[str, list[SourceFile]], wanted: int, seed: int) -> lis
         for file in tree:
             where = seed_of(seed, source, file.path)
             part = scale * parts[source] * weight[source, file.path] / sizes[source]
-            count = int(part + random.Random(where).random())
+            # Its own seed: the job's first draw, the cut, must not hang on this one.
+            count = int(part + random.Random(seed_of(where, "count")).random())
             if count:
                 jobs.append(Job(source, file, count, where))
     return jobs

@@ -4,6 +4,7 @@ A model that has seen only good snippets copies from bad ones, so some samples c
 that has nothing to do with the hole, alone or beside the right one.
 """
 
+import io
 import random
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,8 @@ MAX_CHARACTERS = 500
 SHORTEST_NAME = 4
 # Names defined more often than this tell nothing: `get`, `run`, `close`.
 MOST_DEFINITIONS = 3
+# After a dot these are those of Python's own types far more often than those of the repository.
+_BUILT_IN = {name for kind in (str, bytes, list, dict, set, io.TextIOWrapper) for name in dir(kind)}
 # What is surely still in the prompt: the characters next to the hole.
 _NEAR_BEFORE, _NEAR_AFTER = 1500, 500
 _CASE_SHARES = {"line": 0.4, "expression": 0.1, "arguments": 0.1, "statement": 0.4}
@@ -83,6 +86,8 @@ class Definitions:
         if use.of is None and use.name not in imported:
             return []
         member = use.of is not None and use.of not in imported
+        if member and use.name in _BUILT_IN:
+            return []
         return [known.snippet for known in found if known.member == member]
 
     def right(

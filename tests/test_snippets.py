@@ -104,6 +104,13 @@ def test_a_member_of_an_imported_module_is_no_method() -> None:
     assert right("os.perimeter_of(rows)", text=text) == []
 
 
+def test_a_method_named_as_one_of_a_built_in_type_is_taken_for_that() -> None:
+    own = Definitions.of([source("a.py", SHAPES.replace("perimeter_of", "append"))])
+    text = USER.replace("perimeter_of", "append")
+    start = text.index("polygon.append(rows)")
+    assert own.right(text, start, start + 20, "pack/user.py", "python") == []
+
+
 def test_a_name_shown_near_the_hole_needs_no_snippet() -> None:
     text = USER.replace("    area =", "    circle_area(1, 2)\n    area =")
     assert right("circle_area(row, 3)", text=text) == []

@@ -15,6 +15,8 @@ import pytest
 
 from finetune import cases, sources
 from finetune.dataset import Dataset, build_from_sources
+from finetune.encode import Recipe, samples, tree_jobs
+from finetune.files import SourceFile
 from finetune.neardup import long_lines
 from finetune.sources import Source, entries_of, is_permissive
 from finetune.store import SampleSet
@@ -263,6 +265,18 @@ def test_no_line_of_a_held_out_package_is_trained_on(
     assert len(only_held_out) > 50
     trained = "\n".join(decoded(built.train))
     assert not [line for line in only_held_out if line in trained]
+
+
+def test_cuts_keep_their_shares_where_few_files_get_a_hole() -> None:
+    tree = [
+        SourceFile(f"a/m{n}.py", "python", module(*range(n, n + 4)), "0" * 64) for n in range(2000)
+    ]
+    jobs = tree_jobs({"a": tree}, 150, seed=0)
+    assert 100 < len(jobs) < 200
+    made = samples(jobs, ENCODER, {}, Recipe(), 10**9)
+    cuts = Counter(sample.cut for sample in made)
+    assert cuts["statement"] > cuts["body"]
+    assert cuts["body"] < 0.2 * len(made)
 
 
 def test_validation_and_cases_are_of_their_own_packages(built: Dataset) -> None:
