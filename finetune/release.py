@@ -28,6 +28,7 @@ from finetune.report import GROUPS, Report
 from finetune.store import FILE as SAMPLES
 from finetune.store import SampleSet
 from tandem import paths
+from tandem.config import CompletionConfig
 from tandem.errors import TandemError, UsageError
 
 LARGEST = 24_000_000  # bytes that we put into the repository
@@ -102,7 +103,9 @@ def check(out: Path, found: list[cases.Case]) -> dict[str, Any]:
 
     base = variant.load(_base())
     tuned = variant.load(_base(), shipped=shipped.read(out / RESULT))
-    variants = evaluate.standard_variants(base, tuned, any(case.snippets for case in found))
+    tokens = CompletionConfig().prompt_tokens
+    snippets = any(case.snippets for case in found)
+    variants = evaluate.standard_variants(base, tuned, snippets, tokens)
     report = evaluate.run(found, variants, evaluate.tell)
     report.save(out / "report.json")
     for table in report.tables():
