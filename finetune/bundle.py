@@ -58,9 +58,11 @@ TRAINER = (
     "processes",
     "recipe",
     "results",
+    "runfolder",
     "schedule",
     "store",
     "train",
+    "trainer",
 )
 OTHERS = ("completion/__init__.py", "completion/convert.py", "tandem/__init__.py")
 # For a GPU: long rows keep it busy, and a step of 65,536 tokens allows a high rate.
