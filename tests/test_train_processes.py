@@ -28,8 +28,13 @@ LORA = Recipe(
     validations=2,
 )
 FULL = LORA.but(method="full", rows=(30,))
+# With --cpu, accelerate starts one process, however many are asked for, unless there is MPI; with
+# --multi_gpu it starts what torchrun starts, and a machine without a GPU then trains on CPUs.
 LAUNCHERS = {
-    "accelerate": ["accelerate.commands.launch", "--cpu", "--num_processes", "2"],
+    "accelerate": [
+        *("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
+        *("--main_process_port", "0"),
+    ],
     "torchrun": ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
 }
 
