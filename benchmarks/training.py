@@ -32,6 +32,7 @@ from finetune.recipe import Recipe
 from finetune.store import SampleSet
 
 RANK = 16
+TOKENS = 2048  # in a step
 BATCH = 8  # samples in a padded batch
 PLAIN, LORA, FULL = "plain transformers + peft", "ours, LoRA", "ours, full"
 
@@ -203,12 +204,12 @@ def trainer(name: str, base: Path, folder: Path) -> Iterator[Callable[[list[int]
         child.wait()
 
 
-def measure(base: Path, samples: SampleSet, rounds: int, tokens: int) -> dict[str, list[float]]:
-    """Tokens a second by trainer, one figure a round."""
+def measure(base: Path, samples: SampleSet, rounds: int, warm_up: int) -> dict[str, list[float]]:
+    """Tokens a second by trainer, one figure a round; `warm_up` is the first step's tokens."""
     from finetune.packing import Packer
 
-    packer = Packer(samples, 0, tokens)
-    first, position = packer.step(0)
+    packer = Packer(samples, 0, TOKENS)
+    first, position = Packer(samples, 0, warm_up).step(0)
     speeds: dict[str, list[float]] = {PLAIN: [], LORA: [], FULL: []}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tandem-bench-")))
@@ -242,8 +243,8 @@ def main() -> None:
         samples = packing.load(arguments.samples, 2048, vocabulary)
     else:
         samples = samples_of_library(100 if arguments.quick else 600)
-    rounds, tokens = (2, 512) if arguments.quick else (8, 2048)
-    speeds = measure(base, samples, rounds, tokens)
+    rounds, warm_up = (1, 512) if arguments.quick else (8, TOKENS)
+    speeds = measure(base, samples, rounds, warm_up)
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     gain = medians[LORA] / medians[PLAIN]
     rows = [
@@ -252,7 +253,7 @@ def main() -> None:
     ]
     common.report(
         f"Training, tokens a second, {base.name}, rank {RANK}, {len(samples)} samples of "
-        f"{samples.lengths.mean():.0f} tokens on average, {rounds} steps of {tokens}",
+        f"{samples.lengths.mean():.0f} tokens on average, {rounds} steps of {TOKENS}",
         ["trainer", "median", "slowest", "fastest", "beside plain"],
         rows,
         ("lora_over_plain_peft", f"{gain:.2f}"),
