@@ -218,7 +218,11 @@ def _full(recipe: Recipe, base: Path, device: torch.device, width: torch.dtype) 
 
 
 def _lora(recipe: Recipe, base: Path, device: torch.device, width: torch.dtype) -> Any:
-    return _with_adapter(_read(base, device, width), recipe)
+    model = _with_adapter(_read(base, device, width), recipe)
+    from finetune import lora  # needs peft, which a full fine-tune does without
+
+    lora.speed_up(model)
+    return model
 
 
 def _qlora(recipe: Recipe, base: Path, device: torch.device, width: torch.dtype) -> Any:
