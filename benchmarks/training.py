@@ -45,10 +45,10 @@ def samples_of_library(count: int) -> SampleSet:
     from completion.engine.tokenizer import Tokenizer
     from completion.templates import templates
     from finetune.holes import holes
-    from finetune.samples import Encoder
+    from finetune.samples import END, Encoder
 
     tokenizer = Tokenizer.load(models.resolve(models.DEFAULT).folder)
-    encoder = Encoder(tokenizer, templates()["tandem"], "<|endoftext|>")
+    encoder = Encoder(tokenizer, templates()["tandem"], END)
     rng = random.Random(5)
     files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     made = []

@@ -32,13 +32,12 @@ from completion.templates import PLAIN, for_model, templates
 from finetune import cases, forced, packing, results
 from finetune.assemble import FORMAT, PARTS
 from finetune.recipe import Recipe
-from finetune.samples import Encoder
+from finetune.samples import END, Encoder
 from finetune.store import FILE
 from tandem import paths
 from tandem.errors import ModelError, TandemError, UsageError
 
 REPOSITORY = Path(__file__).parent.parent
-END = "<|endoftext|>"
 TRAVELS = 64 << 20  # what may be carried with one command, the repository included
 MARGIN = 1 << 20
 LARGEST = 48 << 20
@@ -48,6 +47,7 @@ TRAINER = (
     "attention",
     "checkpoint",
     "compress",
+    "curve",
     "device",
     "forced",
     "gpu",
@@ -181,7 +181,7 @@ def _fill(content: Path, samples: Path, base: Path | None, budget: int, say: Say
     plain.save(data / "plain.safetensors")
     own.save(data / "tandem.safetensors")
     say(f"held out: {len(own):,} answers")
-    rows = sorted(tokenizer.encode(token)[0] for token in (END, *template.sentinels))
+    rows = encoders[1].rows()
     Recipe.of({**RECIPE, "rows": rows, "steps": 1})  # it must be one
     facts = {
         "base_sha256": digest,

@@ -13,11 +13,9 @@ from pathlib import Path
 
 from finetune import dataset, sources
 from finetune.encode import Recipe
-from finetune.samples import Encoder
+from finetune.samples import END, Encoder
 from tandem import paths
 from tandem.errors import TandemError
-
-END = "<|endoftext|>"
 
 
 def shipped_encoder() -> Encoder:

@@ -299,15 +299,11 @@ def _licence(entries: Sequence[files.Entry]) -> dict[str, str]:
 
 def main(arguments: Sequence[str]) -> None:
     """Make the dataset of a repository for the default model, to look at."""
-    from completion import models
-    from completion.engine.tokenizer import Tokenizer
-    from completion.templates import for_model
+    from finetune.corpus import shipped_encoder
 
-    tokenizer = Tokenizer.load(models.resolve(models.DEFAULT).folder)
-    encoder = Encoder(tokenizer, for_model(models.DEFAULT), "<|endoftext|>")
     made = build_from_repository(
         Path(arguments[0]),
-        encoder,
+        shipped_encoder(),
         Path(arguments[1]),
         progress=lambda stage, done, total: print(stage, done, total, file=sys.stderr),
     )

@@ -7,6 +7,7 @@ tokenizers; everything else travels in the bundle.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from finetune import attention, checkpoint, compress, device, forced, results, train
+from finetune import attention, checkpoint, compress, curve, device, forced, results, train
 from finetune.compress import Compressed
 from finetune.recipe import Recipe
 from finetune.store import FILE, SampleSet
@@ -288,36 +289,8 @@ def _teller(say: Callable[[str], None], every: float) -> Callable[[train.Progres
 
 
 def _picture(log: Path, file: Path) -> None:
-    try:
-        import matplotlib
-    except ImportError:  # the log tells the same
-        return
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    records = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    figure, axes = pyplot.subplots(figsize=(7, 4))
-    for name, label in (("middle", "training, answers"), ("validation", "held out, answers")):
-        losses = [record[name] for record in records if name in record]
-        if losses:
-            seen = [tokens / 1e6 for tokens in _tokens_of(records, name)]
-            axes.plot(seen, losses, label=label)
-    axes.set_xlabel("million tokens")
-    axes.set_ylabel("nats a token")
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(file, dpi=110)
-    pyplot.close(figure)
-
-
-def _tokens_of(records: list[dict[str, Any]], name: str) -> list[int]:
-    """Tokens seen at each record that has `name`; validations do not tell them."""
-    seen, found = 0, []
-    for record in records:
-        seen = record.get("tokens", seen)
-        if name in record:
-            found.append(seen)
-    return found
+    with contextlib.suppress(ImportError):  # without matplotlib the log tells the same
+        curve.draw(log, file)
 
 
 def options(bundle: Path) -> argparse.ArgumentParser:

@@ -12,7 +12,6 @@ if the gate lets it pass. The samples come from `corpus` and `chat`; the compres
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -20,11 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from completion import manifest
 from finetune import cases, chat_check, compress, evaluate, gate, launch, variant
 from finetune.bootstrap import Interval
-from finetune.corpus import END, shipped_encoder
+from finetune.corpus import shipped_encoder
 from finetune.recipe import Recipe
 from finetune.report import GROUPS, Report
+from finetune.samples import END
 from finetune.store import FILE as SAMPLES
 from finetune.store import SampleSet
 from tandem import paths
@@ -52,7 +53,7 @@ def train(
     out: Path, samples: list[Path], validation: Path, recipe: Recipe, start: Path | None
 ) -> Path:
     """Train, compress, and write OUT/tandem-135m.safetensors. Raises TandemError."""
-    base, rows = _base(), _sentinels()
+    base, rows = _base(), shipped_encoder().rows()
     joined = _joined(out / "samples", samples)
     recipe = recipe.but(rows=rows)
     result = launch.in_child(
@@ -61,7 +62,7 @@ def train(
     print(f"\n{result.tokens} tokens, loss {result.before} -> {result.validation}", file=sys.stderr)
     facts = {"recipe": recipe.as_json(), "tokens": result.tokens, "seconds": result.seconds}
     facts |= {"validation_before": result.before, "validation": result.validation}
-    facts["samples"] = {folder.name: _sha256(folder / SAMPLES) for folder in samples}
+    facts["samples"] = {folder.name: manifest.sha256(folder / SAMPLES) for folder in samples}
     return squeeze(base, result.folder, rows, out / RESULT, facts, joined)
 
 
@@ -86,7 +87,7 @@ def squeeze(
         load_file(weights), load_file(tuned / "model.safetensors"), rows, LARGEST, scales
     )
     metadata = {
-        "base_sha256": _sha256(weights),
+        "base_sha256": manifest.sha256(weights),
         "template": "tandem",
         "end": END,
         "licence": LICENCE,
@@ -166,13 +167,6 @@ def _base() -> Path:
     return models.pull(models.DEFAULT).folder
 
 
-def _sentinels() -> tuple[int, ...]:
-    """Token ids of the template's sentinels, whose embeddings nobody has trained before us."""
-    encoder = shipped_encoder()
-    ids = {encoder.tokenizer.encode(text)[0] for text in encoder.template.sentinels}
-    return tuple(sorted(ids))
-
-
 def _joined(target: Path, folders: list[Path]) -> Path:
     """All samples in one folder, which the trainer's order then mixes."""
     joined = SampleSet.joined([SampleSet.load(folder) for folder in folders])
@@ -189,10 +183,6 @@ def _batches(samples: Path, count: int = 64) -> Any:
     for index in range(min(count, len(found))):
         ids = found.ids[starts[index] : starts[index + 1]].astype("int64")
         yield torch.from_numpy(ids)[None]
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _show(progress: Any) -> None:

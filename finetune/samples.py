@@ -13,6 +13,7 @@ from completion.hole import Kind
 from completion.prompt import Prompt, fit
 from completion.templates import Snippet, Template
 
+END = "<|endoftext|>"  # ends an answer in our template; other families have a token of their own
 # Loss on the prefix, read after the suffix, is next-token training on code at no extra cost.
 PREFIX_WEIGHT = 0.25
 MIDDLE_WEIGHT = 1.0
@@ -41,6 +42,11 @@ class Encoder:
         self._count = tokenizer.count
         (self.end_of_middle,) = tokenizer.encode(end)
         self._kinds = {tokenizer.encode(token)[0] for token in template.kinds.values()}
+
+    def rows(self) -> tuple[int, ...]:
+        """The tokens that get a meaning of our own: their embeddings are trained too."""
+        own = (self.tokenizer.encode(text)[0] for text in self.template.sentinels)
+        return tuple(sorted({self.end_of_middle, *own}))
 
     def prompt(
         self,

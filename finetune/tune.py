@@ -148,8 +148,7 @@ def _encoder(model: InstalledModel) -> "Encoder":
     from completion.engine.shipped import template_of
     from completion.engine.tokenizer import Tokenizer
     from completion.templates import templates
-    from finetune.samples import Encoder
-    from finetune.variant import END
+    from finetune.samples import END, Encoder
 
     tokenizer = Tokenizer.load(model.folder)
     if tokenizer.count(END) != 1:

@@ -18,7 +18,7 @@ from completion.prompt import Prompt
 from completion.session import FILTERED_SUFFIX
 from completion.templates import templates
 from finetune.cases import Case
-from finetune.samples import Encoder
+from finetune.samples import END, Encoder
 from tandem.config import CompletionConfig
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 # To see where a model ends its answer we let it write on for so long; more than is ever shown.
 RAW_TOKENS = 96
-END = "<|endoftext|>"  # of our template; other families end an answer with their own end of text
 
 
 def load(folder: Path, **options: Any) -> "Decoder":

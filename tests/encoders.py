@@ -7,9 +7,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
 from completion.engine.tokenizer import Tokenizer
 from completion.templates import for_model
-from finetune.samples import Encoder
-
-END = "<|endoftext|>"
+from finetune.samples import END, Encoder
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from completion.engine.tokenizer import Tokenizer
 from completion.models import InstalledModel
 from completion.session import Session
 from completion.templates import for_model, templates
-from finetune.samples import Encoder
+from finetune.samples import END, Encoder
 from tandem import trace
 from tandem.config import CompletionConfig, Config
 from tests.lsp_client import StartEditor
@@ -107,7 +107,7 @@ async def test_training_sees_the_prompt_that_is_sent(
 ) -> None:
     """The same text, tokenizer and budget through both; our engine's capability said."""
     tokenizer = Tokenizer.load(default_model.folder)
-    encoder = Encoder(tokenizer, TANDEM, "<|endoftext|>")
+    encoder = Encoder(tokenizer, TANDEM, END)
     before = "import math\n\n" * 30 + BEFORE
     with recording({"id": "tandem-135m", "capabilities": ["heal"]}) as server:
         session = Session(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from completion import families
+from completion import adapters, families
 from completion.manifest import InstalledModel
 from completion.sources import DEFAULT
 from completion.templates import templates
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # whoever lists models reads the header only, and must not wa
     from torch import Tensor
 
 FORMAT = 1
-FILE = Path(__file__).parent.parent / "shipped" / f"{DEFAULT}.safetensors"
+FILE = adapters.shipped_file(DEFAULT)
 METADATA = "tandem"
 _AGAIN = "Install Tandem again."
 log = logging.getLogger(__name__)
