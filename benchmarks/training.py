@@ -72,13 +72,13 @@ def samples_of_library(count: int) -> SampleSet:
 
 
 def ours(method: str, base: Path, samples: SampleSet) -> Step:
-    from finetune import device, learner, packing, train
+    from finetune import device, learner, packing
 
     recipe = Recipe(method=method, steps=1, rank=RANK, alpha=2 * RANK)  # pyright: ignore[reportArgumentType]
     where = device.choose()
     found = learner.load(recipe, base, where, device.width("auto", where))
     masters = list(found.masters.values())
-    optimizer = torch.optim.AdamW(masters, lr=1e-6, betas=train.BETAS, fused=True)
+    optimizer = torch.optim.AdamW(masters, lr=1e-6, betas=(0.9, 0.99), fused=True)
     packer = packing.Packer(samples, 0, recipe.tokens_per_step)
 
     def step(picked: Sequence[int]) -> None:

@@ -70,6 +70,7 @@ RECIPE: dict[str, Any] = {
     "method": "full",
     "learning_rate": 5e-4,
     "warmup_steps": 40,
+    "beta2": 0.95,
     "tokens_per_step": 65_536,
     "row_tokens": 32_768,
     "validations": 8,

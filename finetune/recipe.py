@@ -29,6 +29,7 @@ class Recipe:
     warmup_steps: int = 20
     decay_share: float = 0.5
     weight_decay: float = 0.01
+    beta2: float = 0.99  # of Adam; small steps are noisy, so the second moment is a long mean
     clip: float = 1.0
     tokens_per_step: int = 2048
     row_tokens: int = 2048  # tokens in one forward pass; a step may take several
@@ -57,6 +58,8 @@ class Recipe:
             self._not_negative(name)
         for name in ("validation_tokens", "patience", "save_minutes", "seed"):
             self._not_negative(name)
+        if not 0 < self.beta2 < 1:
+            raise UsageError(f"beta2 is {self.beta2}.", "It is between 0 and 1.")
         if not 0 <= self.decay_share <= 1:
             raise UsageError(f"decay_share is {self.decay_share}.", "It is a share, from 0 to 1.")
         if self.rows and self.method != "full":

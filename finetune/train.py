@@ -19,10 +19,10 @@ from finetune import device, schedule
 from finetune.processes import Group
 from finetune.recipe import Recipe
 from finetune.runfolder import LOG, RESULT, alone_in
-from finetune.trainer import BETAS, TRUNK, Progress, Result, Trainer
+from finetune.trainer import TRUNK, Progress, Result, Trainer
 from tandem.errors import TandemError
 
-__all__ = ["BETAS", "LOG", "RESULT", "TRUNK", "Progress", "Result", "main", "run"]
+__all__ = ["LOG", "RESULT", "TRUNK", "Progress", "Result", "main", "run"]
 
 
 def run(

@@ -23,7 +23,7 @@ from finetune.recipe import Recipe
 from finetune.runfolder import RunFolder
 from tandem.errors import TandemError
 
-BETAS = (0.9, 0.95)
+BETA1 = 0.9
 TRUNK = "trunk"
 
 
@@ -295,7 +295,7 @@ class Trainer:
                 {"params": others, "weight_decay": 0.0},
             ],
             lr=self.recipe.learning_rate,
-            betas=BETAS,
+            betas=(BETA1, self.recipe.beta2),
             fused=True,
         )
         found = checkpoint.latest(self.folder.checkpoints) if self.group.first else None

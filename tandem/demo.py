@@ -22,9 +22,8 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from tandem import config, trace
+from tandem import config, progress, trace
 from tandem.errors import ModelError, TandemError, UsageError
-from tandem.models_cli import progress_on_stderr
 
 if TYPE_CHECKING:
     from lsp.client import Editor
@@ -107,8 +106,8 @@ def have_model() -> None:
     try:
         models.resolve(settings.model)
     except ModelError:
-        with progress_on_stderr() as progress:
-            models.pull(settings.model, progress)
+        with progress.on_stderr(sizes=True) as tell:
+            models.pull(settings.model, tell)
 
 
 async def _tour(path: Path, lines: list[str], spots: list[Spot], console: Console) -> list[Shot]:

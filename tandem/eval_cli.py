@@ -1,17 +1,15 @@
 """`tandem eval`: how good the suggestions are, on code that you name."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from completion import templates
-from tandem import config, workspace
+from tandem import config, progress, workspace
 from tandem.errors import TandemError, UsageError
 
 if TYPE_CHECKING:  # `tandem --help` must not wait for torch
@@ -53,9 +51,10 @@ def completion(
     cases = repository_cases(repo, n, seed)
     if len(cases) < n:
         _tell(f"{repo} has room for {len(cases)} holes only.")
-    with progress_on_stderr("loading the model") as draw:
+    with progress.on_stderr() as tell:
+        tell("loading the model", 0, 0)
         variants = _variants(repo, adapter)
-        report = evaluate.run(cases, variants, draw)
+        report = evaluate.run(cases, variants, partial(tell, "filling holes"))
     if not report.holes and report.complete:
         raise TandemError("No hole could be asked for.", "Raise engine.context, or use other code.")
     if report.holes:
@@ -128,23 +127,6 @@ def _adapter(repo: Path, model: "InstalledModel", name: str) -> "Adapter | None"
 
 def _root(folder: Path) -> Path | None:
     return workspace.root_of(folder.resolve() / "file")
-
-
-@contextmanager
-def progress_on_stderr(waiting: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time left on a terminal, a line a tenth elsewhere."""
-    if not sys.stderr.isatty():
-        from finetune.evaluate import tell
-
-        yield tell
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(waiting, total=None)
-        yield lambda done, total: bar.update(
-            task, description="filling holes", completed=done, total=total
-        )
 
 
 def _tell(message: str) -> None:

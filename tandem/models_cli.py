@@ -1,11 +1,8 @@
 """`tandem models`: which models are on this machine, and which one Tandem uses."""
 
 import asyncio
-import contextlib
 import json
 import shlex
-import sys
-from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,11 +10,10 @@ from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from tandem import config
+from tandem import config, progress
 from tandem.errors import UsageError
 
 if TYPE_CHECKING:  # importing the store takes long; `tandem --help` must not wait
@@ -77,8 +73,8 @@ def pull(
     """Fetch a model into the store, or mend a damaged one."""
     from completion import models
 
-    with progress_on_stderr() as progress:
-        model = models.pull(name, progress, source)
+    with progress.on_stderr(sizes=True) as tell:
+        model = models.pull(name, tell, source)
     typer.echo(f"{model.name} is installed: {model.folder}")
 
 
@@ -93,8 +89,8 @@ def show(
     from completion.engine.shipped import template_of
 
     if verify:
-        with progress_on_stderr() as progress:
-            model = models.verify(name, progress)
+        with progress.on_stderr(sizes=True) as tell:
+            model = models.verify(name, tell)
     else:
         model = models.resolve(name)
     if as_json:
@@ -153,9 +149,9 @@ def export(
     from completion.engine.export import export
 
     model = models.resolve(name)
-    with progress_on_stderr() as progress:
+    with progress.on_stderr(sizes=True) as tell:
         difference = shipped.of(model)
-        export(model, destination, difference, dtype.value if dtype else "", progress)
+        export(model, destination, difference, dtype.value if dtype else "", tell)
     typer.echo(f"{model.name} is written to {destination}. To serve it:")
     typer.echo(f"  vllm serve {shlex.quote(str(destination))} --served-model-name {model.name}")
 
@@ -211,39 +207,6 @@ def _use_server(url: str, model: str, token: str) -> None:
     if parts.hostname not in _LOCAL_HOSTS:
         secure = "" if parts.scheme == "https" else ", unencrypted"
         typer.echo(f"Code around your cursor is sent to {parts.hostname}{secure}.", err=True)
-
-
-@contextlib.contextmanager
-def progress_on_stderr() -> Iterator[Callable[[str, int, int], None]]:
-    """Bars on a terminal, a line a quarter elsewhere; a `Progress` for the model store."""
-    if not sys.stderr.isatty():
-        yield _lines()
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
-        tasks: dict[str, Any] = {}
-
-        def draw(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=None)
-            bars.update(tasks[stage], completed=done, total=total or None)
-
-        yield draw
-
-
-def _lines() -> Callable[[str, int, int], None]:
-    told: dict[str, int] = {}
-
-    def tell(stage: str, done: int, total: int) -> None:
-        quarter = 4 * done // total if total else 0
-        if told.get(stage, -1) >= quarter:
-            return
-        told[stage] = quarter
-        of = f" {25 * quarter} % of {_megabytes(total)}" if total else ""
-        print(f"{stage}{of}", file=sys.stderr, flush=True)
-
-    return tell
 
 
 def _summary(model: "InstalledModel", settings: config.Config) -> dict[str, Any]:

@@ -2,18 +2,13 @@
 
 import importlib.util
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from tandem import config
+from tandem import config, progress
 from tandem.errors import TandemError
 
 
@@ -46,7 +41,7 @@ def tune(
 
     settings = config.load(repo)
     wanted = tuning.recipe(method.value, rank, minutes, seed)
-    with progress_on_stderr() as tell:
+    with progress.on_stderr() as tell:
         found = tuning.tune(repo, settings, wanted, name, tell)
     if as_json:
         print(json.dumps(tuning.summary(found), indent=1))
@@ -76,43 +71,3 @@ def _demand_libraries(method: Method) -> None:
         raise TandemError(
             f"Tuning needs {', '.join(missing)}.", f"pip install 'tandem-pair[{extra}]'"
         )
-
-
-@contextmanager
-def progress_on_stderr() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with the time left on a terminal; elsewhere a line a stage and a tenth of it."""
-    if not sys.stderr.isatty():
-        yield _lines()
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task, last = bar.add_task("starting", total=None), ""
-
-        def tell(stage: str, done: int, total: int) -> None:
-            nonlocal last
-            if _stage(stage) != last:  # the time left is that of this stage
-                last = _stage(stage)
-                bar.reset(task)
-            bar.update(task, description=stage, completed=done, total=total or None)
-
-        yield tell
-
-
-def _lines() -> Callable[[str, int, int], None]:
-    last = ("", -1)
-
-    def tell(stage: str, done: int, total: int) -> None:
-        nonlocal last
-        now = (_stage(stage), 10 * done // total if total else 0)
-        if now != last:
-            last = now
-            share = f" {100 * done // total}%" if total else ""
-            print(f"tandem: {stage}{share}", file=sys.stderr, flush=True)
-
-    return tell
-
-
-def _stage(text: str) -> str:
-    """A stage without the figures that change."""
-    return text.split(",", 1)[0]

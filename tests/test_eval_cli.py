@@ -60,7 +60,7 @@ def test_it_prints_figures_with_intervals_and_coverage(tiny_home: Path, reposito
     assert report.complete
     assert report.holes + report.skipped == 6
     assert report.holes > 3
-    assert "6 of 6 holes" in done.stderr
+    assert "filling holes 100%" in done.stderr
     shown = report.rate("base, left to right", "all", "shown")
     for text in (f"{report.holes} holes", "exact match", "shown", f"{100 * shown.mean:.1f}", "["):
         assert text in done.stdout
@@ -94,7 +94,7 @@ def test_an_interrupt_prints_what_was_measured(tiny_home: Path, repository: Path
     with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("6 of"):
+            if line.startswith("tandem: filling holes 10%"):
                 process.send_signal(signal.SIGINT)
                 break
         out, errors = process.communicate(timeout=100)

@@ -88,7 +88,7 @@ def test_pull_show_verify_and_remove(hub: Hub) -> None:
     pulled = run("pull", "org/tiny")
     assert pulled.returncode == 0, pulled.stderr
     assert "org/tiny is installed" in pulled.stdout
-    assert "download 100 %" in pulled.stderr
+    assert "download 100%" in pulled.stderr
     assert "\x1b" not in pulled.stderr
     shown = json.loads(run("show", "org/tiny", "--json").stdout)
     assert (shown["licence"], shown["family"], shown["v"]) == ("mit", "llama", 1)
