@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from finetune import dataset, sources
-from finetune.encode import Recipe
+from finetune.encode import Mixture
 from finetune.samples import END, Encoder
 from tandem import paths
 from tandem.errors import TandemError
@@ -45,7 +45,7 @@ def build(out: Path, cache: Path, tokens: int, longest: int, seed: int) -> datas
         tokens=tokens,
         seed=seed,
         processes=os.cpu_count() or 1,
-        recipe=Recipe(largest_budget=longest),
+        mixture=Mixture(largest_budget=longest),
         progress=_show,
     )
 
@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The shipped model's samples.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--tokens", type=int, default=3_000_000)
-    parser.add_argument("--longest", type=int, default=Recipe().largest_budget)
+    parser.add_argument("--longest", type=int, default=Mixture().largest_budget)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=paths.cache_dir() / "sources")
     given = parser.parse_args()

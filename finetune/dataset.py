@@ -1,6 +1,6 @@
 """What a model is trained and compared on, made from a repository or from a list of packages.
 
-The same inputs, seed and recipe give the same bytes, whatever the number of processes.
+The same inputs, seed and mixture give the same bytes, whatever the number of processes.
 
     python -m finetune.dataset REPOSITORY OUT
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from finetune import files, history
 from finetune.cases import Case, cases_in
-from finetune.encode import Encoded, Job, Recipe, samples, seed_of, tree_jobs
+from finetune.encode import Encoded, Job, Mixture, samples, seed_of, tree_jobs
 from finetune.files import SourceFile, answerable
 from finetune.folder import CASES, Dataset, Notes, fresh_folder, write
 from finetune.history import Changed
@@ -48,7 +48,7 @@ def build_from_repository(
     cases: int = 300,
     seed: int = 0,
     processes: int = 1,
-    recipe: Recipe | None = None,
+    mixture: Mixture | None = None,
     held_out: float = history.HELD_OUT,
     progress: Progress = silent,
 ) -> Dataset:
@@ -62,7 +62,7 @@ def build_from_repository(
     """
     repository = Repository(folder)
     split = history.split(repository, held_out)
-    build = _Build(encoder, recipe or Recipe(), seed, processes, progress)
+    build = _Build(encoder, mixture or Mixture(), seed, processes, progress)
     skips, source = build.notes.skips, repository.name
     with fresh_folder(out) as work:
         found = repository.files(split.train, skips)
@@ -90,7 +90,7 @@ def build_from_repository(
         newer = build.changes(repository, f"{split.train}..{split.validation}")
         later = history.fresh(newer, repository, known, validation, skips)
         jobs = build.changed_jobs(source, later)
-        checks = build.samples(jobs, definitions, validation * build.recipe.longest, "Validation")
+        checks = build.samples(jobs, definitions, validation * build.mixture.longest, "Validation")
         for one in later:
             known.add(one.file.text)
         newest = build.changes(repository, f"{split.validation}..{split.test}")
@@ -122,7 +122,7 @@ def build_from_sources(
     cases: int = 600,
     seed: int = 0,
     processes: int = 1,
-    recipe: Recipe | None = None,
+    mixture: Mixture | None = None,
     progress: Progress = silent,
 ) -> Dataset:
     """As `build_from_repository`, split by package: training never sees a held-out package, nor
@@ -132,7 +132,7 @@ def build_from_sources(
     written in three forms (see `snippets.cross_file_cases`). `cache` holds the fetched packages.
     Raises TandemError if one is missing or is not the one that was pinned.
     """
-    build = _Build(encoder, recipe or Recipe(), seed, processes, progress)
+    build = _Build(encoder, mixture or Mixture(), seed, processes, progress)
     skips = build.notes.skips
     with fresh_folder(out) as work:
         trees: dict[str, Trees] = {split: {} for split in SPLITS}
@@ -156,7 +156,7 @@ def build_from_sources(
         jobs += tree_jobs(others, round(ours * OTHER_LANGUAGES / (1 - OTHER_LANGUAGES)), seed)
         train = build.samples(jobs, definitions, tokens, "Training")
         jobs = tree_jobs(_by_language(trees["validation"])[0], 2 * validation, seed)
-        checks = build.samples(jobs, definitions, validation * build.recipe.longest, "Validation")
+        checks = build.samples(jobs, definitions, validation * build.mixture.longest, "Validation")
         test = _by_language(trees["test"])[0]
         rows = [(name, file.path, file.text) for name, tree in test.items() for file in tree]
         progress("Cases", 0, 0)
@@ -181,7 +181,7 @@ class _Build:
     """What all steps of making one dataset share."""
 
     encoder: Encoder
-    recipe: Recipe
+    mixture: Mixture
     seed: int
     processes: int
     progress: Progress
@@ -255,7 +255,7 @@ class _Build:
             jobs,
             self.encoder,
             definitions,
-            self.recipe,
+            self.mixture,
             tokens,
             self.processes,
             lambda done: self.progress(f"{stage} samples", min(done, tokens), tokens),
@@ -263,7 +263,7 @@ class _Build:
 
     def about(self) -> dict[str, object]:
         template = self.encoder.template.name
-        return {"seed": self.seed, "recipe": asdict(self.recipe), "template": template}
+        return {"seed": self.seed, "mixture": asdict(self.mixture), "template": template}
 
 
 Trees = dict[str, list[SourceFile]]

@@ -30,7 +30,7 @@ _BATCH = 8  # jobs: about 0.5 s of work, far more than sending them takes
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Mixture:
     """How holes become samples. Budgets are tokens for the text around the cursor, drawn
     log-uniformly up to what inference uses by default; `longest` is a whole sample's."""
 
@@ -109,7 +109,7 @@ def samples(
     jobs: Sequence[Job],
     encoder: Encoder,
     definitions: Mapping[str, Definitions],
-    recipe: Recipe,
+    mixture: Mixture,
     tokens: int,
     processes: int = 1,
     on_tokens: Callable[[int], None] = lambda done: None,
@@ -117,7 +117,7 @@ def samples(
     """The samples of the jobs in their order, until there are so many tokens."""
     made: list[Encoded] = []
     total = 0
-    with closing(encoded(jobs, encoder, definitions, recipe, processes)) as batches:
+    with closing(encoded(jobs, encoder, definitions, mixture, processes)) as batches:
         for batch in batches:
             made += batch
             total += sum(len(sample.ids) for sample in batch)
@@ -131,7 +131,7 @@ def encoded(
     jobs: Iterable[Job],
     encoder: Encoder,
     definitions: Mapping[str, Definitions],
-    recipe: Recipe,
+    mixture: Mixture,
     processes: int = 1,
 ) -> Generator[list[Encoded], None, None]:
     """The samples of each job, in the order of the jobs. `definitions` are by source.
@@ -140,14 +140,14 @@ def encoded(
     iterator, an exception or Ctrl-C ends the processes. Raises TandemError if one of them died.
     """
     if processes <= 1:
-        _start(encoder, definitions, recipe)
+        _start(encoder, definitions, mixture)
         yield from map(_encode, jobs)
         return
     pool = ProcessPoolExecutor(
         processes,
         multiprocessing.get_context("spawn"),  # a fork of a process with threads may hang
         _start_process,
-        (encoder, definitions, recipe),
+        (encoder, definitions, mixture),
     )
     waiting: deque[Future[list[list[Encoded]]]] = deque()
     remaining = iter(jobs)
@@ -166,19 +166,19 @@ def encoded(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_state: tuple[Encoder, Mapping[str, Definitions], Recipe] | None = None
+_state: tuple[Encoder, Mapping[str, Definitions], Mixture] | None = None
 
 
-def _start(encoder: Encoder, definitions: Mapping[str, Definitions], recipe: Recipe) -> None:
+def _start(encoder: Encoder, definitions: Mapping[str, Definitions], mixture: Mixture) -> None:
     global _state
-    _state = encoder, definitions, recipe
+    _state = encoder, definitions, mixture
 
 
 def _start_process(
-    encoder: Encoder, definitions: Mapping[str, Definitions], recipe: Recipe
+    encoder: Encoder, definitions: Mapping[str, Definitions], mixture: Mixture
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the parent ends us
-    _start(encoder, definitions, recipe)
+    _start(encoder, definitions, mixture)
 
 
 def _encode_all(jobs: list[Job]) -> list[list[Encoded]]:
@@ -206,21 +206,21 @@ def _holes_of(job: Job, rng: random.Random) -> Iterator[tuple[str, Hole]]:
 def _sample(job: Job, text: str, hole: Hole, rng: random.Random) -> Encoded | None:
     """None if the hole may not be taught, or does not fit."""
     assert _state
-    encoder, definitions, recipe = _state
+    encoder, definitions, mixture = _state
     file = job.file
     prefix, middle, suffix = text[: hole.start], text[hole.start : hole.end], text[hole.end :]
     if not answerable(middle):
         return None
     kind = hole.kind
-    if rng.random() < recipe.without_suffix:
+    if rng.random() < mixture.without_suffix:
         alone = kind_if_honoured(prefix + middle, hole.start, hole.end, file.language)
         kind, suffix = (alone, "") if alone else (kind, suffix)
-    budget = _log_uniform(rng, recipe.smallest_budget, recipe.largest_budget)
-    path = "" if rng.random() < recipe.without_path else file.path
+    budget = _log_uniform(rng, mixture.smallest_budget, mixture.largest_budget)
+    path = "" if rng.random() < mixture.without_path else file.path
     snippets: tuple[Snippet, ...] = ()
     if job.source in definitions and encoder.template.uses_snippets:
         snippets = definitions[job.source].draw(
-            text, hole.start, hole.end, file.path, file.language, rng, recipe.right, recipe.useless
+            text, hole.start, hole.end, file.path, file.language, rng, mixture.right, mixture.useless
         )
     # Snippets come on top: what is around the cursor matters more than any of them.
     render = encoder.template.render_snippet
@@ -229,7 +229,7 @@ def _sample(job: Job, text: str, hole: Hole, rng: random.Random) -> Encoded | No
     if prompt is None:
         return None
     sample = encoder.sample(prompt, middle, kind, hole.cut)
-    if len(sample.ids) > recipe.longest:
+    if len(sample.ids) > mixture.longest:
         return None
     return Encoded(
         np.asarray(sample.ids, np.uint32),

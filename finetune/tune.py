@@ -173,7 +173,7 @@ def _data(
         cases=MOST_HOLES,
         seed=wanted.seed,
         processes=os.cpu_count() or 1,
-        recipe=dataset.Recipe(
+        mixture=dataset.Mixture(
             smallest_budget=min(SMALLEST_BUDGET, longest // 2),
             largest_budget=min(LARGEST_BUDGET, longest // 2),
             longest=longest,

@@ -17,7 +17,7 @@ import pytest
 
 from finetune import dataset
 from finetune.dataset import Dataset, build_from_repository
-from finetune.encode import Recipe
+from finetune.encode import Mixture
 from finetune.store import SampleSet
 from tandem.errors import TandemError, UsageError
 from tests.encoders import byte_encoder
@@ -131,22 +131,22 @@ def test_another_seed_gives_other_samples(
     assert list(decoded(other.train)) != list(decoded(built.train))
 
 
-def test_shares_of_the_recipe_show_in_the_samples(made: MadeRepository, tmp_path: Path) -> None:
-    recipe = Recipe(without_suffix=1.0, without_path=1.0, right=0, useless=0)
-    bare = build(made, tmp_path / "bare", recipe=recipe, tokens=8000)
+def test_shares_of_the_mixture_show_in_the_samples(made: MadeRepository, tmp_path: Path) -> None:
+    mixture = Mixture(without_suffix=1.0, without_path=1.0, right=0, useless=0)
+    bare = build(made, tmp_path / "bare", mixture=mixture, tokens=8000)
     full = build(
         made,
         tmp_path / "full",
-        recipe=Recipe(without_suffix=0.0, without_path=0.0),
+        mixture=Mixture(without_suffix=0.0, without_path=0.0),
         tokens=8000,
     )
     assert not any("pack/part" in text for text in decoded(bare.train))
     assert all("pack/part" in text for text in decoded(full.train))
-    assert bare.manifest["recipe"]["without_suffix"] == 1.0
+    assert bare.manifest["mixture"]["without_suffix"] == 1.0
 
 
-def test_samples_are_no_longer_than_the_recipe_allows(built: Dataset) -> None:
-    assert SampleSet.load(built.train).lengths.max() <= Recipe().longest
+def test_samples_are_no_longer_than_the_mixture_allows(built: Dataset) -> None:
+    assert SampleSet.load(built.train).lengths.max() <= Mixture().longest
 
 
 def test_nothing_is_written_to_the_repository(made: MadeRepository, built: Dataset) -> None:
@@ -165,7 +165,7 @@ def test_nothing_secret_reaches_samples_or_cases(tmp_path: Path) -> None:
                 f"keys{number}.py": f'{module(20 + number)}\nKEY = """{KEY}"""\n',
             }
         )
-    built = build(made, tmp_path / "out", recipe=Recipe(largest_budget=1500, longest=3000))
+    built = build(made, tmp_path / "out", mixture=Mixture(largest_budget=1500, longest=3000))
     texts = [*decoded(built.train), *decoded(built.validation)]
     texts += [case.prefix + case.middle + case.suffix for case in built.cases()]
     assert any("API_TOKEN" in text for text in texts)
@@ -198,7 +198,7 @@ def test_latin_1_files_are_read_by_their_coding_line_or_counted(tmp_path: Path) 
     made.commit({"latin.py": latin, "wrong.py": wrong})
     for number in range(1, 14):
         made.commit({f"part{number}.py": module(number, 20 + number)})
-    built = build(made, tmp_path / "out", recipe=Recipe(smallest_budget=400), tokens=40_000)
+    built = build(made, tmp_path / "out", mixture=Mixture(smallest_budget=400), tokens=40_000)
     assert any("café" in text for text in decoded(built.train))
     assert built.manifest["skipped"]["not UTF-8"] == 1
 

@@ -15,7 +15,7 @@ import pytest
 
 from finetune import cases, sources
 from finetune.dataset import Dataset, build_from_sources
-from finetune.encode import Recipe, samples, tree_jobs
+from finetune.encode import Mixture, samples, tree_jobs
 from finetune.files import SourceFile
 from finetune.neardup import long_lines
 from finetune.sources import Source, entries_of, is_permissive
@@ -273,7 +273,7 @@ def test_cuts_keep_their_shares_where_few_files_get_a_hole() -> None:
     ]
     jobs = tree_jobs({"a": tree}, 150, seed=0)
     assert 100 < len(jobs) < 200
-    made = samples(jobs, ENCODER, {}, Recipe(), 10**9)
+    made = samples(jobs, ENCODER, {}, Mixture(), 10**9)
     cuts = Counter(sample.cut for sample in made)
     assert cuts["statement"] > cuts["body"]
     assert cuts["body"] < 0.2 * len(made)
