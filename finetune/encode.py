@@ -220,7 +220,14 @@ def _sample(job: Job, text: str, hole: Hole, rng: random.Random) -> Encoded | No
     snippets: tuple[Snippet, ...] = ()
     if job.source in definitions and encoder.template.uses_snippets:
         snippets = definitions[job.source].draw(
-            text, hole.start, hole.end, file.path, file.language, rng, mixture.right, mixture.useless
+            text,
+            hole.start,
+            hole.end,
+            file.path,
+            file.language,
+            rng,
+            mixture.right,
+            mixture.useless,
         )
     # Snippets come on top: what is around the cursor matters more than any of them.
     render = encoder.template.render_snippet

@@ -173,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=Path, required=True, metavar="FILE")
     parser.add_argument("--base", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--tuned", type=Path, metavar="FOLDER")
+    parser.add_argument("--tuned", type=Path, metavar="FOLDER|FILE", help="or a difference to BASE")
     parser.add_argument("--only", default="", help="variants whose names hold one of A|B")
     parser.add_argument("--n", type=int, default=0, help="the first N cases; 0 means all")
     parser.add_argument("--prompt-tokens", type=int, default=CompletionConfig().prompt_tokens)
@@ -183,7 +183,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = cases.load(arguments.cases)[: arguments.n or None]
     base = variant.load(arguments.base, threads=arguments.threads)
-    tuned = variant.load(arguments.tuned, threads=arguments.threads) if arguments.tuned else None
+    tuned = _tuned(arguments.tuned, arguments) if arguments.tuned else None
     snippets = any(case.snippets for case in found)
     variants = standard_variants(base, tuned, snippets, arguments.prompt_tokens)
     wanted = arguments.only.split("|")
@@ -193,6 +193,14 @@ def main() -> None:
         Console(width=200 if not sys.stdout.isatty() else None).print(table)
     if arguments.json:
         result.save(arguments.json)
+
+
+def _tuned(path: Path, arguments: argparse.Namespace) -> "Decoder":
+    from completion.engine import shipped
+
+    if path.is_dir():
+        return variant.load(path, threads=arguments.threads)
+    return variant.load(arguments.base, threads=arguments.threads, shipped=shipped.read(path))
 
 
 def tell(done: int, total: int) -> None:
