@@ -104,10 +104,9 @@ def check(out: Path, found: list[cases.Case]) -> dict[str, Any]:
 
     base = variant.load(_base())
     tuned = variant.load(_base(), shipped=shipped.read(out / RESULT))
-    tokens = CompletionConfig().prompt_tokens
-    snippets = any(case.snippets for case in found)
-    variants = evaluate.standard_variants(base, tuned, snippets, tokens)
-    report = evaluate.run(found, variants, evaluate.tell)
+    variants = evaluate.standard_variants(base, tuned, False, CompletionConfig().prompt_tokens)
+    compared = [one for one in variants if one.name in (BASE, TUNED)]
+    report = evaluate.run(found, compared, evaluate.tell)
     report.save(out / "report.json")
     for table in report.tables():
         from rich.console import Console
