@@ -1,6 +1,6 @@
 """transformers' `generate` in float32 with its KV cache; nothing is kept between prompts.
 
-    python -m benchmarks.peers.transformers FOLDER THREADS      (as a Worker's program)
+python -m benchmarks.peers.transformers FOLDER THREADS      (as a Worker's program)
 """
 
 import json
