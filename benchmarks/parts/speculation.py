@@ -73,7 +73,9 @@ def measure(
         rows.append(["completions and edits", "not offered: no setting engine.speculation", "", ""])
         return Part("Speculation", _COLUMNS, rows, {SETTING: None})
     try:
-        on, off = (Ours(model, threads=threads, **{SETTING: wanted}) for wanted in (True, False))
+        on, off = (
+            Ours(model, "auto", threads=threads, **{SETTING: wanted}) for wanted in (True, False)
+        )
     except Missing as error:
         rows.append(["completions and edits", str(error), "", ""])
         return Part("Speculation", _COLUMNS, rows, {SETTING: None})
