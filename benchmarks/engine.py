@@ -8,6 +8,7 @@ under load; growth; memory. `python -m benchmarks.peers` fetches llama.cpp.
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +21,11 @@ from typing import Any
 from benchmarks import common
 from benchmarks.parts import Part, growth, load, memory, replay, soak, speculation, speed
 from benchmarks.parts.keystrokes import Prompter, files_in, keystrokes
-from benchmarks.peers import Missing, Peer, llama_cpp, transformers
+from benchmarks.peers import Missing, Peer, llama_cpp, transformers, weights
 from benchmarks.peers.ours import Ours, offers, weight_forms
 from benchmarks.peers.vllm import VLLM
+from benchmarks.peers.weights import Weights
 from completion import models
-from completion.engine import shipped
 from completion.engine.generate import fast_bfloat16, usable_cores
 from completion.engine.tokenizer import Tokenizer
 from completion.families import examine
@@ -40,10 +41,14 @@ SEED = 5
 class Bench:
     """What all parts work with. `missing` says why a peer is not there."""
 
-    model: Path
+    weights: Weights
     options: argparse.Namespace
     stack: ExitStack
     missing: dict[str, str]
+
+    @property
+    def model(self) -> Path:
+        return self.weights.folder
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -92,9 +97,8 @@ class Bench:
         )
 
     def llama_cpp(self, context: int) -> Iterator[Peer]:
-        file = self.options.gguf or llama_cpp.gguf_of(self.options.model)
         yield from self.add(
-            lambda: llama_cpp.start(Path(file), self.threads(), context), "llama.cpp"
+            lambda: llama_cpp.start(self.weights.gguf, self.threads(), context), "llama.cpp"
         )
 
     def vllm(self, context: int) -> Iterator[Peer]:
@@ -166,6 +170,8 @@ RUNS: dict[str, Callable[[Bench], Part]] = dict(
 
 def main() -> None:
     arguments = _arguments()
+    # Engines in the background outlive us unless the stack that closes them unwinds.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         run(arguments)
     except TandemError as error:
@@ -192,8 +198,8 @@ def run(arguments: argparse.Namespace) -> None:
     quick = arguments.quick
     arguments.keys = arguments.keys or (16 if quick else 450)
     arguments.files = arguments.files or [common.REPOSITORY / "completion"]
-    found = models.resolve(arguments.model)
-    arguments.template = arguments.template or shipped.template_of(found)
+    found = weights.of(arguments.model, arguments.gguf)
+    arguments.template = arguments.template or found.template
     wanted = arguments.only or (["speed", "replay", "memory"] if quick else PARTS)
     runs = {"soak": soaked} if arguments.soak else {name: RUNS[name] for name in wanted}
     figures: dict[str, object] = {"model": found.name, "template": arguments.template}
@@ -202,7 +208,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name, measure in runs.items():
         began = time.monotonic()
         with ExitStack() as stack:
-            part = measure(Bench(found.folder, arguments, stack, missing))
+            part = measure(Bench(found, arguments, stack, missing))
         common.show(part.title, part.columns, part.rows)
         print(f"# {name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         figures[name] = part.figures

@@ -6,15 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from benchmarks.parts import replay
 from benchmarks.parts.keystrokes import Key, Prompter, Typist, files_in, keystrokes
 from benchmarks.parts.speculation import edits
 from benchmarks.parts.speed import Prompts
-from benchmarks.peers import Answer, Missing, Worker, llama_cpp
+from benchmarks.peers import Answer, Missing, Worker, llama_cpp, weights
 from benchmarks.peers.ours import weight_forms
+from completion import convert, families, manifest, models
+from completion.engine import shipped
+from completion.manifest import InstalledModel, Manifest
 from completion.templates import templates
-from tests import tiny_models
+from tandem import paths
+from tests import tiny_gguf, tiny_models, tiny_shipped
 from tests.repositories import module
 
 REPOSITORY = Path(__file__).parent.parent
@@ -189,3 +194,46 @@ def test_an_unknown_model_is_told_in_one_line(empty_home: Path) -> None:
     result = bench("--model", "nobody/nothing")
     assert result.returncode == 1
     assert result.stderr.startswith("engine: Model nobody/nothing is not installed.")
+
+
+def test_merged_weights_are_the_same_for_llama_cpp_and_for_us(
+    empty_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    base = tiny_gguf.make(tmp_path / "base.gguf")
+    model = installed(base)
+    assert weights.of(models.DEFAULT, base).folder == model.folder
+    made = tiny_shipped.difference(tiny_shipped.weights(model))
+    file = tiny_shipped.save(made, model, tmp_path / "difference.safetensors")
+    monkeypatch.setattr(shipped, "FILE", file)
+    found = weights.of(models.DEFAULT, base)
+    assert found.template == "tandem"
+    wanted = made.apply(tiny_shipped.weights(model))
+    got = load_file(found.folder / families.WEIGHTS)
+    assert got.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        # Four bits: a step is a fifteenth of what a block of 32 spans.
+        assert (got[name] - tensor).abs().max() <= (tensor.max() - tensor.min()) / 25, name
+    again = tmp_path / "again"
+    again.mkdir()
+    convert.convert(found.gguf, again, manifest.silent)
+    assert load_file(again / families.WEIGHTS)["model.norm.weight"].equal(got["model.norm.weight"])
+
+
+def installed(base: Path) -> InstalledModel:
+    """A GGUF file as the default model of the store."""
+    folder = paths.models_dir() / models.DEFAULT
+    folder.mkdir(parents=True)
+    convert.convert(base, folder, manifest.silent)
+    known = Manifest(
+        name=models.DEFAULT,
+        source="a test",
+        licence="none",
+        family="llama",
+        template="plain",
+        context=512,
+        created=manifest.now(),
+        files=manifest.record(folder, manifest.silent),
+    )
+    manifest.write(folder, known)
+    return InstalledModel(models.DEFAULT, folder, known)
