@@ -56,6 +56,16 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+def show(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = ""
+) -> None:
+    """Print a table."""
+    table = Table(*columns, title=title, caption=caption or None)
+    for row in rows:
+        table.add_row(*(f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row))
+    Console(width=110).print(table)
+
+
 def report(
     title: str,
     columns: Sequence[str],
@@ -66,10 +76,7 @@ def report(
 ) -> None:
     """Print the table and the headline, and write the figures if a file is given."""
     caption = f"{machine()}; calibration loop {calibration_ms():.0f} ms"
-    table = Table(*columns, title=title, caption=caption)
-    for row in rows:
-        table.add_row(*(f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row))
-    Console(width=110).print(table)
+    show(title, columns, rows, caption)
     if json_file:
         json_file.write_text(json.dumps({"machine": caption, **figures}, indent=1) + "\n")
     print(f"headline: {headline[0]} {headline[1]}")

@@ -168,7 +168,7 @@ def _tokenizer(meta: _Metadata) -> Tokenizer:
 
 def _write_weights(reader: GGUFReader, meta: _Metadata, file: Path, progress: "Progress") -> None:
     """Stream the tensors into one safetensors file: header length, JSON header, then bytes."""
-    tensors = [(_name(tensor.name), tensor) for tensor in reader.tensors]
+    tensors = [(tensor_name(tensor.name), tensor) for tensor in reader.tensors]
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, tensor in tensors:
@@ -207,7 +207,7 @@ def _unpermute(weight: np.ndarray, heads: int) -> np.ndarray:
     return weight.reshape(heads, pairs, 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
-def _name(gguf: str) -> str:
+def tensor_name(gguf: str) -> str:
     """`blk.3.attn_q.weight` → `model.layers.3.self_attn.q_proj.weight`."""
     parts = gguf.split(".")
     if len(parts) == 4 and parts[0] == "blk" and parts[2] in _LAYER_TENSORS:

@@ -1,0 +1,74 @@
+"""What the engine holds in memory above a bare `import torch`, and how soon it is ready."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from benchmarks.parts import Part
+from benchmarks.parts.speed import Prompts
+from benchmarks.peers import Peer
+from benchmarks.peers.ours import Ours
+
+MB = 1e6
+
+
+def resident_mb(pid: int) -> float:
+    """Of a process and what it started; pages of mapped files count as far as they were read."""
+    process = psutil.Process(pid)
+    total = 0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            total += each.memory_info().rss
+    return total / MB
+
+
+def bare_torch_mb() -> float:
+    """Resident size of a Python that did nothing but `import torch`."""
+    code = "import sys, torch; print(flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        return resident_mb(process.pid)
+    finally:
+        process.communicate()
+
+
+def measure(model: Path, prompts: Prompts, context: int, peers: Sequence[Peer]) -> Part:
+    """An engine with default settings, started twice: whatever is made at first use is made then.
+
+    Its caches are filled with as many long prompts as it may want to keep. `peers` have been
+    asked things already.
+    """
+    bare = bare_torch_mb()
+    Ours(model).close()
+    engine = Ours(model)
+    try:
+        ready = resident_mb(engine.pid)
+        for _ in range(8):
+            engine.answer(prompts.fresh(context - 32), 24)
+        filled = resident_mb(engine.pid)
+        found = {
+            "bare_torch_mb": bare,
+            "ready_mb": ready - bare,
+            "filled_mb": filled - bare,
+            "ready_ms": engine.ready_ms,
+        }
+    finally:
+        engine.close()
+    rows = [
+        ["a bare import of torch", f"{bare:.0f} MB"],
+        ["engine, ready, above that", f"{found['ready_mb']:.0f} MB"],
+        [f"engine, after 8 prompts of {context - 32} tokens", f"{found['filled_mb']:.0f} MB"],
+        ["engine, ready after", f"{found['ready_ms'] / 1000:.1f} s"],
+    ]
+    others = {peer.name: resident_mb(peer.pid) for peer in peers}
+    rows += [[f"{name}, all of it", f"{mb:.0f} MB"] for name, mb in others.items()]
+    return Part("Memory, resident, and start", ["", ""], rows, {**found, "peers_mb": others})
