@@ -9,10 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from completion.engine.generate import Decoder, TextStream
+from completion.engine.generate import Decoder
 from completion.engine.kv import KVCache, KVPool
 from completion.engine.request import Chunk, Request
 from completion.engine.sample import Sampler
+from completion.engine.textstream import TextStream
 from completion.engine.tokenizer import Tokenizer
 from completion.models import InstalledModel
 from tandem.errors import EngineError
@@ -184,7 +185,7 @@ def fill(cache: KVCache, tokens: list[int]) -> None:
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=60), min_size=1, max_size=12))
 def test_a_taken_cache_holds_a_true_prefix(sequences: list[list[int]]) -> None:
-    pool = KVPool([small_cache() for _ in range(3)])
+    pool = KVPool(small_cache, 3)
     for tokens in sequences:
         cache = pool.take(tokens)
         known = len(cache)
@@ -192,6 +193,7 @@ def test_a_taken_cache_holds_a_true_prefix(sequences: list[list[int]]) -> None:
         assert cache.tokens == tokens[:known]
         fill(cache, tokens[known:])
         assert cache.keys[0, 0, : len(cache), 0].tolist() == tokens
+        pool.give_back(cache)
 
 
 @given(text=st.text(max_size=60))

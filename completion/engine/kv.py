@@ -4,7 +4,7 @@ Shapes: keys and values are [layers, kv_heads, capacity, head_dim]. Pages are to
 they are written, so an unused cache costs no memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -59,26 +59,38 @@ class KVCache:
 
 
 class KVPool:
-    """A few caches; a sequence gets the one that shares most with it, else the oldest."""
+    """A few caches kept for sequences to come; while a sequence runs, its cache is its own."""
 
-    def __init__(self, caches: list[KVCache]) -> None:
-        assert caches
-        self._by_age = caches
+    def __init__(self, new_cache: Callable[[], KVCache], kept: int) -> None:
+        assert kept > 0
+        self._new_cache = new_cache
+        self._kept = kept
+        self._idle: list[KVCache] = []  # the one given back longest ago comes first
+        self._lent = 0
 
     def take(self, tokens: Sequence[int]) -> KVCache:
-        """The best cache for `tokens`, rewound to what it shares with them.
+        """The idle cache that shares most with `tokens`, rewound to that; else a fresh one.
 
         At least the last token is left to be computed, because its logits are wanted.
         """
-        shared = [cache.shared_prefix(tokens[:-1]) for cache in self._by_age]
-        best = max(range(len(shared)), key=shared.__getitem__)
-        if shared[best] < SHARED_PREFIX_TOKENS:
+        shared = [cache.shared_prefix(tokens[:-1]) for cache in self._idle]
+        best = max(range(len(shared)), key=shared.__getitem__, default=0)
+        self._lent += 1
+        if not shared or shared[best] < SHARED_PREFIX_TOKENS:
+            if not shared or len(shared) + self._lent <= self._kept:
+                return self._new_cache()
             best = 0
-        cache = self._by_age.pop(best)
-        self._by_age.append(cache)
+        cache = self._idle.pop(best)
         cache.rewind(shared[best])
         return cache
 
+    def give_back(self, cache: KVCache) -> None:
+        """The sequence has ended; its tokens may serve another."""
+        self._lent -= 1
+        self._idle.append(cache)
+        del self._idle[: -self._kept]
+
     def clear(self) -> None:
-        for cache in self._by_age:
+        """Forget what idle caches hold."""
+        for cache in self._idle:
             cache.rewind(0)
