@@ -1,6 +1,5 @@
-"""The loop of one request: prefill, then token by token, until something ends it."""
+"""The decoder: sequences that are stepped together, one forward pass at a time."""
 
-import codecs
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +8,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from completion.engine.kv import KVCache, KVPool
+from completion.engine.kv import KVCache
+from completion.engine.kvpool import KVPool
 from completion.engine.model import Model
-from completion.engine.request import Chunk, FinishReason, Request, Usage
-from completion.engine.sample import Healer, Sampler
+from completion.engine.request import Chunk, Request
+from completion.engine.running import Running
 from completion.engine.shipped import Shipped
 from completion.engine.tokenizer import Tokenizer
 from tandem.errors import EngineError
@@ -20,19 +20,31 @@ from tandem.errors import EngineError
 # Long prompts are read in pieces, so that a cancel takes effect between them and the attention
 # mask stays small.
 PREFILL_TOKENS = 256
-CACHED_SEQUENCES = 3
+CACHE_MB = 64
 
 
 class Decoder:
-    """A loaded model with its tokenizer and KV caches. Not thread-safe: see `scheduler`."""
+    """A loaded model with its tokenizer and KV caches. Not thread-safe: see `scheduler`.
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, name: str) -> None:
+    Decoders may share a `pool` of caches, and decoders of one model may be stepped together:
+    keys and values that come from different weights have different owners.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        name: str,
+        pool: KVPool | None = None,
+        owner: object = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.name = name
         self.context = model.context
         self.generated_tokens = 0
-        self._pool = KVPool([model.new_cache() for _ in range(CACHED_SEQUENCES)])
+        self.pool = pool or KVPool(model.new_cache, CACHE_MB << 20)
+        self.owner = owner or self
         self._ends = model.config.eos_ids | tokenizer.special_ids
 
     @classmethod
@@ -43,15 +55,17 @@ class Decoder:
         threads: int = 0,
         context: int = 2048,
         shipped: Shipped | None = None,
+        cache_mb: int = CACHE_MB,
     ) -> "Decoder":
         """The folder's model as it is, or with a shipped difference (`shipped.of`) merged.
 
+        `threads` 0 takes all cores; the KV caches take at most `cache_mb` or one sequence.
         Raises ModelError if the folder cannot be read or run.
         """
         torch.set_num_threads(threads or usable_cores())
         tokenizer = Tokenizer.load(folder)
         model = Model.load(folder, choose_dtype(dtype), context, shipped)
-        decoder = cls(model, tokenizer, folder.name)
+        decoder = cls(model, tokenizer, folder.name, KVPool(model.new_cache, cache_mb << 20))
         decoder.warm_up()
         return decoder
 
@@ -65,16 +79,38 @@ class Decoder:
 
     def forget(self) -> None:
         """Empty every KV cache, so that the next prompt is read as the first one was."""
-        self._pool.clear()
+        self.pool.clear()
 
     def generate(
         self, request: Request, cancelled: Callable[[], bool] = lambda: False
     ) -> Iterator[Chunk]:
         """Chunks of the answer; the last one says why it ended.
 
-        `cancelled` is asked before each token and each piece of the prompt. Raises EngineError
-        if the prompt does not fit the context.
+        `cancelled` is asked before each pass: each token and each piece of the prompt. Raises
+        EngineError if the prompt does not fit the context.
         """
+        running = self.start(request)
+        try:
+            while running.finish is None:
+                if cancelled():
+                    self.drop(running)
+                else:
+                    self.step([running])
+                yield from running.chunks()
+        finally:
+            self.drop(running)
+
+    def start(self, request: Request) -> Running:
+        """A sequence for `step`, which holds a KV cache until it has finished or is dropped.
+
+        Raises EngineError if the prompt does not fit the context.
+        """
+        running = self.try_start(request, urgent=True)
+        assert running is not None, "what is urgent is had at once"
+        return running
+
+    def try_start(self, request: Request, urgent: bool = False) -> Running | None:
+        """As `start`, but None if there is no memory for one more and it is not `urgent`."""
         if not request.prompt:
             raise EngineError("The prompt is empty.", "Send at least one token.")
         if len(request.prompt) >= self.context:
@@ -82,19 +118,83 @@ class Decoder:
                 f"The prompt has {len(request.prompt)} tokens, the context {self.context}.",
                 "Shorten the prompt, or raise engine.context.",
             )
-        usage = Usage(prompt_tokens=len(request.prompt))
-        cache = self._pool.take(request.prompt)
-        usage.cached_tokens = len(cache)
-        began = time.perf_counter()
-        hidden = self._prefill(request, cache, cancelled)
-        usage.prefill_ms = (time.perf_counter() - began) * 1000
-        if hidden is None:
-            yield Chunk(finish="cancelled", usage=usage)
+        taken = self.pool.take(request.prompt, self._room(request), self.owner, urgent)
+        return taken and self._running(request, taken.cache)
+
+    def hand_over(self, running: Running, request: Request) -> Running | None:
+        """The same sequence as the answer to another request, whose user typed what came.
+
+        The tokens picked so far count as picked for `request`, which is what it would have
+        picked by itself; `running` has ended then. None, and nothing has changed, if it is not
+        so, or if that cannot be known because tokens were drawn at random.
+        """
+        old = running.request
+        known = (*old.prompt, *running.answer)
+        start = len(request.prompt)
+        greedy = old.temperature == request.temperature == 0 and not old.logprobs
+        if not greedy or running.finish is not None or not running.prompt_read:
+            return None
+        if not len(old.prompt) <= start <= len(known) or request.prompt != known[:start]:
+            return None
+        picked = known[len(old.prompt) : start]
+        typed = b"".join(map(self.tokenizer.bytes_at, picked)) + request.heal.encode()
+        if not typed.startswith(old.heal.encode()):
+            return None
+        heir = self._running(request, running.cache)
+        if not heir.replay(known[start:]):
+            return None
+        if not self.pool.renew(running.cache, request.prompt, self._room(request)):
+            return None
+        running.hand_over()
+        if heir.finish is not None:
+            self._give_back(heir)
+        return heir
+
+    def cached(self, request: Request) -> int:
+        """How many tokens of the prompt a KV cache holds now."""
+        return self.pool.cached(request.prompt, self.owner)
+
+    def _running(self, request: Request, cache: KVCache) -> Running:
+        return Running(request, cache, self.tokenizer, self._ends, self.context)
+
+    def _room(self, request: Request) -> int:
+        """Tokens that the request may write: healed text takes tokens of its own."""
+        most = len(request.prompt) + request.max_tokens + len(request.heal.encode())
+        return min(most, self.context)
+
+    def step(self, runnings: Sequence[Running]) -> None:
+        """One forward pass for all of them that have not finished.
+
+        A sequence reads a piece of its prompt, or one token and then picks the next. Its text
+        does not depend on the others in the pass.
+        """
+        live = [running for running in runnings if running.finish is None]
+        if not live:
             return
         began = time.perf_counter()
-        for chunk in self._decode(request, cache, hidden, cancelled, usage):
-            usage.decode_ms = (time.perf_counter() - began) * 1000
-            yield chunk
+        prefill = [not running.prompt_read for running in live]
+        hidden = self.model.forward_all([(r.next_tokens(PREFILL_TOKENS), r.cache) for r in live])
+        picking = [(r, h[-1:]) for r, h in zip(live, hidden, strict=True) if r.prompt_read]
+        if picking:
+            logits = self.model.logits(torch.cat([h for _, h in picking]))
+            for (running, _), row in zip(picking, logits, strict=True):
+                running.pick(row)
+                self.generated_tokens += 1
+        elapsed = (time.perf_counter() - began) * 1000
+        for running, was_prefill in zip(live, prefill, strict=True):
+            running.took(elapsed, was_prefill)
+            if running.finish is not None:
+                self._give_back(running)
+
+    def drop(self, running: Running) -> None:
+        """Cancel, and let others have the KV cache. Harmless when it has finished."""
+        running.cancel()
+        self._give_back(running)
+
+    def _give_back(self, running: Running) -> None:
+        if not running.gave_back:
+            running.gave_back = True
+            self.pool.give_back(running.cache)
 
     def losses(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
         """Nats of each token of `answer` after the prompt and the tokens before it.
@@ -103,98 +203,17 @@ class Decoder:
         """
         assert prompt, "something must come before the answer"
         assert len(prompt) + len(answer) <= self.context, "the caller cuts to the context"
-        cache = self._pool.take(tuple(prompt))
-        while len(cache) < len(prompt) - 1:
-            self.model.forward(prompt[len(cache) : -1][:PREFILL_TOKENS], cache)
-        hidden = self.model.forward((prompt[-1], *answer[:-1]), cache)
+        taken = self.pool.take(prompt, len(prompt) + len(answer), self.owner, urgent=True)
+        assert taken is not None, "what is urgent is had at once"
+        cache = taken.cache
+        try:
+            while len(cache) < len(prompt) - 1:
+                self.model.forward(prompt[len(cache) : -1][:PREFILL_TOKENS], cache)
+            hidden = self.model.forward((prompt[-1], *answer[:-1]), cache)
+        finally:
+            self.pool.give_back(cache)
         logits = self.model.logits(hidden)
         return F.cross_entropy(logits, torch.tensor(answer), reduction="none").tolist()
-
-    def _prefill(
-        self, request: Request, cache: KVCache, cancelled: Callable[[], bool]
-    ) -> torch.Tensor | None:
-        """The last prompt token's hidden state [1, hidden]; None if cancelled on the way."""
-        hidden = None
-        while len(cache) < len(request.prompt):
-            if cancelled():
-                return None
-            piece = request.prompt[len(cache) : len(cache) + PREFILL_TOKENS]
-            hidden = self.model.forward(piece, cache)[-1:]
-        return hidden
-
-    def _decode(
-        self,
-        request: Request,
-        cache: KVCache,
-        hidden: torch.Tensor,
-        cancelled: Callable[[], bool],
-        usage: Usage,
-    ) -> Iterator[Chunk]:
-        sampler = Sampler(request.temperature, request.top_p, request.seed)
-        healer = Healer(self.tokenizer, request.heal)
-        text = TextStream(request.stop)
-        finish: FinishReason = "length"
-        while usage.completion_tokens < request.max_tokens:
-            if cancelled():
-                finish = "cancelled"
-                break
-            token = sampler.pick(self.model.logits(hidden)[0], healer.allowed())
-            self.generated_tokens += 1
-            if token in self._ends:
-                finish = "stop"
-                break
-            # Spelling out text the caller already has costs the caller none of its budget.
-            usage.completion_tokens += not healer.active
-            piece = text.feed(healer.accept(token))
-            if piece:
-                yield Chunk(text=piece, usage=usage)
-            if text.stopped:
-                finish = "stop"
-                break
-            if len(cache) + 1 >= self.context:
-                break
-            if usage.completion_tokens < request.max_tokens:
-                hidden = self.model.forward((token,), cache)
-        yield Chunk(text=text.close(), finish=finish, usage=usage)
-
-
-class TextStream:
-    """Bytes of tokens to text that may be shown: whole characters, nothing of a stop string."""
-
-    def __init__(self, stop: tuple[str, ...]) -> None:
-        self._stop = tuple(s for s in stop if s)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""
-        self.stopped = False
-
-    def feed(self, data: bytes) -> str:
-        """The text that is safe to show now."""
-        if self.stopped:
-            return ""
-        self._held += self._decoder.decode(data)
-        found = [at for at in (self._held.find(s) for s in self._stop) if at >= 0]
-        if found:
-            self.stopped = True
-            shown, self._held = self._held[: min(found)], ""
-            return shown
-        keep = self._possible_start()
-        shown, self._held = self._held[: len(self._held) - keep], self._held[-keep:] if keep else ""
-        return shown
-
-    def close(self) -> str:
-        """What was held back and turned out not to be a stop string."""
-        if self.stopped:
-            return ""
-        shown, self._held = self._held + self._decoder.decode(b"", final=True), ""
-        return shown
-
-    def _possible_start(self) -> int:
-        """Length of the longest end of the held text that a stop string begins with."""
-        longest = max((len(s) for s in self._stop), default=1) - 1
-        for length in range(min(longest, len(self._held)), 0, -1):
-            if any(s.startswith(self._held[-length:]) for s in self._stop):
-                return length
-        return 0
 
 
 def usable_cores() -> int:

@@ -186,8 +186,8 @@ class Scheduler:
     def _hand_over(self, active: _Active, newer: Job) -> None:
         """An older request ends; its sequence goes on for the newer one if it answers that."""
         reason: FinishReason = "cancelled" if active.job.cancelled else "superseded"
-        lone = active.job.request.adapter == newer.request.adapter
-        running = active.decoder.hand_over(active.running, newer.request) if lone else None
+        same = active.job.request.adapter == newer.request.adapter
+        running = active.decoder.hand_over(active.running, newer.request) if same else None
         if running is None:
             self._end(active, reason)
             return
@@ -222,7 +222,7 @@ class Scheduler:
             decoder = self._variants.decoder(request.adapter)
             if self._is_being_read(decoder, request):
                 return True
-            running = decoder.start(request, urgent)
+            running = decoder.try_start(request, urgent)
         except TandemError as error:
             self._refuse(job, str(error))
             return True
@@ -241,8 +241,7 @@ class Scheduler:
     def _is_being_read(self, decoder: Decoder, request: Request) -> bool:
         """Whether another request reads the same prompt just now, so that it is soon cached."""
         for active in self._active:
-            same = active.decoder is decoder and active.job.request.adapter == request.adapter
-            if same and not active.running.prompt_read:
+            if active.decoder is decoder and not active.running.prompt_read:
                 shared = shared_length(active.job.request.prompt, request.prompt)
                 if shared - decoder.cached(request) >= SHARED_READING_TOKENS:
                     return True
@@ -256,8 +255,8 @@ class Scheduler:
         first = min(active.job.request.priority for active in self._active)
         everybody = self._passes % FAIR_PASSES == 0
         turn = [a for a in self._active if everybody or a.job.request.priority == first]
-        for decoder in {id(active.decoder): active.decoder for active in turn}.values():
-            batch = [active for active in turn if active.decoder is decoder]
+        for decoder in {id(active.decoder.model): active.decoder for active in turn}.values():
+            batch = [active for active in turn if active.decoder.model is decoder.model]
             try:
                 decoder.step([active.running for active in batch])
             except Exception as error:

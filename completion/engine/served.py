@@ -166,9 +166,15 @@ class ServedModel:
 
         config = self._config
         decoder = Decoder.load(
-            self.folder, config.dtype, config.threads, config.context, self._shipped
+            self.folder,
+            config.dtype,
+            config.threads,
+            config.context,
+            self._shipped,
+            config.cache_mb,
         )
-        return Loaded(decoder, Scheduler(Variants(decoder, self._base), config.queue))
+        variants = Variants(decoder, self._base)
+        return Loaded(decoder, Scheduler(variants, config.queue, config.batch))
 
     def _start(self, loaded: Loaded) -> None:
         with self._changing:
