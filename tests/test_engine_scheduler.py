@@ -57,6 +57,17 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Decoder:
     return Decoder.load(folder, "float32", threads=1, context=256)
 
 
+@pytest.fixture(scope="module")
+def talkative(decoder: Decoder) -> Request:
+    """A request whose answer is long, and in many pieces."""
+    for start in range(150):
+        request = long_request(start, document="a.py")
+        chunks = list(decoder.generate(request))
+        if len(chunks) > 30 and chunks[-1].finish == "length" and chunks[0].text.isascii():
+            return request
+    raise AssertionError("the tiny model has nothing to say")
+
+
 @pytest.fixture
 def scheduler(decoder: Decoder) -> Iterator[Scheduler]:
     decoder.forget()
@@ -233,13 +244,11 @@ def test_candidates_read_their_prompt_once(scheduler: Scheduler) -> None:
 
 @pytest.mark.parametrize("healed", [False, True])
 def test_typing_what_is_being_generated_is_answered_by_the_running_request(
-    scheduler: Scheduler, decoder: Decoder, healed: bool
+    scheduler: Scheduler, decoder: Decoder, talkative: Request, healed: bool
 ) -> None:
-    older = replace(long_request(), document="a.py")
-    suggested = alone(decoder, older)
-    typed = suggested[:3]
+    older = talkative
     if healed:
-        newer = replace(older, heal=typed, max_tokens=50)
+        newer = replace(older, heal=alone(decoder, older)[:3], max_tokens=50)
     else:
         tokens = answer_tokens(decoder, older)[:2]
         newer = replace(older, prompt=older.prompt + tokens, max_tokens=50)
@@ -264,15 +273,15 @@ def test_typing_what_is_being_generated_is_answered_by_the_running_request(
     "change",
     [
         {"temperature": 0.8, "seed": 1},
-        {"heal": "\x00"},
         {"prompt": tuple(TOKENS[:29])},
         {"prompt": (*TOKENS[:30], 7)},
+        {"heal": "\x00"},
     ],
 )
 def test_what_the_running_request_does_not_answer_is_read_anew(
-    scheduler: Scheduler, decoder: Decoder, change: dict
+    scheduler: Scheduler, decoder: Decoder, talkative: Request, change: dict
 ) -> None:
-    older = replace(long_request(), document="a.py")
+    older = talkative
     newer = replace(older, **change)
     expected = alone(decoder, newer)
     first, second = Listener(pause_after=5), Listener()
@@ -286,10 +295,10 @@ def test_what_the_running_request_does_not_answer_is_read_anew(
 
 
 def test_a_cancel_takes_effect_before_the_next_token(
-    scheduler: Scheduler, decoder: Decoder
+    scheduler: Scheduler, decoder: Decoder, talkative: Request
 ) -> None:
     listener = Listener(pause_after=3)
-    job = ask(scheduler, long_request(), listener)
+    job = ask(scheduler, talkative, listener)
     assert listener.paused.wait(60)
     before = decoder.generated_tokens
     job.cancel()
