@@ -32,11 +32,9 @@ def tiny(folder: Path) -> Decoder:
 
 def finish(decoder: Decoder, runnings: Sequence[Running]) -> list[list[Chunk]]:
     """Step them all to their ends."""
-    chunks: list[list[Chunk]] = [[] for _ in runnings]
     while any(running.finish is None for running in runnings):
         decoder.step(runnings)
-        for running, so_far in zip(runnings, chunks, strict=True):
-            so_far.extend(running.chunks())
+    chunks = [running.chunks() for running in runnings]
     assert all(so_far[-1].finish for so_far in chunks)
     return chunks
 
