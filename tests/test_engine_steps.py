@@ -83,6 +83,7 @@ def test_a_long_prompt_is_read_in_pieces_beside_a_sequence_that_answers(
     tiny: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "PREFILL_TOKENS", 8)
+    monkeypatch.setattr(tiny, "speculation", None)
     tiny.forget()
     quick = tiny.start(Request(tuple(TOKENS[:4]), 30))
     tiny.step([quick])

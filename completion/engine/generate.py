@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from completion.engine.drafts import Draft, Lookup
 from completion.engine.kv import KVPool
 from completion.engine.model import Model
 from completion.engine.request import Chunk, Request
 from completion.engine.running import Running
 from completion.engine.shipped import Shipped
+from completion.engine.speculate import Speculation
 from completion.engine.tokenizer import Tokenizer
 from tandem.errors import EngineError
 
@@ -23,7 +25,10 @@ CACHED_SEQUENCES = 3
 
 
 class Decoder:
-    """A loaded model with its tokenizer and KV caches. Not thread-safe: see `scheduler`."""
+    """A loaded model with its tokenizer and KV caches. Not thread-safe: see `scheduler`.
+
+    `speculation` is what it has learned about drafts; None decodes without them.
+    """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, name: str) -> None:
         self.model = model
@@ -31,6 +36,7 @@ class Decoder:
         self.name = name
         self.context = model.context
         self.generated_tokens = 0
+        self.speculation: Speculation | None = Speculation()
         self._pool = KVPool(model.new_cache, CACHED_SEQUENCES)
         self._ends = model.config.eos_ids | tokenizer.special_ids
 
@@ -61,6 +67,7 @@ class Decoder:
             pass
         self.forget()
         self.generated_tokens = 0
+        self.speculation = Speculation()
 
     def forget(self) -> None:
         """Empty every KV cache, so that the next prompt is read as the first one was."""
@@ -98,31 +105,60 @@ class Decoder:
                 "Shorten the prompt, or raise engine.context.",
             )
         cache = self._pool.take(request.prompt)
-        return Running(request, cache, self.tokenizer, self._ends, self.context)
+        drafter = None
+        if self.speculation is not None:
+            foretold = request.heal + request.prediction if request.prediction else ""
+            prediction = self.tokenizer.encode(foretold)
+            drafter = Lookup(request.prompt, prediction, self.speculation.acceptance)
+        return Running(request, cache, self.tokenizer, self._ends, self.context, drafter)
 
     def step(self, runnings: Sequence[Running]) -> None:
         """One forward pass for all of them that have not finished.
 
-        A sequence reads a piece of its prompt, or one token and then picks the next. Its text
-        does not depend on the others in the pass.
+        A sequence reads a piece of its prompt, or its last token and what it guesses to follow,
+        and then picks what follows. Its text depends neither on the others nor on guesses.
         """
         live = [running for running in runnings if running.finish is None]
         if not live:
             return
         began = time.perf_counter()
-        prefill = [not running.prompt_read for running in live]
-        hidden = self.model.forward_all([(r.next_tokens(PREFILL_TOKENS), r.cache) for r in live])
-        picking = [(r, h[-1:]) for r, h in zip(live, hidden, strict=True) if r.prompt_read]
-        if picking:
-            logits = self.model.logits(torch.cat([h for _, h in picking]))
-            for (running, _), row in zip(picking, logits, strict=True):
-                running.pick(row)
-                self.generated_tokens += 1
+        prefilling = [running.prefilling for running in live]
+        drafts = [running.propose(PREFILL_TOKENS) for running in live]
+        counts = self.speculation.plan(drafts) if self.speculation else [0] * len(live)
+        guesses = [draft.tokens[:n] for draft, n in zip(drafts, counts, strict=True)]
+        pieces = [running.next_tokens(PREFILL_TOKENS) for running in live]
+        parts = [
+            (piece + guessed, running.cache)
+            for piece, guessed, running in zip(pieces, guesses, live, strict=True)
+        ]
+        self._pick(live, self.model.forward_all(parts), drafts, guesses)
         elapsed = (time.perf_counter() - began) * 1000
-        for running, was_prefill in zip(live, prefill, strict=True):
-            running.took(elapsed, was_prefill)
+        if self.speculation is not None and not any(prefilling):
+            self.speculation.cost.measured(sum(len(tokens) for tokens, _ in parts), elapsed)
+        for running, was_prefilling in zip(live, prefilling, strict=True):
+            running.took(elapsed, was_prefilling)
             if running.finish is not None:
                 self._give_back(running)
+
+    def _pick(
+        self,
+        live: Sequence[Running],
+        hidden: Sequence[torch.Tensor],
+        drafts: Sequence[Draft],
+        guesses: Sequence[Sequence[int]],
+    ) -> None:
+        """Let each sequence that has read all it knows pick what follows."""
+        ready = [number for number, running in enumerate(live) if running.all_read]
+        if not ready:
+            return
+        counts = [1 + len(guesses[number]) for number in ready]
+        rows = [hidden[n][-count:] for n, count in zip(ready, counts, strict=True)]
+        logits = self.model.logits(torch.cat(rows)).split(counts)
+        for number, own in zip(ready, logits, strict=True):
+            picked = live[number].verify(own, guesses[number])
+            self.generated_tokens += len(picked)
+            if self.speculation is not None:
+                self.speculation.acceptance.learn(drafts[number], picked)
 
     def drop(self, running: Running) -> None:
         """Cancel, and let others have the KV cache. Harmless when it has finished."""

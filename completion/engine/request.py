@@ -13,7 +13,8 @@ class Request:
     `heal` is text that the prompt was cut short of: the first tokens are constrained so that
     the answer begins with it, and it is left out of the answer. `temperature` 0 is greedy.
     A text of `stop` ends the answer before it. `seed` None draws a fresh one. `adapter` names
-    the adapter that answers; empty is the base model.
+    the adapter that answers; empty is the base model. `prediction` is text that the answer is
+    expected to be close to; it makes a true guess fast and changes nothing else.
     """
 
     prompt: tuple[int, ...]
@@ -24,15 +25,19 @@ class Request:
     stop: tuple[str, ...] = ()
     heal: str = ""
     adapter: str = ""
+    prediction: str = ""
 
 
 @dataclass
 class Usage:
-    """Counts in tokens; `cached_tokens` is the part of the prompt found in the KV cache."""
+    """Counts in tokens; `cached_tokens` is the part of the prompt found in the KV cache,
+    `accepted_tokens` of the `drafted_tokens` that were guessed and verified were right."""
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     prefill_ms: float = 0.0
     decode_ms: float = 0.0
 

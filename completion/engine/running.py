@@ -1,13 +1,15 @@
 """One sequence on its way: what of it the model has read, and what of the answer is known."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 import torch
 
+from completion.engine.drafts import Draft, Drafter
 from completion.engine.kv import KVCache
 from completion.engine.request import Chunk, FinishReason, Request, Usage
 from completion.engine.sample import Healer, Sampler
+from completion.engine.speculate import MAX_DRAFT
 from completion.engine.textstream import TextStream
 from completion.engine.tokenizer import Tokenizer
 
@@ -15,7 +17,8 @@ from completion.engine.tokenizer import Tokenizer
 class Running:
     """State of a request between the passes of `Decoder.step`. `finish` says why it ended.
 
-    `ends` are the tokens that end an answer, `context` how many the cache may hold.
+    `ends` are the tokens that end an answer, `context` how many the cache may hold. `drafter`
+    guesses ahead; what it guesses changes how soon text comes, never which.
     """
 
     def __init__(
@@ -25,18 +28,20 @@ class Running:
         tokenizer: Tokenizer,
         ends: Set[int],
         context: int,
+        drafter: Drafter | None = None,
     ) -> None:
         self.request = request
         self.cache = cache
         self.finish: FinishReason | None = None
         self.gave_back = False
+        self.drafter = drafter
         self.usage = Usage(prompt_tokens=len(request.prompt), cached_tokens=len(cache))
         self._ends = ends
         self._context = context
         self._sampler = Sampler(request.temperature, request.top_p, request.seed)
         self._healer = Healer(tokenizer, request.heal)
         self._text = TextStream(request.stop)
-        self._answer: list[int] = []
+        self._unread = list(request.prompt[len(cache) :])
         self._new: list[Chunk] = []
 
     def chunks(self) -> list[Chunk]:
@@ -44,24 +49,59 @@ class Running:
         new, self._new = self._new, []
         return new
 
-    def next_tokens(self, most: int) -> tuple[int, ...]:
+    @property
+    def prefilling(self) -> bool:
+        """Whether part of the prompt is still unread."""
+        return len(self.cache) < len(self.request.prompt)
+
+    def propose(self, most: int) -> Draft:
+        """Guesses at what follows, if a pass over `most` tokens gets to the end of what is known."""
+        if self.drafter is None or len(self._unread) > most:
+            return Draft()
+        known = len(self.cache) + len(self._unread)
+        wanted = self.request.max_tokens - self.usage.completion_tokens
+        room = min(MAX_DRAFT, self._context - 1 - known, wanted - 1)
+        return self.drafter.draft(room) if room > 0 else Draft()
+
+    def next_tokens(self, most: int) -> list[int]:
         """What the model should read next: at most `most` of the prompt, or the last token."""
-        if not self.prompt_read:
-            return self.request.prompt[len(self.cache) :][:most]
-        return (self._answer[-1],)
+        piece, self._unread = self._unread[:most], self._unread[most:]
+        return piece
 
     @property
-    def prompt_read(self) -> bool:
-        return len(self.cache) >= len(self.request.prompt)
+    def all_read(self) -> bool:
+        """Whether the next token can be picked."""
+        return not self._unread
 
-    def pick(self, logits: torch.Tensor) -> None:
-        """Take the next token from logits [vocabulary] of all that was read."""
+    def verify(self, logits: torch.Tensor, guesses: Sequence[int]) -> list[int]:
+        """Go on as long as the guesses hold; returns the tokens picked, an end token included.
+
+        `logits` [1 + guesses, vocabulary] are those after what was known and after each guess; the
+        cache has read the guesses and forgets those that do not hold. Each token is picked from
+        its own distribution just as without guesses, so text is the same with and without, also
+        where it is drawn: for a guess that is certain of itself, taking it exactly when the draw
+        hits it is speculative sampling (Leviathan et al. 2023, arXiv 2211.17192, with q = 1).
+        """
+        picked: list[int] = []
+        known = len(self.cache) - len(guesses)
+        self.usage.drafted_tokens += len(guesses)
+        for row, guess in zip(logits, [*guesses, None], strict=True):
+            token = self._pick(row, known + len(picked))
+            picked.append(token)
+            if self.finish or token != guess:
+                break
+            self.usage.accepted_tokens += 1
+        self.cache.rewind(known + len(picked) - 1)
+        self._unread = picked[-1:]
+        return picked
+
+    def _pick(self, logits: torch.Tensor, known: int) -> int:
+        """Take the next token from logits [vocabulary] after `known` tokens."""
         healer = self._healer
         token = self._sampler.pick(logits, healer.allowed())
         if token in self._ends:
             self._end("stop")
-            return
-        self._answer.append(token)
+            return token
         # Spelling out text the caller already has costs the caller none of its budget.
         self.usage.completion_tokens += not healer.active
         piece = self._text.feed(healer.accept(token))
@@ -69,11 +109,11 @@ class Running:
             self._new.append(Chunk(text=piece, usage=replace(self.usage)))
         if self._text.stopped:
             self._end("stop")
-        elif (
-            self.usage.completion_tokens >= self.request.max_tokens
-            or len(self.cache) + 1 >= self._context
-        ):
+        elif self.usage.completion_tokens >= self.request.max_tokens or known + 1 >= self._context:
             self._end("length")
+        if self.drafter is not None:
+            self.drafter.feed(token)
+        return token
 
     def took(self, milliseconds: float, prefill: bool) -> None:
         """How long the pass was that this sequence took part in."""
