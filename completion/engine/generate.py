@@ -3,16 +3,17 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from completion.engine.drafts import Draft, Lookup
-from completion.engine.kv import KVPool
+from completion.engine.kv import KVCache, KVPool
 from completion.engine.model import Model
 from completion.engine.request import Chunk, Request
 from completion.engine.running import Running
+from completion.engine.sample import LogitsHook
 from completion.engine.shipped import Shipped
 from completion.engine.speculate import Speculation
 from completion.engine.tokenizer import Tokenizer
@@ -22,6 +23,10 @@ from tandem.errors import EngineError
 # mask stays small.
 PREFILL_TOKENS = 256
 CACHED_SEQUENCES = 3
+# Continuations scored in one pass: each has a KV cache of its own, with the prompt's copied.
+SCORED_TOGETHER = 8
+# Logits are wide: 128 rows of 49,152 words are 25 MB.
+_SCORED_ROWS = 128
 
 
 class Decoder:
@@ -92,10 +97,11 @@ class Decoder:
         finally:
             self.drop(running)
 
-    def start(self, request: Request) -> Running:
+    def start(self, request: Request, hooks: Sequence[LogitsHook] = ()) -> Running:
         """A sequence for `step`. Raises EngineError if the prompt does not fit the context.
 
-        It holds a KV cache until it has finished or is dropped.
+        It holds a KV cache until it has finished or is dropped. Hooks are its own: they are told
+        its tokens.
         """
         if not request.prompt:
             raise EngineError("The prompt is empty.", "Send at least one token.")
@@ -104,13 +110,22 @@ class Decoder:
                 f"The prompt has {len(request.prompt)} tokens, the context {self.context}.",
                 "Shorten the prompt, or raise engine.context.",
             )
-        cache = self._pool.take(request.prompt)
-        drafter = None
-        if self.speculation is not None:
-            foretold = request.heal + request.prediction if request.prediction else ""
-            prediction = self.tokenizer.encode(foretold)
-            drafter = Lookup(request.prompt, prediction, self.speculation.acceptance)
-        return Running(request, cache, self.tokenizer, self._ends, self.context, drafter)
+        return self._running(request, self._pool.take(request.prompt), hooks)
+
+    def candidates(
+        self, request: Request, new_hooks: Callable[[], Sequence[LogitsHook]] = tuple
+    ) -> list[Running]:
+        """`request.n` answers to one prompt, which is read once. Step them together.
+
+        The first is what `start` gives; another one's seed is the request's and its number.
+        """
+        first = self.start(request, new_hooks())
+        for number in range(1, request.n):
+            seed = None if request.seed is None else request.seed + number
+            other = self._running(replace(request, seed=seed), self._pool.take(()), new_hooks())
+            other.waits = True
+            first.followers.append(other)
+        return [first, *first.followers]
 
     def step(self, runnings: Sequence[Running]) -> None:
         """One forward pass for all of them that have not finished.
@@ -118,7 +133,7 @@ class Decoder:
         A sequence reads a piece of its prompt, or its last token and what it guesses to follow,
         and then picks what follows. Its text depends neither on the others nor on guesses.
         """
-        live = [running for running in runnings if running.finish is None]
+        live = [running for running in runnings if running.finish is None and not running.waits]
         if not live:
             return
         began = time.perf_counter()
@@ -131,11 +146,12 @@ class Decoder:
             (piece + guessed, running.cache)
             for piece, guessed, running in zip(pieces, guesses, live, strict=True)
         ]
-        self._pick(live, self.model.forward_all(parts), drafts, guesses)
+        joined = self._pick(live, self.model.forward_all(parts), drafts, guesses)
         elapsed = (time.perf_counter() - began) * 1000
         if self.speculation is not None and not any(prefilling):
             self.speculation.cost.measured(sum(len(tokens) for tokens, _ in parts), elapsed)
-        for running, was_prefilling in zip(live, prefilling, strict=True):
+        prefilling += [True] * len(joined)
+        for running, was_prefilling in zip([*live, *joined], prefilling, strict=True):
             running.took(elapsed, was_prefilling)
             if running.finish is not None:
                 self._give_back(running)
@@ -146,24 +162,51 @@ class Decoder:
         hidden: Sequence[torch.Tensor],
         drafts: Sequence[Draft],
         guesses: Sequence[Sequence[int]],
-    ) -> None:
-        """Let each sequence that has read all it knows pick what follows."""
+    ) -> list[Running]:
+        """Let each sequence that has read all it knows pick what follows.
+
+        Returns the candidates that waited for one of them and have picked as well.
+        """
         ready = [number for number, running in enumerate(live) if running.all_read]
+        joined: list[Running] = []
         if not ready:
-            return
+            return joined
         counts = [1 + len(guesses[number]) for number in ready]
         rows = [hidden[n][-count:] for n, count in zip(ready, counts, strict=True)]
         logits = self.model.logits(torch.cat(rows)).split(counts)
-        for number, own in zip(ready, logits, strict=True):
-            picked = live[number].verify(own, guesses[number])
+        for number, own, states in zip(ready, logits, rows, strict=True):
+            running = live[number]
+            picked = running.verify(own, states, guesses[number])
             self.generated_tokens += len(picked)
             if self.speculation is not None:
                 self.speculation.acceptance.learn(drafts[number], picked)
+            for other in self._followers(running):
+                other.join(running)
+                self.generated_tokens += len(other.verify(own[:1], states[:1], ()))
+                joined.append(other)
+        return joined
 
     def drop(self, running: Running) -> None:
         """Cancel, and let others have the KV cache. Harmless when it has finished."""
         running.cancel()
+        if followers := self._followers(running):
+            first, *first.followers = followers
+            first.join(running)
         self._give_back(running)
+
+    def _running(self, request: Request, cache: KVCache, hooks: Sequence[LogitsHook]) -> Running:
+        drafter = None
+        if self.speculation is not None:
+            foretold = request.heal + request.prediction if request.prediction else ""
+            prediction = self.tokenizer.encode(foretold)
+            drafter = Lookup(request.prompt, prediction, self.speculation.acceptance)
+        return Running(request, cache, self.tokenizer, self._ends, self.context, drafter, hooks)
+
+    def _followers(self, running: Running) -> list[Running]:
+        """The candidates that still wait for it; it is theirs to lead no more."""
+        waiting = [other for other in running.followers if other.finish is None]
+        running.followers = []
+        return waiting
 
     def _give_back(self, running: Running) -> None:
         if not running.gave_back:
@@ -171,21 +214,50 @@ class Decoder:
             self._pool.give_back(running.cache)
 
     def losses(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
-        """Nats of each token of `answer` after the prompt and the tokens before it.
+        """Nats of each token of `answer` after the prompt and the tokens before it: see `score`."""
+        return [-logprob for logprob in self.score(prompt, [answer])[0]]
 
-        Asserts that both fit the context and that the prompt has a token.
+    def score(
+        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        """Log-probability of each token of each continuation, in nats.
+
+        The prompt is read once, then the continuations in passes of SCORED_TOGETHER. Asserts that
+        prompt and continuations have tokens and fit the context.
         """
-        assert prompt, "something must come before the answer"
-        assert len(prompt) + len(answer) <= self.context, "the caller cuts to the context"
+        assert prompt, "something must come before what is scored"
+        assert all(0 < len(c) <= self.context - len(prompt) for c in continuations)
         cache = self._pool.take(tuple(prompt))
         try:
             while len(cache) < len(prompt) - 1:
                 self.model.forward(prompt[len(cache) : -1][:PREFILL_TOKENS], cache)
-            hidden = self.model.forward((prompt[-1], *answer[:-1]), cache)
+            copies = [self.model.new_cache() for _ in continuations[1:SCORED_TOGETHER]]
+            for copy in copies:
+                copy.copy_prefix(cache, len(cache))
+            scores: list[list[float]] = []
+            for start in range(0, len(continuations), SCORED_TOGETHER):
+                group = continuations[start : start + SCORED_TOGETHER]
+                parts = [
+                    ((prompt[-1], *tokens[:-1]), own)
+                    for tokens, own in zip(group, [cache, *copies], strict=False)
+                ]
+                hidden = self.model.forward_all(parts)
+                scores += map(self._logprobs, hidden, group)
+                for _, own in parts:
+                    own.rewind(len(prompt) - 1)
         finally:
             self._pool.give_back(cache)
-        logits = self.model.logits(hidden)
-        return F.cross_entropy(logits, torch.tensor(answer), reduction="none").tolist()
+        return scores
+
+    def _logprobs(self, hidden: torch.Tensor, tokens: Sequence[int]) -> list[float]:
+        """Of each token, from the hidden state [n, hidden] before it."""
+        found: list[float] = []
+        for rows, ids in zip(
+            hidden.split(_SCORED_ROWS), torch.tensor(tokens).split(_SCORED_ROWS), strict=True
+        ):
+            logprobs = self.model.logits(rows).log_softmax(-1)
+            found += logprobs.gather(-1, ids[:, None])[:, 0].tolist()
+        return found
 
 
 def usable_cores() -> int:

@@ -40,6 +40,13 @@ class KVCache:
         assert 0 <= length <= len(self.tokens)
         del self.tokens[length:]
 
+    def copy_prefix(self, other: "KVCache", length: int) -> None:
+        """Become another sequence's first `length` tokens, with its keys and values."""
+        assert length <= len(other)
+        self.keys[:, :, :length] = other.keys[:, :, :length]
+        self.values[:, :, :length] = other.values[:, :, :length]
+        self.tokens = other.tokens[:length]
+
     def append(
         self, layer: int, keys: torch.Tensor, values: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

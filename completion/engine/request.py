@@ -14,7 +14,9 @@ class Request:
     the answer begins with it, and it is left out of the answer. `temperature` 0 is greedy.
     A text of `stop` ends the answer before it. `seed` None draws a fresh one. `adapter` names
     the adapter that answers; empty is the base model. `prediction` is text that the answer is
-    expected to be close to; it makes a true guess fast and changes nothing else.
+    expected to be close to; it makes a true guess fast and changes nothing else. `logprobs` asks
+    for the log-probability of each token and of that many likeliest ones beside it. `n` is how
+    many answers `Decoder.candidates` starts.
     """
 
     prompt: tuple[int, ...]
@@ -26,6 +28,8 @@ class Request:
     heal: str = ""
     adapter: str = ""
     prediction: str = ""
+    logprobs: int | None = None
+    n: int = 1
 
 
 @dataclass
@@ -43,13 +47,31 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """What the model thought of a token, in nats, and which ones it thought likeliest.
+
+    Under the model's own distribution with the request's hooks; before temperature, top-p and
+    healing.
+    """
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Chunk:
-    """A piece of the answer. The last one has a `finish` reason or an `error`."""
+    """A piece of the answer. The last one has a `finish` reason or an `error`.
+
+    `logprobs` are those of its tokens, where the request asked for them. A token's text may come
+    in a later chunk, or never, if it is part of a character or of a stop text.
+    """
 
     text: str = ""
     finish: FinishReason | None = None
     error: str = ""
     usage: Usage = field(default_factory=Usage)
+    logprobs: tuple[TokenLogprob, ...] = ()
 
     @property
     def last(self) -> bool:

@@ -7,8 +7,8 @@ import torch
 
 from completion.engine.drafts import Draft, Drafter
 from completion.engine.kv import KVCache
-from completion.engine.request import Chunk, FinishReason, Request, Usage
-from completion.engine.sample import Healer, Sampler
+from completion.engine.request import Chunk, FinishReason, Request, TokenLogprob, Usage
+from completion.engine.sample import Healer, LogitsHook, Sampler, token_logprob
 from completion.engine.speculate import MAX_DRAFT
 from completion.engine.textstream import TextStream
 from completion.engine.tokenizer import Tokenizer
@@ -18,7 +18,8 @@ class Running:
     """State of a request between the passes of `Decoder.step`. `finish` says why it ended.
 
     `ends` are the tokens that end an answer, `context` how many the cache may hold. `drafter`
-    guesses ahead; what it guesses changes how soon text comes, never which.
+    guesses ahead; what it guesses changes how soon text comes, never which. A candidate beyond
+    the first `waits` until the first has read their prompt, then goes on with a copy of its KV.
     """
 
     def __init__(
@@ -29,12 +30,16 @@ class Running:
         ends: Set[int],
         context: int,
         drafter: Drafter | None = None,
+        hooks: Sequence[LogitsHook] = (),
     ) -> None:
         self.request = request
         self.cache = cache
         self.finish: FinishReason | None = None
         self.gave_back = False
         self.drafter = drafter
+        self.hooks = hooks
+        self.waits = False
+        self.followers: list[Running] = []
         self.usage = Usage(prompt_tokens=len(request.prompt), cached_tokens=len(cache))
         self._ends = ends
         self._context = context
@@ -73,11 +78,14 @@ class Running:
         """Whether the next token can be picked."""
         return not self._unread
 
-    def verify(self, logits: torch.Tensor, guesses: Sequence[int]) -> list[int]:
+    def verify(
+        self, logits: torch.Tensor, hidden: torch.Tensor, guesses: Sequence[int]
+    ) -> list[int]:
         """Go on as long as the guesses hold; returns the tokens picked, an end token included.
 
-        `logits` [1 + guesses, vocabulary] are those after what was known and after each guess; the
-        cache has read the guesses and forgets those that do not hold. Each token is picked from
+        `logits` [1 + guesses, vocabulary] and `hidden` [1 + guesses, hidden] are those after what
+        was known and after each guess; the cache has read the guesses and forgets those that do
+        not hold. Each token is picked from
         its own distribution just as without guesses, so text is the same with and without, also
         where it is drawn: for a guess that is certain of itself, taking it exactly when the draw
         hits it is speculative sampling (Leviathan et al. 2023, arXiv 2211.17192, with q = 1).
@@ -85,8 +93,8 @@ class Running:
         picked: list[int] = []
         known = len(self.cache) - len(guesses)
         self.usage.drafted_tokens += len(guesses)
-        for row, guess in zip(logits, [*guesses, None], strict=True):
-            token = self._pick(row, known + len(picked))
+        for row, state, guess in zip(logits, hidden, [*guesses, None], strict=True):
+            token = self._pick(row, state, known + len(picked))
             picked.append(token)
             if self.finish or token != guess:
                 break
@@ -95,25 +103,40 @@ class Running:
         self._unread = picked[-1:]
         return picked
 
-    def _pick(self, logits: torch.Tensor, known: int) -> int:
+    def _pick(self, logits: torch.Tensor, hidden: torch.Tensor, known: int) -> int:
         """Take the next token from logits [vocabulary] after `known` tokens."""
-        healer = self._healer
+        for hook in self.hooks:
+            logits = hook.adjust(logits, hidden)
+        healer, request, usage = self._healer, self.request, self.usage
         token = self._sampler.pick(logits, healer.allowed())
         if token in self._ends:
             self._end("stop")
             return token
-        # Spelling out text the caller already has costs the caller none of its budget.
-        self.usage.completion_tokens += not healer.active
-        piece = self._text.feed(healer.accept(token))
-        if piece:
-            self._new.append(Chunk(text=piece, usage=replace(self.usage)))
-        if self._text.stopped:
-            self._end("stop")
-        elif self.usage.completion_tokens >= self.request.max_tokens or known + 1 >= self._context:
-            self._end("length")
+        for hook in self.hooks:
+            hook.accept(token)
         if self.drafter is not None:
             self.drafter.feed(token)
+        # Spelling out text the caller already has costs the caller none of its budget.
+        usage.completion_tokens += not healer.active
+        data = healer.accept(token)
+        logprobs: tuple[TokenLogprob, ...] = ()
+        if request.logprobs is not None and data:
+            logprobs = (token_logprob(logits, token, request.logprobs),)
+        piece = self._text.feed(data)
+        if piece or logprobs:
+            self._new.append(Chunk(piece, usage=replace(usage), logprobs=logprobs))
+        if self._text.stopped:
+            self._end("stop")
+        elif usage.completion_tokens >= request.max_tokens or known + 1 >= self._context:
+            self._end("length")
         return token
+
+    def join(self, leader: "Running") -> None:
+        """Stop waiting: go on from what the leader has read of the prompt."""
+        self.cache.copy_prefix(leader.cache, min(len(leader.cache), len(self.request.prompt)))
+        self.usage.cached_tokens = leader.usage.cached_tokens
+        self._unread = list(self.request.prompt[len(self.cache) :])
+        self.waits = False
 
     def took(self, milliseconds: float, prefill: bool) -> None:
         """How long the pass was that this sequence took part in."""
