@@ -25,6 +25,8 @@ def usage(counts: Usage) -> Json:
         "tandem": {
             "prefill_ms": round(counts.prefill_ms, 2),
             "decode_ms": round(counts.decode_ms, 2),
+            "drafted_tokens": counts.drafted_tokens,
+            "accepted_tokens": counts.accepted_tokens,
         },
     }
 

@@ -16,6 +16,8 @@ from completion.engine.kv import KVCache
 SHARED_PREFIX_TOKENS = 16
 # So many prompt tokens more in a pass cost next to nothing; losing them is cheaper than a copy.
 CHEAP_TOKENS = 16
+# More of them would take longer to look through than they save.
+MAX_IDLE = 16
 # Memory is counted in steps of so many tokens: pages, and drafts that were written and refused.
 COUNTED_TOKENS = 64
 
@@ -167,12 +169,12 @@ class KVPool:
         if kept + size > self._limit and not self._may_exceed:
             return False
         victims = [entry for entry in self._idle if entry is not spare]
-        # What a newer sequence holds as well goes first.
-        victims.sort(key=lambda entry: self._loss(entry, 0) > CHEAP_TOKENS)
         left = sum(entry.bytes for entry in victims)
-        for victim in victims:
-            if kept + left + size <= self._limit:
-                break
+        while victims and (kept + left + size > self._limit or len(victims) >= MAX_IDLE):
+            # What another sequence holds as well goes first.
+            spared = (entry for entry in victims if self._loss(entry, 0) <= CHEAP_TOKENS)
+            victim = next(spared, victims[0])
+            victims.remove(victim)
             self._idle.remove(victim)
             left -= victim.bytes
         return True

@@ -222,7 +222,7 @@ class Scheduler:
             decoder = self._variants.decoder(request.adapter)
             if self._is_being_read(decoder, request):
                 return True
-            running = decoder.try_start(request, urgent)
+            running = decoder.try_start(request, urgent=urgent)
         except TandemError as error:
             self._refuse(job, str(error))
             return True
@@ -241,7 +241,7 @@ class Scheduler:
     def _is_being_read(self, decoder: Decoder, request: Request) -> bool:
         """Whether another request reads the same prompt just now, so that it is soon cached."""
         for active in self._active:
-            if active.decoder is decoder and not active.running.prompt_read:
+            if active.decoder is decoder and active.running.prefilling:
                 shared = shared_length(active.job.request.prompt, request.prompt)
                 if shared - decoder.cached(request) >= SHARED_READING_TOKENS:
                     return True
