@@ -18,6 +18,10 @@ class Busy(EngineError):
     """The server has too much to do right now."""
 
 
+class Superseded(EngineError):
+    """A newer request of the same document took this one's place."""
+
+
 @dataclass(frozen=True)
 class ServedModel:
     """One row of `/v1/models`. Capabilities are empty for servers other than ours; `parent` is
@@ -93,7 +97,7 @@ class Client:
                         continue
                     event = json.loads(line.removeprefix("data:"))
                     if "error" in event:
-                        raise EngineError(str(event["error"].get("message", event["error"])))
+                        raise _told(event["error"])
                     answer.usage = event.get("usage") or answer.usage
                     for choice in event.get("choices", []):
                         answer.finish = choice.get("finish_reason") or answer.finish
@@ -114,6 +118,8 @@ class Client:
         if status == 200:
             return
         message = _error_message(text)
+        if status == 409 and '"superseded"' in text:
+            raise Superseded(message)
         if status in (401, 403):
             raise EngineError(f"{self._url} refused the token: {message}", "Set a valid token.")
         if status == 429:
@@ -131,6 +137,14 @@ def _served(row: dict[str, Any]) -> ServedModel:
         context=int(row.get("context_length") or row.get("max_model_len") or 0),
         parent=str(row.get("parent") or ""),
     )
+
+
+def _told(error: Any) -> EngineError:
+    """The error of an event in a stream."""
+    if not isinstance(error, dict):
+        return EngineError(str(error))
+    kind = Superseded if error.get("code") == "superseded" else EngineError
+    return kind(str(error.get("message", error)))
 
 
 def _error_message(text: str) -> str:

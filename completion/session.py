@@ -7,6 +7,7 @@ reason why nothing was.
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 from completion import filters, prompt, silence, syntax
 from completion.choice import Choice
-from completion.client import Answer, Busy, Client, ServedModel, Unavailable
+from completion.client import Answer, Busy, Client, ServedModel, Superseded, Unavailable
 from completion.counting import Counter, counter_for
 from completion.document import Document, name_in_repository
 from completion.engine import background
@@ -85,6 +86,7 @@ class Session:
     def __init__(self, config: Config, source: str = "lsp") -> None:
         self._config = config
         self._source = source
+        self._id = uuid.uuid4().hex
         self._client: Client | None = None
         self._served = ServedModel("")
         self._choice = Choice("")
@@ -253,13 +255,18 @@ class Session:
         """Of the repository's adapter if there is one that works, else of the base model."""
         event.model, skipped = await self._choice.model(client, document.path)
         try:
-            return await self._generate(client, event.model, built, can_heal, reader, stages)
+            return await self._generate(
+                client, document, event.model, built, can_heal, reader, stages
+            )
         except EngineError as error:
-            lost = isinstance(error, Busy | Unavailable) or event.model == self._served.id
+            passing = isinstance(error, Busy | Unavailable | Superseded)
+            lost = passing or event.model == self._served.id
             if lost or reader.answer:
                 raise
             event.model, skipped = self._choice.failed(event.model, error), str(error)
-            return await self._generate(client, event.model, built, can_heal, reader, stages)
+            return await self._generate(
+                client, document, event.model, built, can_heal, reader, stages
+            )
         finally:
             if skipped:
                 event.details["adapter"] = skipped
@@ -267,6 +274,7 @@ class Session:
     async def _generate(
         self,
         client: Client,
+        document: Document,
         model: str,
         built: prompt.Prompt,
         can_heal: bool,
@@ -282,6 +290,9 @@ class Session:
         }
         if can_heal:
             body["heal"] = built.heal
+        if "documents" in self._served.capabilities:
+            # Another editor may have the same file open: its requests are not ours to replace.
+            body["tandem"] = {"document": f"{self._id}:{document.path}"[-4096:]}
         if "usage" in self._served.capabilities:
             # We often stop before the last event, which would tell it otherwise.
             body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
@@ -301,6 +312,8 @@ class Session:
 
     def _recover(self, error: TandemError) -> str:
         """The reason for an error, and a new start if the server is gone."""
+        if isinstance(error, Superseded):
+            return silence.CANCELLED
         if isinstance(error, Busy):
             return silence.BUSY
         if not isinstance(error, Unavailable):

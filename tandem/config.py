@@ -38,6 +38,12 @@ class EngineConfig(_Section):
     context: int = Field(
         default=2048, ge=128, le=131_072, description="Longest prompt + answer, tokens."
     )
+    cache_mb: int = Field(
+        default=64, ge=1, le=65_536, description="Memory for cached prompts; one always fits."
+    )
+    batch: int = Field(
+        default=8, ge=1, le=64, description="Requests that share one pass over the weights."
+    )
     queue: int = Field(default=16, ge=1, le=1024, description="Waiting requests before 429.")
     idle_minutes: float = Field(
         default=30.0,

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from completion import adapters, lora
 from completion.engine.adapters import KEPT_VARIANTS, Variants, merge, with_adapter
+from completion.engine.answers import CAPABILITIES
 from completion.engine.background import Address
 from completion.engine.generate import Decoder
 from completion.engine.model import Model
@@ -231,7 +232,7 @@ def test_the_list_has_the_base_and_then_its_adapters(served: Store, client: open
     assert (base.id, (base.model_extra or {})["parent"]) == ("tiny", None)
     extra = card.model_extra or {}
     assert (card.id, extra["parent"], extra["root"]) == ("one", "tiny", "tiny")
-    assert extra["capabilities"] == ["heal", "usage"]
+    assert extra["capabilities"] == CAPABILITIES
     assert client.models.retrieve("one") == card
     assert client.models.retrieve("tiny") == base
 

@@ -57,10 +57,16 @@ def refusal(call: Any, **fields: Any) -> ApiError:
         ({"stop": "a" * 1025}, "stop.0"),
         ({"stream": "yes"}, "stream"),
         ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
-        ({"n": 2}, "n"),
+        ({"n": 0}, "n"),
+        ({"n": 9}, "n"),
+        ({"prediction": "text"}, "prediction"),
+        ({"prediction": {"type": "tokens", "content": "a"}}, "prediction.type"),
+        ({"tandem": {"document": 5}}, "tandem.document"),
+        ({"tandem": {"priority": 10}}, "tandem.priority"),
         ({"echo": True}, "echo"),
         ({"suffix": "b"}, "suffix"),
-        ({"logprobs": 3}, "logprobs"),
+        ({"logprobs": 6}, "logprobs"),
+        ({"logprobs": True}, "logprobs"),
         ({"best_of": 4}, "best_of"),
         ({"heal": 5}, "heal"),
         ({"heal": None}, "heal"),
@@ -89,8 +95,10 @@ def test_a_wrong_field_of_a_completion_is_named(fields: dict[str, Any], named: s
         ({"max_completion_tokens": 0}, "max_completion_tokens"),
         ({"tools": [{"type": "function"}]}, "tools"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"logprobs": True}, "logprobs"),
-        ({"n": 3}, "n"),
+        ({"logprobs": 3}, "logprobs"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"n": 9}, "n"),
     ],
 )
 def test_a_wrong_field_of_a_chat_is_named(fields: dict[str, Any], named: str) -> None:
@@ -193,3 +201,24 @@ def test_text_parts_are_joined_and_the_developer_is_the_system() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     body = chat(messages=[{"role": "developer", "content": parts}])
     assert [message.plain() for message in body.messages] == [{"role": "system", "content": "ab"}]
+
+
+def test_a_prediction_is_text_or_parts_of_it() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    for content in ("ab", parts):
+        asked = completion(prediction={"type": "content", "content": content})
+        assert asked.request([1], 100).prediction == "ab"
+
+
+def test_completions_go_before_chats_unless_the_caller_says_otherwise() -> None:
+    assert completion().request([1], 100).priority < chat().request([1], 100).priority
+    asked = completion(tandem={"priority": 7, "document": "a.py"}).request([1], 100)
+    assert (asked.priority, asked.document) == (7, "a.py")
+
+
+def test_log_probabilities_are_asked_for_in_each_endpoints_way() -> None:
+    assert completion().request([1], 100).logprobs is None
+    assert completion(logprobs=0).request([1], 100).logprobs == 0
+    assert chat(logprobs=True).request([1], 100).logprobs == 0
+    assert chat(logprobs=True, top_logprobs=4).request([1], 100).logprobs == 4
+    assert chat(logprobs=False).request([1], 100).logprobs is None

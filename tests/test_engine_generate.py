@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from completion.engine.generate import Decoder, TextStream
-from completion.engine.kv import KVCache, KVPool
+from completion.engine.generate import Decoder
 from completion.engine.request import Chunk, Request
 from completion.engine.sample import Sampler
+from completion.engine.textstream import TextStream
 from completion.engine.tokenizer import Tokenizer
 from completion.models import InstalledModel
 from tandem.errors import EngineError
@@ -169,29 +169,6 @@ def test_streamed_text_is_the_text_before_the_first_stop(text: str, sizes: list[
     shown = "".join([stream.feed(piece) for piece in [*pieces, data]]) + stream.close()
     ends = [at for at in (text.find("ab\n"), text.find("éa")) if at >= 0]
     assert shown == (text[: min(ends)] if ends else text)
-
-
-def small_cache() -> KVCache:
-    return KVCache(1, 1, 64, 2, torch.float32)
-
-
-def fill(cache: KVCache, tokens: list[int]) -> None:
-    """Write each token's id as its key, as a forward pass would."""
-    keys = torch.tensor(tokens, dtype=torch.float32)[None, :, None].expand(1, -1, 2)
-    cache.append(0, keys, keys)
-    cache.advance(tokens)
-
-
-@given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=60), min_size=1, max_size=12))
-def test_a_taken_cache_holds_a_true_prefix(sequences: list[list[int]]) -> None:
-    pool = KVPool([small_cache() for _ in range(3)])
-    for tokens in sequences:
-        cache = pool.take(tokens)
-        known = len(cache)
-        assert known < len(tokens)
-        assert cache.tokens == tokens[:known]
-        fill(cache, tokens[known:])
-        assert cache.keys[0, 0, : len(cache), 0].tolist() == tokens
 
 
 @given(text=st.text(max_size=60))

@@ -13,6 +13,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from completion.engine import app
+from completion.engine.answers import CAPABILITIES
 from completion.engine.background import Address
 from completion.engine.served import ServedModel
 from completion.models import DEFAULT, InstalledModel
@@ -186,7 +187,7 @@ def test_the_model_list_tells_what_our_clients_need(client: openai.OpenAI) -> No
     (card,) = client.models.list().data
     assert card.id == DEFAULT
     extra = card.model_extra or {}
-    assert extra["capabilities"] == ["heal", "usage"]
+    assert extra["capabilities"] == CAPABILITIES
     assert extra["context_length"] == 256
     assert extra["fim_template"]
     assert client.models.retrieve(DEFAULT) == card

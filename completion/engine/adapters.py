@@ -58,6 +58,10 @@ class Variants:
         return decoder
 
     @property
+    def cache_bytes(self) -> int:
+        return self._base.pool.bytes
+
+    @property
     def generated_tokens(self) -> int:
         decoders = [decoder for _, decoder in list(self._loaded.values())]
         counts = [decoder.generated_tokens for decoder in (self._base, *decoders)]
@@ -71,13 +75,15 @@ class Variants:
 
     def _drop(self, name: str) -> None:
         if name in self._loaded:
-            self._dropped_tokens += self._loaded.pop(name)[1].generated_tokens
+            decoder = self._loaded.pop(name)[1]
+            self._dropped_tokens += decoder.generated_tokens
+            decoder.pool.forget(decoder.owner)
 
 
 def with_adapter(base: Decoder, folder: Path, base_folder: Path) -> Decoder:
     """A decoder like `base` with the LoRA of `folder` merged. Raises ModelError."""
     model = merge(base.model, lora.examine(folder, base_folder))
-    return Decoder(model, base.tokenizer, folder.name)
+    return Decoder(model, base.tokenizer, folder.name, base.pool)
 
 
 @torch.inference_mode()

@@ -3,8 +3,8 @@
 Types are strict: a field of a wrong type is an error that names it. Fields we do not know are
 ignored, as other compatible servers do. Fields we know but cannot honour are refused when they
 ask for something, because an answer that quietly left it out would be wrong. Ours alone are
-`heal` in a request, `capabilities`, `context_length` and `fim_template` of a model, and the
-object `tandem` in usage.
+`heal` and `tandem` in a request, `capabilities`, `context_length` and `fim_template` of a model,
+and the object `tandem` in usage.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,18 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from completion.engine.answers import UsageIn
-from completion.engine.request import Request
+from completion.engine.request import CHAT, FIRST, LAST, Request
 
 MAX_STOPS = 32
+MAX_ANSWERS = 8
+# As OpenAI: of the completions, and of a chat.
+MAX_LOGPROBS, MAX_CHAT_LOGPROBS = 5, 20
+MAX_PREDICTION = 200_000
 # Below this the softmax of temperature sampling overflows; the limit of temperature 0 is greedy.
 _COLDEST = 1e-3
 
@@ -106,6 +112,34 @@ class StreamOptions(_Body):
     continuous_usage_stats: bool = False  # vLLM's name for usage in every event
 
 
+class TextPart(_Body):
+    type: Literal["text"]
+    text: str
+
+
+def _as_parts(value: Any) -> Any:
+    """One form instead of two, so that an error names the part at fault, not a union's branch."""
+    return [TextPart(type="text", text=value)] if isinstance(value, str) else value
+
+
+class Prediction(_Body):
+    """Text that the answer will be much like: OpenAI's predicted outputs."""
+
+    type: Literal["content"]
+    content: Annotated[list[TextPart], BeforeValidator(_as_parts)]
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.content)[:MAX_PREDICTION]
+
+
+class Tandem(_Body):
+    """What OpenAI has no field for. See `Request`."""
+
+    document: str = Field("", max_length=4096)
+    priority: int | None = Field(None, ge=FIRST, le=LAST)
+
+
 class _Sampling(_Body):
     """What both kinds of request share."""
 
@@ -116,7 +150,14 @@ class _Sampling(_Body):
     stop: Stop | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Annotated[int | None, _refused_unless(1)] = None
+    n: int | None = Field(None, ge=1, le=MAX_ANSWERS)
+    prediction: Prediction | None = None
+    tandem: Tandem = Tandem()
+
+    @property
+    def answers(self) -> int:
+        """How many answers are wanted."""
+        return self.n or 1
 
     @property
     def streams(self) -> bool:
@@ -134,8 +175,10 @@ class _Sampling(_Body):
         prompt: Sequence[int],
         context: int,
         max_tokens: int | None,
-        heal: str,
         adapter: str,
+        heal: str = "",
+        logprobs: int | None = None,
+        priority: int = FIRST,
     ) -> Request:
         room = context - len(prompt)
         if room < 1:
@@ -156,6 +199,11 @@ class _Sampling(_Body):
             stop=tuple(self.stop or ()),
             heal=heal,
             adapter=adapter,
+            prediction=self.prediction.text if self.prediction else "",
+            logprobs=logprobs,
+            n=self.answers,
+            document=self.tandem.document,
+            priority=priority if self.tandem.priority is None else self.tandem.priority,
         )
 
 
@@ -167,22 +215,13 @@ class CompletionRequest(_Sampling):
     heal: str = Field("", max_length=1024)
     echo: Annotated[bool | None, _refused_unless(False)] = None
     suffix: Annotated[str | None, _refused_unless("")] = None
-    logprobs: Annotated[int | None, _refused_unless()] = None
+    logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)
     best_of: Annotated[int | None, _refused_unless(1)] = None
 
     def request(self, prompt: Sequence[int], context: int, adapter: str = "") -> Request:
         """For the engine. `prompt` is ours in token ids; raises ApiError if it does not fit."""
-        return self._request(prompt, context, self.max_tokens or 16, self.heal, adapter)
-
-
-class TextPart(_Body):
-    type: Literal["text"]
-    text: str
-
-
-def _as_parts(value: Any) -> Any:
-    """One form instead of two, so that an error names the part at fault, not a union's branch."""
-    return [TextPart(type="text", text=value)] if isinstance(value, str) else value
+        limit = self.max_tokens or 16
+        return self._request(prompt, context, limit, adapter, self.heal, self.logprobs)
 
 
 class Message(_Body):
@@ -201,16 +240,26 @@ class ChatRequest(_Sampling):
     messages: list[Message] = Field(min_length=1, max_length=4096)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-    logprobs: Annotated[bool | None, _refused_unless(False)] = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_CHAT_LOGPROBS)
     tools: Annotated[list[Any] | None, _refused_unless([])] = None
     response_format: Annotated[dict[str, Any] | None, _refused_unless({"type": "text"})] = None
 
     def request(self, prompt: Sequence[int], context: int, adapter: str = "") -> Request:
         """For the engine. `prompt` is the rendered conversation in token ids."""
         limit = self.max_completion_tokens or self.max_tokens
-        return self._request(prompt, context, limit, "", adapter)
+        wanted = (self.top_logprobs or 0) if self.logprobs else None
+        return self._request(prompt, context, limit, adapter, "", wanted, CHAT)
+
+    @model_validator(mode="after")
+    def _top_of_something(self) -> "ChatRequest":
+        if self.top_logprobs is not None and not self.logprobs:
+            raise PydanticCustomError("top_logprobs", "top_logprobs: needs logprobs")
+        return self
 
 
+# Errors of fields that do not go together carry the name of the one at fault as their type.
+_ACROSS_FIELDS = {"top_logprobs"}
 B = TypeVar("B", CompletionRequest, ChatRequest)
 
 
@@ -222,6 +271,8 @@ def parse(kind: type[B], body: bytes) -> B:
         first = error.errors(include_url=False, include_context=False)[0]
         if first["type"] == "json_invalid":
             raise ApiError(400, f"The body is not valid JSON: {first['msg']}.") from None
+        if first["type"] in _ACROSS_FIELDS:
+            raise ApiError(400, first["msg"], param=first["type"], code="value_error") from None
         field = ".".join(str(part) for part in first["loc"])
         if not field:
             raise ApiError(400, "The body must be a JSON object.") from None

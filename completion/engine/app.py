@@ -11,8 +11,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any, Literal
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from completion.engine import answers, api
 from completion.engine.api import ApiError, ChatRequest, CompletionRequest
-from completion.engine.request import Chunk, Request
+from completion.engine.request import Chunk, Request, Usage
 from completion.engine.served import Loaded, ServedModel
 from tandem import __version__
 from tandem.errors import TandemError
@@ -87,7 +88,7 @@ class Routes:
         body = api.parse(CompletionRequest, await _body(request))
         adapter = await self._adapter(body.model)
         tokens = await asyncio.to_thread(_tokens, loaded, body.prompt)
-        shape = answers.Shape("completion", adapter or self._served.name, body.usage_in)
+        shape = self._shape("completion", loaded, body, adapter)
         asked = body.request(tokens, loaded.decoder.context, adapter)
         return self._submit(loaded, asked, shape, body)
 
@@ -96,9 +97,19 @@ class Routes:
         body = api.parse(ChatRequest, await _body(request))
         adapter = await self._adapter(body.model)
         tokens = await asyncio.to_thread(_chat_tokens, loaded, body)
-        shape = answers.Shape("chat", adapter or self._served.name, body.usage_in)
+        shape = self._shape("chat", loaded, body, adapter)
         asked = body.request(tokens, loaded.decoder.context, adapter)
         return self._submit(loaded, asked, shape, body)
+
+    def _shape(
+        self,
+        kind: Literal["completion", "chat"],
+        loaded: Loaded,
+        body: CompletionRequest | ChatRequest,
+        adapter: str,
+    ) -> answers.Shape:
+        name = adapter or self._served.name
+        return answers.Shape(kind, name, body.usage_in, loaded.decoder.tokenizer.bytes_at)
 
     def _submit(
         self,
@@ -133,69 +144,100 @@ class Routes:
 
 
 class Answer:
-    """One job's chunks, carried from the model's thread to the event loop.
+    """The chunks of a request's answers, carried from the model's thread to the event loop.
 
     The queue needs no bound of its own: a job has at most one chunk a token, and the context
     bounds the tokens. Raises ApiError if the scheduler has no room.
     """
 
     def __init__(self, loaded: Loaded, request: Request) -> None:
-        self._arrived: asyncio.Queue[Chunk] = asyncio.Queue()
+        self.request = request
+        self._arrived: asyncio.Queue[tuple[int, Chunk]] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
-        def on_chunk(chunk: Chunk) -> None:
-            loop.call_soon_threadsafe(self._arrived.put_nowait, chunk)
+        def listener(index: int) -> Callable[[Chunk], None]:
+            def on_chunk(chunk: Chunk) -> None:
+                # A loop that is closed has nobody left who listens.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._arrived.put_nowait, (index, chunk))
 
-        self._job = loaded.submit(request, on_chunk)
+            return on_chunk
+
+        wanted = [
+            (replace(request, n=1, seed=request.seed and request.seed + index), listener(index))
+            for index in range(request.n)
+        ]
+        self._jobs = loaded.submit(wanted)
 
     @contextlib.asynccontextmanager
-    async def listened_to(self, receive: Receive) -> AsyncIterator[AsyncIterator[Chunk]]:
-        """The chunks, as long as the client is there. Leaving the block ends the job."""
+    async def listened_to(
+        self, receive: Receive
+    ) -> AsyncIterator[AsyncIterator[tuple[int, Chunk]]]:
+        """The chunks, as long as the client is there. Leaving the block ends the jobs."""
         watcher = asyncio.create_task(self._watch(receive))
         try:
             yield self._chunks()
         finally:
-            self._job.cancel()
+            self._cancel()
             watcher.cancel()
+
+    def _cancel(self) -> None:
+        for job in self._jobs:
+            job.cancel()
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._job.cancel()
+        self._cancel()
         # A job that still waits in the queue would tell us only when its turn comes.
-        self._arrived.put_nowait(Chunk(finish="cancelled"))
+        self._arrived.put_nowait((0, Chunk(finish="cancelled")))
 
-    async def _chunks(self) -> AsyncIterator[Chunk]:
-        """Up to the last one. Raises ApiError for what went wrong in the engine."""
-        while True:
-            chunk = await self._arrived.get()
+    async def _chunks(self) -> AsyncIterator[tuple[int, Chunk]]:
+        """Which answer and a piece of it, up to the last of each.
+
+        Raises ApiError for what went wrong in the engine.
+        """
+        left = len(self._jobs)
+        while left:
+            index, chunk = await self._arrived.get()
             if chunk.error:
                 raise ApiError(500, chunk.error, code="engine_error")
             if chunk.finish == "cancelled":
                 raise ApiError(503, "The engine is stopping.", code="model_stopping")
-            yield chunk
-            if chunk.last:
-                return
+            if chunk.finish == "superseded":
+                raise ApiError(
+                    409, "A newer request of this document took its place.", code="superseded"
+                )
+            yield index, chunk
+            left -= chunk.last
 
 
 class Whole(Response):
-    """The answer in one body, sent when it is complete."""
+    """The answers in one body, sent when they are complete."""
 
     def __init__(self, answer: Answer, shape: answers.Shape) -> None:
         self._answer = answer
         self._shape = shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        pieces, last = [], Chunk()
+        request = self._answer.request
+        wants = request.logprobs is not None
+        choices = [answers.Choice("", "", [] if wants else None) for _ in range(request.n)]
+        counts = [Usage() for _ in choices]
         async with self._answer.listened_to(receive) as chunks:
-            async for last in chunks:
-                pieces.append(last.text)
-        body = self._shape.whole("".join(pieces), str(last.finish), last.usage)
+            async for index, chunk in chunks:
+                choice = choices[index]
+                choice.text += chunk.text
+                choice.finish = str(chunk.finish)
+                if choice.logprobs is not None:
+                    choice.logprobs += chunk.logprobs
+                counts[index] = chunk.usage
+        body = self._shape.whole(choices, answers.together(counts))
         await JSONResponse(body)(scope, receive, send)
 
 
 class Stream(Response):
-    """The answer as server-sent events, token by token."""
+    """The answers as server-sent events, token by token."""
 
     def __init__(self, answer: Answer, shape: answers.Shape) -> None:
         self._answer = answer
@@ -215,18 +257,22 @@ class Stream(Response):
         except TimeoutError:  # the client does not read: the server closes the connection
             log.warning("a client stopped reading its stream")
 
-    async def _events(self, chunks: AsyncIterator[Chunk]) -> AsyncIterator[str]:
-        shape = self._shape
-        if (opening := shape.opening()) is not None:
-            yield json.dumps(opening)
+    async def _events(self, chunks: AsyncIterator[tuple[int, Chunk]]) -> AsyncIterator[str]:
+        shape, number = self._shape, self._answer.request.n
+        counts = [Usage() for _ in range(number)]
+        lengths = [0] * number
+        for index in range(number):
+            if (opening := shape.opening(index)) is not None:
+                yield json.dumps(opening)
         try:
-            async for chunk in chunks:
-                if chunk.finish is None:
-                    yield json.dumps(shape.piece(chunk.text, chunk.usage))
-                    continue
-                yield json.dumps(shape.closing(chunk.text, chunk.finish, chunk.usage))
-                if (total := shape.total(chunk.usage)) is not None:
-                    yield json.dumps(total)
+            async for index, chunk in chunks:
+                counts[index] = chunk.usage
+                total = answers.together(counts)
+                form = shape.piece if chunk.finish is None else shape.closing
+                yield json.dumps(form(chunk, total, index, lengths[index]))
+                lengths[index] += len(chunk.text)
+            if (event := shape.total(answers.together(counts))) is not None:
+                yield json.dumps(event)
         except ApiError as error:  # the status line is long gone
             yield json.dumps(error.body())
         else:

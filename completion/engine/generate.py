@@ -1,38 +1,59 @@
-"""The loop of one request: prefill, then token by token, until something ends it."""
+"""The decoder: sequences that are stepped together, one forward pass at a time."""
 
-import codecs
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
-from completion.engine.kv import KVCache, KVPool
+from completion.engine.drafts import Draft, Lookup
+from completion.engine.kv import KVCache
+from completion.engine.kvpool import KVPool
 from completion.engine.model import Model
-from completion.engine.request import Chunk, FinishReason, Request, Usage
-from completion.engine.sample import Healer, Sampler
+from completion.engine.request import Chunk, Request
+from completion.engine.running import Running
+from completion.engine.sample import LogitsHook
 from completion.engine.shipped import Shipped
+from completion.engine.speculate import Speculation
 from completion.engine.tokenizer import Tokenizer
 from tandem.errors import EngineError
 
 # Long prompts are read in pieces, so that a cancel takes effect between them and the attention
 # mask stays small.
 PREFILL_TOKENS = 256
-CACHED_SEQUENCES = 3
+CACHE_MB = 64
+# Continuations scored in one pass: each has a KV cache of its own, with the prompt's copied.
+SCORED_TOGETHER = 8
+# Logits are wide: 128 rows of 49,152 words are 25 MB.
+_SCORED_ROWS = 128
 
 
 class Decoder:
-    """A loaded model with its tokenizer and KV caches. Not thread-safe: see `scheduler`."""
+    """A loaded model with its tokenizer and KV caches. Not thread-safe: see `scheduler`.
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, name: str) -> None:
+    `speculation` is what it has learned about drafts; None decodes without them. Decoders may
+    share a `pool` of caches, and those of one model may be stepped together: keys and values that
+    come from different weights have different owners.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        name: str,
+        pool: KVPool | None = None,
+        owner: object = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.name = name
         self.context = model.context
         self.generated_tokens = 0
-        self._pool = KVPool([model.new_cache() for _ in range(CACHED_SEQUENCES)])
+        self.speculation: Speculation | None = Speculation()
+        self.pool = pool or KVPool(model.new_cache, CACHE_MB << 20)
+        self.owner = owner or self
         self._ends = model.config.eos_ids | tokenizer.special_ids
 
     @classmethod
@@ -43,15 +64,17 @@ class Decoder:
         threads: int = 0,
         context: int = 2048,
         shipped: Shipped | None = None,
+        cache_mb: int = CACHE_MB,
     ) -> "Decoder":
         """The folder's model as it is, or with a shipped difference (`shipped.of`) merged.
 
+        `threads` 0 takes all cores; the KV caches take at most `cache_mb` or one sequence.
         Raises ModelError if the folder cannot be read or run.
         """
         torch.set_num_threads(threads or usable_cores())
         tokenizer = Tokenizer.load(folder)
         model = Model.load(folder, choose_dtype(dtype), context, shipped)
-        decoder = cls(model, tokenizer, folder.name)
+        decoder = cls(model, tokenizer, folder.name, KVPool(model.new_cache, cache_mb << 20))
         decoder.warm_up()
         return decoder
 
@@ -62,19 +85,45 @@ class Decoder:
             pass
         self.forget()
         self.generated_tokens = 0
+        self.speculation = Speculation()
 
     def forget(self) -> None:
         """Empty every KV cache, so that the next prompt is read as the first one was."""
-        self._pool.clear()
+        self.pool.clear()
 
     def generate(
         self, request: Request, cancelled: Callable[[], bool] = lambda: False
     ) -> Iterator[Chunk]:
         """Chunks of the answer; the last one says why it ended.
 
-        `cancelled` is asked before each token and each piece of the prompt. Raises EngineError
-        if the prompt does not fit the context.
+        `cancelled` is asked before each pass: each token and each piece of the prompt. Raises
+        EngineError if the prompt does not fit the context.
         """
+        running = self.start(request)
+        try:
+            while running.finish is None:
+                if cancelled():
+                    self.drop(running)
+                else:
+                    self.step([running])
+                yield from running.chunks()
+        finally:
+            self.drop(running)
+
+    def start(self, request: Request, hooks: Sequence[LogitsHook] = ()) -> Running:
+        """A sequence for `step`, which holds a KV cache until it has finished or is dropped.
+
+        Hooks are its own: they are told its tokens. Raises EngineError if the prompt does not fit
+        the context.
+        """
+        running = self.try_start(request, hooks, urgent=True)
+        assert running is not None, "what is urgent is had at once"
+        return running
+
+    def try_start(
+        self, request: Request, hooks: Sequence[LogitsHook] = (), urgent: bool = False
+    ) -> Running | None:
+        """As `start`, but None if there is no memory for one more and it is not `urgent`."""
         if not request.prompt:
             raise EngineError("The prompt is empty.", "Send at least one token.")
         if len(request.prompt) >= self.context:
@@ -82,119 +131,204 @@ class Decoder:
                 f"The prompt has {len(request.prompt)} tokens, the context {self.context}.",
                 "Shorten the prompt, or raise engine.context.",
             )
-        usage = Usage(prompt_tokens=len(request.prompt))
-        cache = self._pool.take(request.prompt)
-        usage.cached_tokens = len(cache)
-        began = time.perf_counter()
-        hidden = self._prefill(request, cache, cancelled)
-        usage.prefill_ms = (time.perf_counter() - began) * 1000
-        if hidden is None:
-            yield Chunk(finish="cancelled", usage=usage)
+        taken = self.pool.take(request.prompt, self._room(request), self.owner, urgent)
+        return taken and self._running(request, taken.cache, hooks, taken.followed)
+
+    def hand_over(self, running: Running, request: Request) -> Running | None:
+        """The same sequence as the answer to another request, whose user typed what came.
+
+        The tokens picked so far count as picked for `request`, which is what it would have
+        picked by itself; `running` has ended then. None, and nothing has changed, if it is not
+        so, or if that cannot be known because tokens were drawn at random.
+        """
+        old = running.request
+        known = (*old.prompt, *running.answer)
+        start = len(request.prompt)
+        greedy = old.temperature == request.temperature == 0 and request.logprobs is None
+        changed = running.finish is not None or running.prefilling or running.hooks
+        if changed or not greedy or running.waits or running.followers:
+            return None
+        if not len(old.prompt) <= start <= len(known) or request.prompt != known[:start]:
+            return None
+        picked = known[len(old.prompt) : start]
+        typed = b"".join(map(self.tokenizer.bytes_at, picked)) + request.heal.encode()
+        if not typed.startswith(old.heal.encode()):
+            return None
+        heir = self._running(request, running.cache, (), [])
+        if not heir.replay(known[start:]):
+            return None
+        if not self.pool.renew(running.cache, request.prompt, self._room(request)):
+            return None
+        running.hand_over()
+        if heir.finish is not None:
+            self._give_back(heir)
+        return heir
+
+    def cached(self, request: Request) -> int:
+        """How many tokens of the prompt a KV cache holds now."""
+        return self.pool.cached(request.prompt, self.owner)
+
+    def candidates(
+        self, request: Request, new_hooks: Callable[[], Sequence[LogitsHook]] = tuple
+    ) -> list[Running]:
+        """`request.n` answers to one prompt, which is read once. Step them together.
+
+        The first is what `start` gives; another one's seed is the request's and its number.
+        """
+        first = self.start(request, new_hooks())
+        for number in range(1, request.n):
+            seed = None if request.seed is None else request.seed + number
+            other = self.start(replace(request, seed=seed), new_hooks())
+            other.waits = True
+            first.followers.append(other)
+        return [first, *first.followers]
+
+    def step(self, runnings: Sequence[Running]) -> None:
+        """One forward pass for all of them that have not finished.
+
+        A sequence reads a piece of its prompt, or its last token and what it guesses to follow,
+        and then picks what follows. Its text depends neither on the others nor on guesses.
+        """
+        live = [running for running in runnings if running.finish is None and not running.waits]
+        if not live:
             return
         began = time.perf_counter()
-        for chunk in self._decode(request, cache, hidden, cancelled, usage):
-            usage.decode_ms = (time.perf_counter() - began) * 1000
-            yield chunk
+        prefilling = [running.prefilling for running in live]
+        drafts = [running.propose(PREFILL_TOKENS) for running in live]
+        counts = self.speculation.plan(drafts) if self.speculation else [0] * len(live)
+        guesses = [draft.tokens[:n] for draft, n in zip(drafts, counts, strict=True)]
+        pieces = [running.next_tokens(PREFILL_TOKENS) for running in live]
+        parts = [
+            (piece + guessed, running.cache)
+            for piece, guessed, running in zip(pieces, guesses, live, strict=True)
+        ]
+        joined = self._pick(live, self.model.forward_all(parts), drafts, guesses)
+        elapsed = (time.perf_counter() - began) * 1000
+        if self.speculation is not None and not any(prefilling):
+            self.speculation.cost.measured(sum(len(tokens) for tokens, _ in parts), elapsed)
+        prefilling += [True] * len(joined)
+        for running, was_prefilling in zip([*live, *joined], prefilling, strict=True):
+            running.took(elapsed, was_prefilling)
+            if running.finish is not None:
+                self._give_back(running)
 
-    def losses(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
-        """Nats of each token of `answer` after the prompt and the tokens before it.
+    def _pick(
+        self,
+        live: Sequence[Running],
+        hidden: Sequence[torch.Tensor],
+        drafts: Sequence[Draft],
+        guesses: Sequence[Sequence[int]],
+    ) -> list[Running]:
+        """Let each sequence that has read all it knows pick what follows.
 
-        Asserts that both fit the context and that the prompt has a token.
+        Returns the candidates that waited for one of them and have picked as well.
         """
-        assert prompt, "something must come before the answer"
-        assert len(prompt) + len(answer) <= self.context, "the caller cuts to the context"
-        cache = self._pool.take(tuple(prompt))
-        while len(cache) < len(prompt) - 1:
-            self.model.forward(prompt[len(cache) : -1][:PREFILL_TOKENS], cache)
-        hidden = self.model.forward((prompt[-1], *answer[:-1]), cache)
-        logits = self.model.logits(hidden)
-        return F.cross_entropy(logits, torch.tensor(answer), reduction="none").tolist()
+        ready = [number for number, running in enumerate(live) if running.all_read]
+        joined: list[Running] = []
+        if not ready:
+            return joined
+        counts = [1 + len(guesses[number]) for number in ready]
+        rows = [hidden[n][-count:] for n, count in zip(ready, counts, strict=True)]
+        logits = self.model.logits(torch.cat(rows)).split(counts)
+        for number, own, states in zip(ready, logits, rows, strict=True):
+            running = live[number]
+            picked = running.verify(own, states, guesses[number])
+            self.generated_tokens += len(picked)
+            if self.speculation is not None:
+                self.speculation.acceptance.learn(drafts[number], picked)
+            for other in self._followers(running):
+                other.join(running)
+                self.generated_tokens += len(other.verify(own[:1], states[:1], ()))
+                joined.append(other)
+        return joined
 
-    def _prefill(
-        self, request: Request, cache: KVCache, cancelled: Callable[[], bool]
-    ) -> torch.Tensor | None:
-        """The last prompt token's hidden state [1, hidden]; None if cancelled on the way."""
-        hidden = None
-        while len(cache) < len(request.prompt):
-            if cancelled():
-                return None
-            piece = request.prompt[len(cache) : len(cache) + PREFILL_TOKENS]
-            hidden = self.model.forward(piece, cache)[-1:]
-        return hidden
+    def drop(self, running: Running) -> None:
+        """Cancel, and let others have the KV cache. Harmless when it has finished."""
+        running.cancel()
+        if followers := self._followers(running):
+            first, *first.followers = followers
+            first.join(running)
+        self._give_back(running)
 
-    def _decode(
+    def _room(self, request: Request) -> int:
+        """Tokens that the request may write: healed text takes tokens of its own."""
+        most = len(request.prompt) + request.max_tokens + len(request.heal.encode())
+        return min(most, self.context)
+
+    def _running(
         self,
         request: Request,
         cache: KVCache,
-        hidden: torch.Tensor,
-        cancelled: Callable[[], bool],
-        usage: Usage,
-    ) -> Iterator[Chunk]:
-        sampler = Sampler(request.temperature, request.top_p, request.seed)
-        healer = Healer(self.tokenizer, request.heal)
-        text = TextStream(request.stop)
-        finish: FinishReason = "length"
-        while usage.completion_tokens < request.max_tokens:
-            if cancelled():
-                finish = "cancelled"
-                break
-            token = sampler.pick(self.model.logits(hidden)[0], healer.allowed())
-            self.generated_tokens += 1
-            if token in self._ends:
-                finish = "stop"
-                break
-            # Spelling out text the caller already has costs the caller none of its budget.
-            usage.completion_tokens += not healer.active
-            piece = text.feed(healer.accept(token))
-            if piece:
-                yield Chunk(text=piece, usage=usage)
-            if text.stopped:
-                finish = "stop"
-                break
-            if len(cache) + 1 >= self.context:
-                break
-            if usage.completion_tokens < request.max_tokens:
-                hidden = self.model.forward((token,), cache)
-        yield Chunk(text=text.close(), finish=finish, usage=usage)
+        hooks: Sequence[LogitsHook],
+        followed: list[int],
+    ) -> Running:
+        """What `followed` this very prompt the last time is what the model will say again."""
+        drafter = None
+        if self.speculation is not None:
+            foretold = request.heal + request.prediction if request.prediction else ""
+            prediction = self.tokenizer.encode(foretold) or followed
+            drafter = Lookup(request.prompt, prediction, self.speculation.acceptance)
+        return Running(request, cache, self.tokenizer, self._ends, self.context, drafter, hooks)
 
+    def _followers(self, running: Running) -> list[Running]:
+        """The candidates that still wait for it; it is theirs to lead no more."""
+        waiting = [other for other in running.followers if other.finish is None]
+        running.followers = []
+        return waiting
 
-class TextStream:
-    """Bytes of tokens to text that may be shown: whole characters, nothing of a stop string."""
+    def _give_back(self, running: Running) -> None:
+        if not running.gave_back:
+            running.gave_back = True
+            self.pool.give_back(running.cache)
 
-    def __init__(self, stop: tuple[str, ...]) -> None:
-        self._stop = tuple(s for s in stop if s)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""
-        self.stopped = False
+    def losses(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
+        """Nats of each token of `answer` after the prompt and the tokens before it: see `score`."""
+        return [-logprob for logprob in self.score(prompt, [answer])[0]]
 
-    def feed(self, data: bytes) -> str:
-        """The text that is safe to show now."""
-        if self.stopped:
-            return ""
-        self._held += self._decoder.decode(data)
-        found = [at for at in (self._held.find(s) for s in self._stop) if at >= 0]
-        if found:
-            self.stopped = True
-            shown, self._held = self._held[: min(found)], ""
-            return shown
-        keep = self._possible_start()
-        shown, self._held = self._held[: len(self._held) - keep], self._held[-keep:] if keep else ""
-        return shown
+    def score(
+        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        """Log-probability of each token of each continuation, in nats.
 
-    def close(self) -> str:
-        """What was held back and turned out not to be a stop string."""
-        if self.stopped:
-            return ""
-        shown, self._held = self._held + self._decoder.decode(b"", final=True), ""
-        return shown
+        The prompt is read once, then the continuations in passes of SCORED_TOGETHER. Asserts that
+        prompt and continuations have tokens and fit the context.
+        """
+        assert prompt, "something must come before what is scored"
+        assert all(0 < len(c) <= self.context - len(prompt) for c in continuations)
+        longest = max(map(len, continuations), default=0)
+        taken = self.pool.take(prompt, len(prompt) + longest, self.owner, urgent=True)
+        assert taken is not None, "what is urgent is had at once"
+        cache = taken.cache
+        try:
+            while len(cache) < len(prompt) - 1:
+                self.model.forward(prompt[len(cache) : -1][:PREFILL_TOKENS], cache)
+            copies = [self.model.new_cache() for _ in continuations[1:SCORED_TOGETHER]]
+            for copy in copies:
+                copy.copy_prefix(cache, len(cache))
+            scores: list[list[float]] = []
+            for start in range(0, len(continuations), SCORED_TOGETHER):
+                group = continuations[start : start + SCORED_TOGETHER]
+                parts = [
+                    ((prompt[-1], *tokens[:-1]), own)
+                    for tokens, own in zip(group, [cache, *copies], strict=False)
+                ]
+                hidden = self.model.forward_all(parts)
+                scores += map(self._logprobs, hidden, group)
+                for _, own in parts:
+                    own.rewind(len(prompt) - 1)
+        finally:
+            self.pool.give_back(cache)
+        return scores
 
-    def _possible_start(self) -> int:
-        """Length of the longest end of the held text that a stop string begins with."""
-        longest = max((len(s) for s in self._stop), default=1) - 1
-        for length in range(min(longest, len(self._held)), 0, -1):
-            if any(s.startswith(self._held[-length:]) for s in self._stop):
-                return length
-        return 0
+    def _logprobs(self, hidden: torch.Tensor, tokens: Sequence[int]) -> list[float]:
+        """Of each token, from the hidden state [n, hidden] before it."""
+        found: list[float] = []
+        for rows, ids in zip(
+            hidden.split(_SCORED_ROWS), torch.tensor(tokens).split(_SCORED_ROWS), strict=True
+        ):
+            logprobs = self.model.logits(rows).log_softmax(-1)
+            found += logprobs.gather(-1, ids[:, None])[:, 0].tolist()
+        return found
 
 
 def usable_cores() -> int:

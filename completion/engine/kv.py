@@ -1,4 +1,4 @@
-"""KV cache of one sequence (append, rewind, share a prefix), and a few of them.
+"""KV cache of one sequence: append, rewind, copy a prefix.
 
 Shapes: keys and values are [layers, kv_heads, capacity, head_dim]. Pages are touched only as
 they are written, so an unused cache costs no memory.
@@ -7,9 +7,6 @@ they are written, so an unused cache costs no memory.
 from collections.abc import Sequence
 
 import torch
-
-# Below this a shared prefix is chance (an import line, a chat header), not the same document.
-SHARED_PREFIX_TOKENS = 16
 
 
 class KVCache:
@@ -22,23 +19,28 @@ class KVCache:
         self.keys = torch.empty(shape, dtype=dtype)
         self.values = torch.empty(shape, dtype=dtype)
         self.capacity = capacity
+        # Whose weights made them: the pool keeps owners apart.
+        self.owner: object = None
         self.tokens: list[int] = []
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def shared_prefix(self, tokens: Sequence[int]) -> int:
-        """How many tokens at the start are the same."""
-        limit = min(len(self.tokens), len(tokens))
-        for n in range(limit):
-            if self.tokens[n] != tokens[n]:
-                return n
-        return limit
+    @property
+    def bytes_per_token(self) -> int:
+        return (self.keys.nbytes + self.values.nbytes) // self.capacity
 
     def rewind(self, length: int) -> None:
         """Forget everything after the first `length` tokens."""
         assert 0 <= length <= len(self.tokens)
         del self.tokens[length:]
+
+    def copy_prefix(self, other: "KVCache", length: int) -> None:
+        """Hold the first `length` tokens of another sequence, and nothing else."""
+        assert length <= len(other)
+        self.keys[:, :, :length] = other.keys[:, :, :length]
+        self.values[:, :, :length] = other.values[:, :, :length]
+        self.tokens[:] = other.tokens[:length]
 
     def append(
         self, layer: int, keys: torch.Tensor, values: torch.Tensor
@@ -56,29 +58,3 @@ class KVCache:
 
     def advance(self, tokens: Sequence[int]) -> None:
         self.tokens.extend(tokens)
-
-
-class KVPool:
-    """A few caches; a sequence gets the one that shares most with it, else the oldest."""
-
-    def __init__(self, caches: list[KVCache]) -> None:
-        assert caches
-        self._by_age = caches
-
-    def take(self, tokens: Sequence[int]) -> KVCache:
-        """The best cache for `tokens`, rewound to what it shares with them.
-
-        At least the last token is left to be computed, because its logits are wanted.
-        """
-        shared = [cache.shared_prefix(tokens[:-1]) for cache in self._by_age]
-        best = max(range(len(shared)), key=shared.__getitem__)
-        if shared[best] < SHARED_PREFIX_TOKENS:
-            best = 0
-        cache = self._by_age.pop(best)
-        self._by_age.append(cache)
-        cache.rewind(shared[best])
-        return cache
-
-    def clear(self) -> None:
-        for cache in self._by_age:
-            cache.rewind(0)

@@ -1,4 +1,4 @@
-"""Lean forward pass of Llama-family decoders (Llama, Qwen2) in torch, batch of one.
+"""Lean forward pass of Llama-family decoders (Llama, Qwen2) in torch.
 
 Query, key and value projections are fused into one matrix product, gate and up projections
 into another; attention heads that share a key-value head are stacked as query rows, so that
@@ -125,21 +125,42 @@ class Model:
         c = self.config
         return KVCache(c.layers, c.kv_heads, self.context, c.head_dim, self.dtype)
 
-    @torch.inference_mode()
     def forward(self, tokens: Sequence[int], cache: KVCache) -> torch.Tensor:
         """Append `tokens` to the cache. Returns the last layer's hidden states [n, hidden]."""
-        n, start = len(tokens), len(cache)
-        cos, sin = self._cos[start : start + n], self._sin[start : start + n]
-        mask = self._mask(n, start)
-        x = F.embedding(torch.tensor(tokens), self.embedding)
+        return self.forward_all([(tokens, cache)])[0]
+
+    @torch.inference_mode()
+    def forward_all(self, parts: Sequence[tuple[Sequence[int], KVCache]]) -> list[torch.Tensor]:
+        """One pass over new tokens of several sequences, each appended to its own cache.
+
+        Linear layers see all tokens together, attention only its own sequence. Returns hidden
+        states [n, hidden] for each.
+        """
+        assert len({id(cache) for _, cache in parts}) == len(parts), "one part for each cache"
+        sizes = [len(tokens) for tokens, _ in parts]
+        starts = [len(cache) for _, cache in parts]
+        spans = [slice(start, start + n) for start, n in zip(starts, sizes, strict=True)]
+        cos = torch.cat([self._cos[span] for span in spans])
+        sin = torch.cat([self._sin[span] for span in spans])
+        masks = [self._mask(n, start) for start, n in zip(starts, sizes, strict=True)]
+        x = F.embedding(torch.tensor([t for tokens, _ in parts for t in tokens]), self.embedding)
+        c = self.config
         for index, layer in enumerate(self.layers):
-            h = F.rms_norm(x, (x.shape[-1],), layer.attention_norm, self.config.norm_eps)
-            x = x + self._attend(index, layer, h, cos, sin, mask, cache)
-            h = F.rms_norm(x, (x.shape[-1],), layer.mlp_norm, self.config.norm_eps)
+            h = F.rms_norm(x, (x.shape[-1],), layer.attention_norm, c.norm_eps)
+            qkv = layer.qkv(h).view(len(h), c.heads + 2 * c.kv_heads, c.head_dim)
+            rotated = rotate(qkv[:, : c.heads + c.kv_heads], cos, sin)
+            values = qkv[:, c.heads + c.kv_heads :]
+            pieces = zip(rotated.split(sizes), values.split(sizes), parts, masks, strict=True)
+            attended = [
+                self._attend(index, qk, v, mask, cache) for qk, v, (_, cache), mask in pieces
+            ]
+            x = x + layer.output(torch.cat(attended))
+            h = F.rms_norm(x, (x.shape[-1],), layer.mlp_norm, c.norm_eps)
             gate, up = layer.gate_up(h).chunk(2, dim=-1)
             x = x + layer.down(F.silu(gate) * up)
-        cache.advance(tokens)
-        return x
+        for tokens, cache in parts:
+            cache.advance(tokens)
+        return list(x.split(sizes))
 
     @torch.inference_mode()
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -150,20 +171,19 @@ class Model:
     def _attend(
         self,
         index: int,
-        layer: Layer,
-        h: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
+        rotated: torch.Tensor,
+        values: torch.Tensor,
         mask: torch.Tensor | None,
         cache: KVCache,
     ) -> torch.Tensor:
-        c, n = self.config, h.shape[0]
-        qkv = layer.qkv(h).view(n, c.heads + 2 * c.kv_heads, c.head_dim)
-        rotated = rotate(qkv[:, : c.heads + c.kv_heads], cos, sin)
+        """One sequence's attention [n, heads * head_dim].
+
+        `rotated` are its new queries and keys [n, heads + kv_heads, head_dim], `values` its new
+        values [n, kv_heads, head_dim].
+        """
+        c, n = self.config, len(values)
         keys, values = cache.append(
-            index,
-            rotated[:, c.heads :].transpose(0, 1),
-            qkv[:, c.heads + c.kv_heads :].transpose(0, 1),
+            index, rotated[:, c.heads :].transpose(0, 1), values.transpose(0, 1)
         )
         # [n, kv_heads, group, d] -> [kv_heads, group * n, d]: one block of rows a key-value head
         group = c.heads // c.kv_heads
@@ -171,7 +191,7 @@ class Model:
         rows = queries.reshape(1, c.kv_heads, group * n, c.head_dim)
         out = F.scaled_dot_product_attention(rows, keys[None], values[None], attn_mask=mask)
         out = out.view(c.kv_heads, group, n, c.head_dim).permute(2, 0, 1, 3)
-        return layer.output(out.reshape(n, c.heads * c.head_dim))
+        return out.reshape(n, c.heads * c.head_dim)
 
     def _mask(self, n: int, start: int) -> torch.Tensor | None:
         """Additive causal mask [group * n, T]; None where each row may see everything."""

@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-FinishReason = Literal["stop", "length", "cancelled"]
+# "superseded": a newer request of the same document took its place.
+FinishReason = Literal["stop", "length", "cancelled", "superseded"]
+# The lower number goes first.
+FIRST, CHAT, LAST = 0, 5, 9
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,11 @@ class Request:
     `heal` is text that the prompt was cut short of: the first tokens are constrained so that
     the answer begins with it, and it is left out of the answer. `temperature` 0 is greedy.
     A text of `stop` ends the answer before it. `seed` None draws a fresh one. `adapter` names
-    the adapter that answers; empty is the base model.
+    the adapter that answers; empty is the base model. `prediction` is text that the answer is
+    expected to be close to; it makes a true guess fast and changes nothing else. `logprobs` asks
+    for the log-probability of each token and of that many likeliest ones beside it. `n` is how
+    many answers `Decoder.candidates` starts. `document` names what is being edited: a newer request
+    takes an older one's place. `priority` is FIRST to LAST.
     """
 
     prompt: tuple[int, ...]
@@ -24,27 +31,53 @@ class Request:
     stop: tuple[str, ...] = ()
     heal: str = ""
     adapter: str = ""
+    prediction: str = ""
+    logprobs: int | None = None
+    n: int = 1
+    document: str = ""
+    priority: int = FIRST
 
 
 @dataclass
 class Usage:
-    """Counts in tokens; `cached_tokens` is the part of the prompt found in the KV cache."""
+    """Counts in tokens; `cached_tokens` is the part of the prompt found in the KV cache,
+    `accepted_tokens` of the `drafted_tokens` that were guessed and verified were right."""
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     prefill_ms: float = 0.0
     decode_ms: float = 0.0
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """What the model thought of a token, in nats, and which ones it thought likeliest.
+
+    Under the model's own distribution with the request's hooks; before temperature, top-p and
+    healing.
+    """
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Chunk:
-    """A piece of the answer. The last one has a `finish` reason or an `error`."""
+    """A piece of the answer. The last one has a `finish` reason or an `error`.
+
+    `logprobs` are those of its tokens, where the request asked for them. A token's text may come
+    in a later chunk, or never, if it is part of a character or of a stop text.
+    """
 
     text: str = ""
     finish: FinishReason | None = None
     error: str = ""
     usage: Usage = field(default_factory=Usage)
+    logprobs: tuple[TokenLogprob, ...] = ()
 
     @property
     def last(self) -> bool:

@@ -1,12 +1,15 @@
-"""From logits to a token: greedy, temperature and top-p, token healing.
+"""From logits to a token: greedy, temperature and top-p, hooks, token healing.
 
 Token healing (as in Microsoft's guidance): the prompt stops before text that is already there,
 and the first tokens are constrained to spell it. So a token may cross the cursor, as it did in
 the text the model learned from, instead of being cut at it.
 """
 
+from typing import Protocol
+
 import torch
 
+from completion.engine.request import TokenLogprob
 from completion.engine.tokenizer import Tokenizer
 
 
@@ -38,6 +41,31 @@ class Sampler:
             outside[0] = False
             probabilities[order[outside]] = 0
         return int(torch.multinomial(probabilities, 1, generator=self._generator))
+
+
+class LogitsHook(Protocol):
+    """Changes one sequence's distribution: mixes another one in, or rules tokens out.
+
+    Called for each token that is picked, in order, never for a guess that did not hold; so it may
+    keep state. A token it rules out gets -inf, but never all of them.
+    """
+
+    def adjust(self, logits: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """New logits [vocabulary] for the next token; `hidden` [hidden] is the last layer's
+        state at the token before it. The arguments stay as they are."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """The token that was picked."""
+        ...
+
+
+def token_logprob(logits: torch.Tensor, token: int, top: int) -> TokenLogprob:
+    """Of logits [vocabulary]: the token's log-probability, and the `top` likeliest ones'."""
+    logprobs = logits.log_softmax(-1)
+    best = logprobs.topk(min(top, len(logits)))
+    likeliest = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return TokenLogprob(token, float(logprobs[token]), tuple(likeliest))
 
 
 class Healer:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -33,12 +33,12 @@ class Loaded:
     decoder: "Decoder"
     scheduler: "Scheduler"
 
-    def submit(self, request: Request, on_chunk: Callable[[Chunk], None]) -> "Job":
-        """Raises ApiError (429) if too many requests wait."""
+    def submit(self, parts: Sequence[tuple[Request, Callable[[Chunk], None]]]) -> "list[Job]":
+        """Requests that belong together. Raises ApiError (429) if too many wait."""
         from completion.engine.scheduler import QueueFull
 
         try:
-            return self.scheduler.submit(request, on_chunk)
+            return self.scheduler.submit_all(parts)
         except QueueFull:
             raise ApiError(
                 429,
@@ -166,9 +166,15 @@ class ServedModel:
 
         config = self._config
         decoder = Decoder.load(
-            self.folder, config.dtype, config.threads, config.context, self._shipped
+            self.folder,
+            config.dtype,
+            config.threads,
+            config.context,
+            self._shipped,
+            config.cache_mb,
         )
-        return Loaded(decoder, Scheduler(Variants(decoder, self._base), config.queue))
+        variants = Variants(decoder, self._base)
+        return Loaded(decoder, Scheduler(variants, config.queue, config.batch))
 
     def _start(self, loaded: Loaded) -> None:
         with self._changing:
