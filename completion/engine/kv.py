@@ -10,6 +10,7 @@ import torch
 
 # Below this a shared prefix is chance (an import line, a chat header), not the same document.
 SHARED_PREFIX_TOKENS = 16
+BLOCK = 16
 
 
 class KVCache:
@@ -18,7 +19,8 @@ class KVCache:
     def __init__(
         self, layers: int, kv_heads: int, capacity: int, head_dim: int, dtype: torch.dtype
     ) -> None:
-        shape = (layers, kv_heads, capacity, head_dim)
+        # Whole blocks: the kernels' keys of 16 positions lie in one (native/attention.h).
+        shape = (layers, kv_heads, -(-capacity // BLOCK) * BLOCK, head_dim)
         self.keys = torch.empty(shape, dtype=dtype)
         self.values = torch.empty(shape, dtype=dtype)
         self.capacity = capacity
