@@ -1,6 +1,5 @@
 """The decoder: sequences that are stepped together, one forward pass at a time."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,12 +7,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from completion.engine import weights
 from completion.engine.kv import KVPool
-from completion.engine.model import Model
 from completion.engine.request import Chunk, Request
 from completion.engine.running import Running
 from completion.engine.shipped import Shipped
 from completion.engine.tokenizer import Tokenizer
+from completion.engine.weights import AnyModel
 from tandem.errors import EngineError
 
 # Long prompts are read in pieces, so that a cancel takes effect between them and the attention
@@ -25,7 +25,7 @@ CACHED_SEQUENCES = 3
 class Decoder:
     """A loaded model with its tokenizer and KV caches. Not thread-safe: see `scheduler`."""
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, name: str) -> None:
+    def __init__(self, model: AnyModel, tokenizer: Tokenizer, name: str) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.name = name
@@ -47,9 +47,8 @@ class Decoder:
 
         Raises ModelError if the folder cannot be read or run.
         """
-        torch.set_num_threads(threads or usable_cores())
         tokenizer = Tokenizer.load(folder)
-        model = Model.load(folder, choose_dtype(dtype), context, shipped)
+        model = weights.load(folder, dtype, threads, context, shipped)
         decoder = cls(model, tokenizer, folder.name)
         decoder.warm_up()
         return decoder
@@ -150,26 +149,3 @@ class Decoder:
             self._pool.give_back(cache)
         logits = self.model.logits(hidden)
         return F.cross_entropy(logits, torch.tensor(answer), reduction="none").tolist()
-
-
-def usable_cores() -> int:
-    """Cores this process may run on; not every system can tell, then all there are."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def choose_dtype(name: str) -> torch.dtype:
-    """The weights' width. `auto` is bfloat16 where the CPU multiplies it, float32 elsewhere.
-
-    Decoding is bound by reading the weights, so half the width is nearly twice the speed where
-    the CPU has AVX512-BF16 or AMX; without them bfloat16 is emulated and slower.
-    """
-    if name == "auto":
-        name = "bfloat16" if fast_bfloat16() else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-
-
-def fast_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16 products."""
-    flags = torch.cpu.get_capabilities()
-    return bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))

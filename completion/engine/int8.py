@@ -8,9 +8,8 @@ numbers are the same to the bit whatever is computed beside it, in however many 
 
 import copy
 import ctypes
-import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -124,13 +123,13 @@ class Int8Model:
         assert len({id(cache) for _, cache in parts}) == len(parts), "one part for each cache"
         sizes = [len(tokens) for tokens, _ in parts]
         hidden = torch.empty(sum(sizes), self.config.hidden)
-        held = [struct.pack(f"{len(tokens)}i", *tokens) for tokens, _ in parts]
+        held = [(ctypes.c_int32 * len(tokens))(*tokens) for tokens, _ in parts]
         natives = (kernels.Part * len(parts))()
-        for native, data, (tokens, cache) in zip(natives, held, parts, strict=True):
+        for native, ids, (tokens, cache) in zip(natives, held, parts, strict=True):
             start, count = len(cache), len(tokens)
             assert start + count <= self.context, "the caller checks the context length"
             assert count == 0 or 0 <= min(tokens) <= max(tokens) < self.config.vocabulary
-            native.tokens = ctypes.cast(data, ctypes.c_void_p)
+            native.tokens = ctypes.cast(ids, ctypes.c_void_p)
             native.keys, native.values = cache.keys.data_ptr(), cache.values.data_ptr()
             native.layer_stride, native.head_stride = cache.keys.stride(0), cache.keys.stride(1)
             native.count, native.start = count, start
@@ -146,31 +145,35 @@ class Int8Model:
         self.native.call("logits", self._network, _at(hidden), len(hidden), _at(out))
         return out
 
-    def replaced(self, matrix: Callable[[str, torch.Tensor], torch.Tensor | None]) -> "Int8Model":
-        """A model that shares with this one all but the matrices that `matrix` replaces.
+    def replaced(
+        self, names: Collection[str], change: Callable[[str, torch.Tensor], torch.Tensor]
+    ) -> "Int8Model":
+        """A model that shares with this one all but the layers' matrices of these names.
 
-        It is given the name and the float32 form of each layer's matrices, as they were read from
-        the files, and returns the new one, or None for no change.
+        `change` is given each of them by name, as it is in the files, in float32.
         """
-        changed = _Changed(self._read(), matrix)
+        tensors = self._read()
+
+        def matrix(name: str) -> torch.Tensor:
+            return change(name, tensors[name]) if name in names else tensors[name]
+
+        def changed(prefix: str, layer: Int8Layer) -> Int8Layer:
+            fields = {}
+            for field, parts in _FUSED.items():
+                wanted = [f"{prefix}{part}.weight" for part in parts]
+                if any(name in names for name in wanted):
+                    pack = self._alternate if field == "gate_up" else self._pack
+                    # The bias is laid out as it must be.
+                    fields[field] = pack([matrix(n) for n in wanted], getattr(layer, field).bias)
+            return replace(layer, **fields)
+
         other = copy.copy(self)
-        other.layers = []
         with torch.inference_mode():
-            for n, layer in enumerate(self.layers):
-                other.layers.append(self._changed_layer(layer, changed, f"model.layers.{n}."))
+            other.layers = [
+                changed(f"model.layers.{n}.", layer) for n, layer in enumerate(self.layers)
+            ]
         other._bind()
         return other
-
-    def _changed_layer(self, layer: Int8Layer, tensors: "_Changed", prefix: str) -> Int8Layer:
-        fields = dict(layer.__dict__)
-        for field, names in _FUSED.items():
-            found = [tensors.pair(f"{prefix}{name}.weight") for name in names]
-            if any(changed for _, changed in found):
-                matrices = [matrix for matrix, _ in found]
-                bias = getattr(layer, field).bias  # laid out as it must be
-                pack = self._alternate if field == "gate_up" else self._pack
-                fields[field] = pack(matrices, bias)
-        return Int8Layer(**fields)
 
     def _layer(self, tensors: Tensors, prefix: str) -> Int8Layer:
         def packed(field: str) -> Packed:
@@ -260,21 +263,6 @@ _FUSED = {
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
     "down": ("mlp.down_proj",),
 }
-
-
-class _Changed:
-    """A model's tensors after a change, and whether there was one."""
-
-    def __init__(
-        self, tensors: Tensors, matrix: Callable[[str, torch.Tensor], torch.Tensor | None]
-    ) -> None:
-        self._tensors = tensors
-        self._matrix = matrix
-
-    def pair(self, name: str) -> tuple[torch.Tensor, bool]:
-        tensor = self._tensors[name]
-        changed = self._matrix(name, tensor)
-        return (tensor, False) if changed is None else (changed, True)
 
 
 def unsupported(config: ModelConfig, tensors: Tensors) -> str:
