@@ -21,7 +21,7 @@ from tandem.errors import ConfigError
 
 REPO_FILE = ".tandem.toml"
 ENV_PREFIX = "TANDEM_"
-_NOT_SETTINGS = {"TANDEM_HOME", "TANDEM_DEBUG"}
+_NOT_SETTINGS = {"TANDEM_HOME", "TANDEM_DEBUG", "TANDEM_KERNELS"}
 
 
 class _Section(BaseModel):

@@ -258,14 +258,21 @@ def test_without_a_compiler_torch_runs_and_the_reason_is_told(
         weights.load(folder, "int8")
 
 
+@pytest.fixture
+def own_kernels(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's home in which nothing is compiled yet."""
+    monkeypatch.delenv("TANDEM_KERNELS", raising=False)
+    kernels.load.cache_clear()
+    return empty_home
+
+
 def test_a_compiler_that_fails_is_a_reason_not_a_crash(
-    empty_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_kernels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "c++"
     program.write_text("#!/bin/sh\necho 'x.cpp:1: fatal error: no <vector>' >&2\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    kernels.load.cache_clear()
     with pytest.raises(Unavailable, match="fatal error: no <vector>"):
         kernels.load()
     assert weights.choose("auto").form != "int8"
@@ -282,19 +289,18 @@ def start_build() -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", BUILD], stdout=subprocess.PIPE, text=True)
 
 
-def test_two_processes_build_at_once_and_damage_is_built_again(empty_home: Path) -> None:
+def test_two_processes_build_at_once_and_damage_is_built_again(own_kernels: Path) -> None:
     running = [start_build(), start_build()]
     assert [process.communicate(timeout=120)[0].strip() for process in running] == ["portable"] * 2
-    [library] = (paths.cache_dir() / "kernels").glob("*.so")
+    [library] = paths.kernels_dir().glob("*.so")
     whole = library.read_bytes()
     library.write_bytes(whole[: len(whole) // 2])
     assert start_build().communicate(timeout=120)[0].strip() == "portable"
     assert len(library.read_bytes()) == len(whole)
 
 
-def test_a_cache_that_cannot_be_written_is_a_reason(empty_home: Path) -> None:
-    empty_home.mkdir()
-    (empty_home / "cache").write_text("a file")
-    kernels.load.cache_clear()
+def test_a_cache_that_cannot_be_written_is_a_reason(own_kernels: Path) -> None:
+    own_kernels.mkdir()
+    (own_kernels / "cache").write_text("a file")
     with pytest.raises(Unavailable, match="cache"):
         kernels.load()

@@ -137,7 +137,7 @@ def load(level: str = "") -> Kernels:
         raise Unavailable("there is no C++ compiler")
     if not any(SOURCES.glob("*.cpp")):
         raise Unavailable("this installation has no sources of the kernels")
-    folder = paths.cache_dir() / "kernels"
+    folder = paths.kernels_dir()
     file = folder / f"{_key(compiler, LEVELS[level])}.so"
     try:
         if not _whole(file):
