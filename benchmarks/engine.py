@@ -26,8 +26,8 @@ from benchmarks.peers.ours import Ours, offers, weight_forms
 from benchmarks.peers.vllm import VLLM
 from benchmarks.peers.weights import Weights
 from completion import models
-from completion.engine.generate import fast_bfloat16, usable_cores
 from completion.engine.tokenizer import Tokenizer
+from completion.engine.weights import fast_bfloat16, usable_cores
 from completion.families import examine
 from completion.templates import for_model
 from tandem.config import CompletionConfig, EngineConfig

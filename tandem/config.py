@@ -21,7 +21,7 @@ from tandem.errors import ConfigError
 
 REPO_FILE = ".tandem.toml"
 ENV_PREFIX = "TANDEM_"
-_NOT_SETTINGS = {"TANDEM_HOME", "TANDEM_DEBUG"}
+_NOT_SETTINGS = {"TANDEM_HOME", "TANDEM_DEBUG", "TANDEM_KERNELS"}
 
 
 class _Section(BaseModel):
@@ -31,8 +31,8 @@ class _Section(BaseModel):
 class EngineConfig(_Section):
     """The embedded engine."""
 
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Width of the weights; auto chooses by CPU features."
+    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        default="auto", description="Width of the weights; auto chooses by CPU and compiler."
     )
     threads: int = Field(default=0, ge=0, le=256, description="Compute threads; 0 means all cores.")
     context: int = Field(

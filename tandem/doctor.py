@@ -19,7 +19,15 @@ from tandem import __version__, paths, trace
 from tandem.config import Config, load
 from tandem.errors import ConfigError, TandemError
 
-_CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8")
+_CPU_FEATURES = (
+    "avx2",
+    "avx_vnni",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+)
 _EDITORS = ("code", "code-server", "nvim")
 
 
@@ -35,6 +43,8 @@ class Check:
 
 def checks(config: Config | None = None) -> list[Check]:
     """Look at everything. Nothing is started or changed; each look ends within seconds.
+
+    But the engine's kernels are compiled if they are not yet, because only that tells.
 
     Without `config` the settings are loaded here, and defaults stand in for broken ones.
     """
@@ -79,12 +89,15 @@ def _torch(config: Config) -> Check:
         version = metadata.version("torch")
     except metadata.PackageNotFoundError:
         return Check("torch", False, "is not installed", f"{sys.executable} -m pip install torch")
-    from completion.engine import generate
+    from completion.engine import weights
 
     has = ", ".join(name for name in _CPU_FEATURES if name in cpu_flags()) or "no vector features"
-    threads = config.engine.threads or generate.usable_cores()
-    dtype = str(generate.choose_dtype(config.engine.dtype)).removeprefix("torch.")
-    return Check("torch", True, f"{version}, {has}; engine: {dtype}, {threads} threads")
+    threads = config.engine.threads or weights.usable_cores()
+    try:
+        choice = weights.choose(config.engine.dtype)
+    except TandemError as error:
+        return Check("torch", False, error.message, error.hint)
+    return Check("torch", True, f"{version}, {has}; engine: {choice}, {threads} threads")
 
 
 def cpu_flags() -> set[str]:

@@ -43,6 +43,12 @@ def models_dir() -> Path:
     return cache_dir() / "models"
 
 
+def kernels_dir() -> Path:
+    """The engine's compiled kernels. `TANDEM_KERNELS` moves them: several homes can share them."""
+    value = os.environ.get("TANDEM_KERNELS")
+    return Path(value) if value else cache_dir() / "kernels"
+
+
 def adapters_dir() -> Path:
     return state_dir() / "adapters"
 

@@ -29,11 +29,22 @@ def default_model(tmp_path_factory: pytest.TempPathFactory) -> InstalledModel:
         return models.pull(models.DEFAULT)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels() -> Iterator[None]:
+    """The engine's kernels are compiled once, and not for each test's own user folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "TANDEM_KERNELS" not in os.environ:
+            patch.setenv("TANDEM_KERNELS", str(REPOSITORY / ".cache" / "kernels"))
+        yield
+
+
 @pytest.fixture
 def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """User folders of this test's own, with nothing in them."""
     home = tmp_path / "tandem-home"
     for name in [name for name in os.environ if name.startswith("TANDEM_")]:
+        if name == "TANDEM_KERNELS":
+            continue
         monkeypatch.delenv(name)
     monkeypatch.setenv("TANDEM_HOME", str(home))
     return home

@@ -48,7 +48,11 @@ def make_home(home: Path, model: Path | None) -> Path:
 
 def environment(home: Path) -> dict[str, str]:
     """This process's environment with other user folders, without settings from outside."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TANDEM_") or name == "TANDEM_KERNELS"
+    }
     return {**clean, "TANDEM_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from completion.engine import weights
 from tandem import doctor, paths, trace
 from tandem.config import Config, load
 from tandem.doctor import Check
@@ -121,7 +122,7 @@ def test_a_docker_client_without_a_daemon_is_told_apart(bare_path: Path) -> None
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="features are read on Linux only")
 def test_cpu_features_and_the_engines_dtype_are_told() -> None:
     found = doctor._torch(Config())
-    assert "engine: float32" in found.detail or "engine: bfloat16" in found.detail
+    assert f"engine: {weights.choose('auto')}, " in found.detail
     assert ("avx2" in found.detail) == ("avx2" in doctor.cpu_flags())
 
 

@@ -118,7 +118,9 @@ class Served:
 def served(home: Path) -> Iterator[Served]:
     """With `home` as the user's folders, for the block's time."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("TANDEM_")]:
+        for name in [
+            name for name in os.environ if name.startswith("TANDEM_") and name != "TANDEM_KERNELS"
+        ]:
             patch.delenv(name)
         patch.setenv("TANDEM_HOME", str(home))
         patch.setenv("NO_PROXY", "127.0.0.1")

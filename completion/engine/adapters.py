@@ -7,21 +7,43 @@ has KV caches of its own, because keys and values depend on the weights that mad
 import copy
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
 
 from completion import adapters, lora
 from completion.engine.generate import Decoder
+from completion.engine.int8 import Int8Model
 from completion.engine.model import Layer, Linear, Model
+from completion.engine.weights import AnyModel
 from completion.lora import Lora
 from tandem.errors import ModelError
 
 # Beside the base. Each takes as much memory as the base without its embeddings.
 KEPT_VARIANTS = 2
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """What an adapter adds to one matrix: scale * B @ A."""
+
+    layer: int
+    module: str
+    a: torch.Tensor
+    b: torch.Tensor
+    scale: float
+
+    @property
+    def name(self) -> str:
+        return f"model.layers.{self.layer}.{lora.MODULES[self.module]}.{self.module}.weight"
+
+    def added_to(self, matrix: torch.Tensor) -> torch.Tensor:
+        return torch.addmm(matrix, self.b, self.a, alpha=self.scale)
 
 
 class Variants:
@@ -86,27 +108,47 @@ def with_adapter(base: Decoder, folder: Path, base_folder: Path) -> Decoder:
     return Decoder(model, base.tokenizer, folder.name, base.pool)
 
 
+@overload
+def merge(model: Model, adapter: Lora) -> Model: ...
+@overload
+def merge(model: Int8Model, adapter: Lora) -> Int8Model: ...
 @torch.inference_mode()
-def merge(model: Model, adapter: Lora) -> Model:
+def merge(model: AnyModel, adapter: Lora) -> AnyModel:
     """A model that shares with `model` all that the adapter does not change.
 
     Computed in float32, then cast to the model's width. Raises ModelError for tensors that
     cannot be read or are not finite.
     """
+    try:
+        with safe_open(str(adapter.file), framework="pt") as tensors:
+            pairs = _pairs(adapter, tensors)
+            return _into_int8(model, pairs) if isinstance(model, Int8Model) else _into(model, pairs)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{adapter.file} cannot be read: {error}.", "Tune again.") from error
+
+
+def _pairs(adapter: Lora, tensors: Any) -> Iterator[_Pair]:
+    for layer, module, *names in adapter.pairs():
+        a, b = (tensors.get_tensor(name).float() for name in names)
+        if not bool(a.isfinite().all() and b.isfinite().all()):
+            raise ModelError(f"{names[0]} or its B is not finite.", "Tune again.")
+        yield _Pair(layer, module, a, b, adapter.scale)
+
+
+def _into_int8(model: Int8Model, pairs: Iterable[_Pair]) -> Int8Model:
+    """Added to the matrices as they are in the files: what int8 lost is not lost twice."""
+    by_name = {pair.name: pair for pair in pairs}
+    return model.replaced(by_name, lambda name, matrix: by_name[name].added_to(matrix))
+
+
+def _into(model: Model, pairs: Iterable[_Pair]) -> Model:
     merged = copy.copy(model)
     merged.layers = [copy.copy(layer) for layer in model.layers]
     parts = [_parts(model, layer) for layer in merged.layers]
-    try:
-        with safe_open(str(adapter.file), framework="pt") as tensors:
-            for number, module, *names in adapter.pairs():
-                a, b = (tensors.get_tensor(name).float() for name in names)
-                if not bool(a.isfinite().all() and b.isfinite().all()):
-                    raise ModelError(f"{names[0]} or its B is not finite.", "Tune again.")
-                attribute, rows = parts[number][module]
-                matrix = _own(merged.layers[number], model.layers[number], attribute)[rows]
-                matrix.copy_(torch.addmm(matrix.float(), b, a, alpha=adapter.scale))
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{adapter.file} cannot be read: {error}.", "Tune again.") from error
+    for pair in pairs:
+        attribute, rows = parts[pair.layer][pair.module]
+        matrix = _own(merged.layers[pair.layer], model.layers[pair.layer], attribute)[rows]
+        matrix.copy_(pair.added_to(matrix.float()))
     return merged
 
 

@@ -1,6 +1,5 @@
 """The decoder: sequences that are stepped together, one forward pass at a time."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -8,16 +7,17 @@ from pathlib import Path
 
 import torch
 
+from completion.engine import weights
 from completion.engine.drafts import Draft, Lookup
 from completion.engine.kv import KVCache
 from completion.engine.kvpool import KVPool
-from completion.engine.model import Model
 from completion.engine.request import Chunk, Request
 from completion.engine.running import Running
 from completion.engine.sample import LogitsHook
 from completion.engine.shipped import Shipped
 from completion.engine.speculate import Speculation
 from completion.engine.tokenizer import Tokenizer
+from completion.engine.weights import AnyModel
 from tandem.errors import EngineError
 
 # Long prompts are read in pieces, so that a cancel takes effect between them and the attention
@@ -40,7 +40,7 @@ class Decoder:
 
     def __init__(
         self,
-        model: Model,
+        model: AnyModel,
         tokenizer: Tokenizer,
         name: str,
         pool: KVPool | None = None,
@@ -71,9 +71,8 @@ class Decoder:
         `threads` 0 takes all cores; the KV caches take at most `cache_mb` or one sequence.
         Raises ModelError if the folder cannot be read or run.
         """
-        torch.set_num_threads(threads or usable_cores())
         tokenizer = Tokenizer.load(folder)
-        model = Model.load(folder, choose_dtype(dtype), context, shipped)
+        model = weights.load(folder, dtype, threads, context, shipped)
         decoder = cls(model, tokenizer, folder.name, KVPool(model.new_cache, cache_mb << 20))
         decoder.warm_up()
         return decoder
@@ -329,26 +328,3 @@ class Decoder:
             logprobs = self.model.logits(rows).log_softmax(-1)
             found += logprobs.gather(-1, ids[:, None])[:, 0].tolist()
         return found
-
-
-def usable_cores() -> int:
-    """Cores this process may run on; not every system can tell, then all there are."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def choose_dtype(name: str) -> torch.dtype:
-    """The weights' width. `auto` is bfloat16 where the CPU multiplies it, float32 elsewhere.
-
-    Decoding is bound by reading the weights, so half the width is nearly twice the speed where
-    the CPU has AVX512-BF16 or AMX; without them bfloat16 is emulated and slower.
-    """
-    if name == "auto":
-        name = "bfloat16" if fast_bfloat16() else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-
-
-def fast_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16 products."""
-    flags = torch.cpu.get_capabilities()
-    return bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
+BLOCK = 16  # positions; within one, the kernels order keys as they like
+
 
 class KVCache:
     """Keys and values of the tokens seen so far, in order."""
@@ -15,7 +17,8 @@ class KVCache:
     def __init__(
         self, layers: int, kv_heads: int, capacity: int, head_dim: int, dtype: torch.dtype
     ) -> None:
-        shape = (layers, kv_heads, capacity, head_dim)
+        # Whole blocks: the kernels' keys of 16 positions lie in one (native/attention.h).
+        shape = (layers, kv_heads, -(-capacity // BLOCK) * BLOCK, head_dim)
         self.keys = torch.empty(shape, dtype=dtype)
         self.values = torch.empty(shape, dtype=dtype)
         self.capacity = capacity
@@ -38,8 +41,9 @@ class KVCache:
     def copy_prefix(self, other: "KVCache", length: int) -> None:
         """Hold the first `length` tokens of another sequence, and nothing else."""
         assert length <= len(other)
-        self.keys[:, :, :length] = other.keys[:, :, :length]
-        self.values[:, :, :length] = other.values[:, :, :length]
+        end = -(-length // BLOCK) * BLOCK
+        self.keys[:, :, :end] = other.keys[:, :, :end]
+        self.values[:, :, :end] = other.values[:, :, :end]
         self.tokens[:] = other.tokens[:length]
 
     def append(
