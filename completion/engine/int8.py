@@ -73,7 +73,7 @@ class Int8Model:
         self._read = read
         names = [f"model.layers.{n}." for n in range(config.layers)]
         self.layers = [self._layer(tensors, name) for name in names]
-        self.norm = tensors["model.norm.weight"].contiguous()
+        self.norm = _own(tensors["model.norm.weight"])
         self.embedding = self._pack([tensors["model.embed_tokens.weight"]])
         tied = "lm_head.weight" not in tensors
         self.head = self.embedding if tied else self._pack([tensors["lm_head.weight"]])
@@ -187,10 +187,10 @@ class Int8Model:
             return self._alternate(matrices, None if mixed is None else mixed.flatten())
 
         return Int8Layer(
-            attention_norm=tensors[prefix + "input_layernorm.weight"].contiguous(),
+            attention_norm=_own(tensors[prefix + "input_layernorm.weight"]),
             qkv=packed("qkv"),
             output=packed("output"),
-            mlp_norm=tensors[prefix + "post_attention_layernorm.weight"].contiguous(),
+            mlp_norm=_own(tensors[prefix + "post_attention_layernorm.weight"]),
             gate_up=packed("gate_up"),
             down=packed("down"),
         )
@@ -219,7 +219,7 @@ class Int8Model:
         rows, blocks = -(-outputs // LANES) * LANES, -(-inputs // BLOCK)
         weights = torch.full((rows * blocks * BLOCK,), 128, dtype=torch.uint8)  # 128 is zero
         scales = torch.zeros(rows * blocks, dtype=torch.bfloat16)
-        if bias is not None and len(bias) < rows:
+        if bias is not None:  # a copy, like norms
             bias = torch.cat([bias, torch.zeros(rows - len(bias))])
         return Packed(weights, scales, bias, outputs, inputs, self.parts)
 
@@ -273,6 +273,11 @@ def unsupported(config: ModelConfig, tensors: Tensors) -> str:
     if any(width % LANES for width in widths) or config.head_dim % 2:
         return f"a matrix of this model is no multiple of {LANES} wide"
     return ""
+
+
+def _own(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy: a tensor read from a float32 file is a view that keeps the whole file mapped."""
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _at(tensor: torch.Tensor) -> ctypes.c_void_p:
