@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
+BLOCK = 16
+
 
 class KVCache:
     """Keys and values of the tokens seen so far, in order."""
@@ -38,8 +40,10 @@ class KVCache:
     def copy_prefix(self, other: "KVCache", length: int) -> None:
         """Hold the first `length` tokens of another sequence, and nothing else."""
         assert length <= len(other)
-        self.keys[:, :, :length] = other.keys[:, :, :length]
-        self.values[:, :, :length] = other.values[:, :, :length]
+        # Whole blocks: kernels may lay out the positions of one in an order of their own.
+        end = -(-length // BLOCK) * BLOCK
+        self.keys[:, :, :end] = other.keys[:, :, :end]
+        self.values[:, :, :end] = other.values[:, :, :end]
         self.tokens[:] = other.tokens[:length]
 
     def append(

@@ -173,7 +173,7 @@ class ServedModel:
             self._shipped,
             config.cache_mb,
         )
-        variants = Variants(decoder, self._base)
+        variants = Variants(decoder, self._base, config.adapters == "beside")
         return Loaded(decoder, Scheduler(variants, config.queue, config.batch))
 
     def _start(self, loaded: Loaded) -> None:
