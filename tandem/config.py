@@ -41,6 +41,10 @@ class EngineConfig(_Section):
     cache_mb: int = Field(
         default=64, ge=1, le=65_536, description="Memory for cached prompts; one always fits."
     )
+    adapters: Literal["merged", "beside"] = Field(
+        default="merged",
+        description="merged: adapters cost no time; beside: little memory, mixed in one pass.",
+    )
     batch: int = Field(
         default=8, ge=1, le=64, description="Requests that share one pass over the weights."
     )

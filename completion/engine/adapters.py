@@ -1,7 +1,7 @@
-"""LoRA adapters in the engine: merged into copies of the matrices they touch, two kept at hand.
+"""LoRA adapters in the engine: merged into copies of the matrices they touch, or beside them.
 
-A variant shares everything else with its base: embeddings, norms, rotary tables, tokenizer. It
-has KV caches of its own, because keys and values depend on the weights that made them.
+A merged variant shares everything else with its base: embeddings, norms, rotary tables,
+tokenizer. It has KV caches of its own, because keys and values depend on the weights that made them.
 """
 
 import copy
@@ -10,12 +10,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import torch
 from safetensors import SafetensorError, safe_open
 
 from completion import adapters, lora
+from completion.engine.beside import Beside, BesideModel
 from completion.engine.generate import Decoder
 from completion.engine.int8 import Int8Model
 from completion.engine.model import Layer, Linear, Model
@@ -23,8 +24,9 @@ from completion.engine.weights import AnyModel
 from completion.lora import Lora
 from tandem.errors import ModelError
 
-# Beside the base. Each takes as much memory as the base without its embeddings.
+# Each takes as much memory as the base without its embeddings.
 KEPT_VARIANTS = 2
+KEPT_BESIDE = 8
 log = logging.getLogger(__name__)
 
 
@@ -50,12 +52,23 @@ class Variants:
     """The base model's decoder and those of its adapters, made at their first use.
 
     `weights` tells what adapters must be for; it is asked when the first one is loaded, because
-    it may have to hash the model's files. Not thread-safe, but for `generated_tokens`: the thread
-    that owns the model owns this.
+    it may have to hash the model's files. `beside` keeps adapters apart from the weights, see
+    there; it changes the base decoder's model and raises ModelError where that cannot be. Not
+    thread-safe, but for `generated_tokens`: the thread that owns the model owns this.
     """
 
-    def __init__(self, base: Decoder, weights: Callable[[], adapters.Base]) -> None:
+    def __init__(
+        self, base: Decoder, weights: Callable[[], adapters.Base], beside: bool = False
+    ) -> None:
         self._base = base
+        self._kept = KEPT_BESIDE if beside else KEPT_VARIANTS
+        if beside:
+            if type(base.model) is not Model:
+                raise ModelError(
+                    "Adapters beside the weights need float32 or bfloat16 weights.",
+                    "Set engine.dtype, or set engine.adapters to merged.",
+                )
+            base.model = BesideModel(base.model)
         self._weights = weights
         self._loaded: OrderedDict[str, tuple[tuple[int, ...], Decoder]] = OrderedDict()
         self._dropped_tokens = 0
@@ -75,7 +88,7 @@ class Variants:
             self._drop(adapter)
             self._loaded[adapter] = stamp, decoder
         self._loaded.move_to_end(adapter)
-        while len(self._loaded) > KEPT_VARIANTS:
+        while len(self._loaded) > self._kept:
             self._drop(next(iter(self._loaded)))
         return decoder
 
@@ -103,9 +116,12 @@ class Variants:
 
 
 def with_adapter(base: Decoder, folder: Path, base_folder: Path) -> Decoder:
-    """A decoder like `base` with the LoRA of `folder` merged. Raises ModelError."""
-    model = merge(base.model, lora.examine(folder, base_folder))
-    return Decoder(model, base.tokenizer, folder.name, base.pool)
+    """A decoder like `base` with the LoRA of `folder`, in the base's form. Raises ModelError."""
+    adapter = lora.examine(folder, base_folder)
+    if isinstance(base.model, BesideModel):
+        owner = load_beside(base.model, adapter)
+        return Decoder(base.model, base.tokenizer, folder.name, base.pool, owner)
+    return Decoder(merge(base.model, adapter), base.tokenizer, folder.name, base.pool)
 
 
 @overload
@@ -119,20 +135,29 @@ def merge(model: AnyModel, adapter: Lora) -> AnyModel:
     Computed in float32, then cast to the model's width. Raises ModelError for tensors that
     cannot be read or are not finite.
     """
+    pairs = _pairs(adapter)
+    return _into_int8(model, pairs) if isinstance(model, Int8Model) else _into(model, pairs)
+
+
+def load_beside(model: Model, adapter: Lora) -> Beside:
+    """The adapter's tensors in float32, for a `BesideModel`. Raises ModelError as `merge`."""
+    beside = Beside()
+    parts = [_parts(model, layer) for layer in model.layers]
+    for pair in _pairs(adapter):
+        beside.add(pair.layer, *parts[pair.layer][pair.module], pair.a, pair.b * pair.scale)
+    return beside
+
+
+def _pairs(adapter: Lora) -> Iterator[_Pair]:
     try:
         with safe_open(str(adapter.file), framework="pt") as tensors:
-            pairs = _pairs(adapter, tensors)
-            return _into_int8(model, pairs) if isinstance(model, Int8Model) else _into(model, pairs)
+            for layer, module, *names in adapter.pairs():
+                a, b = (tensors.get_tensor(name).float() for name in names)
+                if not bool(a.isfinite().all() and b.isfinite().all()):
+                    raise ModelError(f"{names[0]} or its B is not finite.", "Tune again.")
+                yield _Pair(layer, module, a, b, adapter.scale)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{adapter.file} cannot be read: {error}.", "Tune again.") from error
-
-
-def _pairs(adapter: Lora, tensors: Any) -> Iterator[_Pair]:
-    for layer, module, *names in adapter.pairs():
-        a, b = (tensors.get_tensor(name).float() for name in names)
-        if not bool(a.isfinite().all() and b.isfinite().all()):
-            raise ModelError(f"{names[0]} or its B is not finite.", "Tune again.")
-        yield _Pair(layer, module, a, b, adapter.scale)
 
 
 def _into_int8(model: Int8Model, pairs: Iterable[_Pair]) -> Int8Model:

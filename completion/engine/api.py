@@ -137,7 +137,7 @@ class Tandem(_Body):
     """What OpenAI has no field for. See `Request`."""
 
     document: str = Field("", max_length=4096)
-    priority: int | None = Field(None, ge=FIRST, le=LAST)
+    priority: int | None = Field(default=None, ge=FIRST, le=LAST)
 
 
 class _Sampling(_Body):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-BLOCK = 16  # positions; within one, the kernels order keys as they like
+BLOCK = 16  # positions; kernels may lay them out within one in an order of their own
 
 
 class KVCache:

@@ -83,7 +83,7 @@ class Scheduler:
         self._passes = 0
         self._starts = 0
         names = ("requests", "cancelled", "superseded", "reused", "failed")
-        self._counts = dict.fromkeys(names, 0)
+        self._counts: dict[str, int] = dict.fromkeys(names, 0)
         self._last_active = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="model", daemon=True)
 

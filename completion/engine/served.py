@@ -163,17 +163,21 @@ class ServedModel:
         from completion.engine.adapters import Variants
         from completion.engine.generate import Decoder
         from completion.engine.scheduler import Scheduler
+        from completion.engine.weights import fast_bfloat16
 
         config = self._config
+        dtype = config.dtype
+        if dtype == "auto" and config.adapters == "beside":  # our kernels know no adapters
+            dtype = "bfloat16" if fast_bfloat16() else "float32"
         decoder = Decoder.load(
             self.folder,
-            config.dtype,
+            dtype,
             config.threads,
             config.context,
             self._shipped,
             config.cache_mb,
         )
-        variants = Variants(decoder, self._base)
+        variants = Variants(decoder, self._base, config.adapters == "beside")
         return Loaded(decoder, Scheduler(variants, config.queue, config.batch))
 
     def _start(self, loaded: Loaded) -> None:
