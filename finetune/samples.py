@@ -17,6 +17,8 @@ END = "<|endoftext|>"  # ends an answer in our template; other families have a t
 # Loss on the prefix, read after the suffix, is next-token training on code at no extra cost.
 PREFIX_WEIGHT = 0.25
 MIDDLE_WEIGHT = 1.0
+# One token in twenty of an answer, and the one that tells whether the suffix was understood.
+END_WEIGHT = 4.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Encoder:
         weights = [0.0] * (begin + 1) + [PREFIX_WEIGHT] * (len(prompt_ids) - begin - 1)
         return Sample(
             prompt_ids + answer,
-            weights + [MIDDLE_WEIGHT] * len(answer),
+            weights + [MIDDLE_WEIGHT] * (len(answer) - 1) + [END_WEIGHT],
             len(prompt_ids),
             kind,
             cut,

@@ -52,7 +52,6 @@ def completion(
     if len(cases) < n:
         _tell(f"{repo} has room for {len(cases)} holes only.")
     with progress.on_stderr() as tell:
-        tell("loading the model", 0, 0)
         variants = _variants(repo, adapter)
         report = evaluate.run(cases, variants, partial(tell, "filling holes"))
     if not report.holes and report.complete:
