@@ -83,7 +83,7 @@ class Scheduler:
         self._passes = 0
         self._starts = 0
         names = ("requests", "cancelled", "superseded", "reused", "failed")
-        self._counts = dict.fromkeys(names, 0)
+        self._counts: dict[str, int] = dict.fromkeys(names, 0)
         self._last_active = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="model", daemon=True)
 
@@ -109,10 +109,8 @@ class Scheduler:
         jobs = [Job(request, on_chunk, group) for request, on_chunk in parts]
         with self._changed:
             gone = self._drop_gone(jobs)
-            if len(self._waiting) >= self._limit:
-                full = True
-            else:
-                full = False
+            full = len(self._waiting) >= self._limit
+            if not full:
                 self._counts["requests"] += len(jobs)
                 self._waiting += jobs
                 self._changed.notify()
