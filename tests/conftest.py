@@ -14,7 +14,7 @@ from tandem.config import Config, EngineConfig
 from tests.lsp_client import StartEditor, editors, engine_stopped_after, make_home
 
 REPOSITORY = Path(__file__).parent.parent
-SMALL_ENGINE = Config(engine=EngineConfig(threads=1, context=256, queue=2))
+SMALL_ENGINE = Config(engine=EngineConfig(threads=1, context=256, queue=2, batch=1))
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,8 @@ def client(engine: Address) -> Iterator[openai.OpenAI]:
 def caller(engine: Address) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=engine.url + "/",
-        headers={"Authorization": f"Bearer {engine.token}"},
+        # A kept connection may be closed by the server just as it is used again.
+        headers={"Authorization": f"Bearer {engine.token}", "Connection": "close"},
         timeout=120,
         trust_env=False,
         limits=httpx.Limits(max_connections=None),
@@ -176,9 +177,9 @@ def test_memory_does_not_grow_with_the_number_of_requests(
             prompt = [(n * 7 + k) % 500 + 3 for k in range(100)]
             client.completions.create(**{**BODY, "prompt": prompt, "max_tokens": 4})
 
-    some(60)
+    some(40)
     before = process.memory_info().rss
-    some(240)
+    some(160)
     assert process.memory_info().rss - before < 16 << 20
     assert stats(engine)["cache_bytes"] <= 64 << 20
 

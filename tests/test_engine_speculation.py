@@ -184,10 +184,8 @@ def drawn_pairs(
 ) -> Iterator[tuple[int, int]]:
     """The first token with the second where the first was as told, else with -1."""
     decoder.speculation = Always()
-    for start in range(0, draws, 100):
-        runnings = [
-            decoder.start(replace(request, seed=seed)) for seed in range(start, start + 100)
-        ]
+    for start in range(0, draws, 20):
+        runnings = [decoder.start(replace(request, seed=seed)) for seed in range(start, start + 20)]
         spies = [Spy(told) for _ in runnings]
         for running, spy in zip(runnings, spies, strict=True):
             running.drafter = spy
@@ -196,6 +194,7 @@ def drawn_pairs(
             decoder.drop(running)
             first, *rest = spy.heard
             yield (first, rest[0]) if first == told else (first, -1)
+        decoder.forget()
 
 
 class Spy:

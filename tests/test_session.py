@@ -12,7 +12,7 @@ from completion.client import Client, ServedModel
 from completion.document import Document
 from completion.engine.background import Address
 from completion.session import Session
-from tandem import trace
+from tandem import paths, trace
 from tandem.config import CompletionConfig, Config
 from tandem.errors import EngineError
 
@@ -154,9 +154,29 @@ async def test_a_server_that_went_away_is_found_again(session: Session, engine: 
 
 async def test_requests_at_once_each_get_their_own_text(session: Session) -> None:
     texts = [CODE, "import os\n\nhere = os.getc"]
-    alone = [(await session.complete(document(t), len(t))).items for t in texts]
-    together = await asyncio.gather(*(session.complete(document(t), len(t)) for t in texts))
+    places = [(document(text, f"{n}.py"), len(text)) for n, text in enumerate(texts)]
+    alone = [(await session.complete(*place)).items for place in places]
+    together = await asyncio.gather(*(session.complete(*place) for place in places))
     assert [completion.items for completion in together] == alone
+
+
+async def test_of_two_requests_of_one_file_the_newer_is_answered(session: Session) -> None:
+    places = [(document(text), len(text)) for text in (CODE, "import os\n\nhere = os.getc")]
+    older, newer = await asyncio.gather(*(session.complete(*place) for place in places))
+    assert newer.items
+    assert older.items or older.reason == silence.CANCELLED
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+async def test_a_full_disk_loses_the_trace_and_not_the_completion(session: Session) -> None:
+    file = paths.trace_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    file.symlink_to("/dev/full")
+    before = trace.lost()
+    completion = await session.complete(document(CODE), len(CODE))
+    assert completion.items
+    assert trace.lost() == before + 1
 
 
 async def test_a_model_that_is_too_slow_is_told(empty_home: Path, engine: Address) -> None:

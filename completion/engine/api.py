@@ -136,7 +136,7 @@ class Prediction(_Body):
 class Tandem(_Body):
     """What OpenAI has no field for. See `Request`."""
 
-    document: str = Field("", max_length=4096)
+    document: str = Field(default="", max_length=4096)
     priority: int | None = Field(default=None, ge=FIRST, le=LAST)
 
 
@@ -152,7 +152,7 @@ class _Sampling(_Body):
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=MAX_ANSWERS)
     prediction: Prediction | None = None
-    tandem: Tandem = Tandem()
+    tandem: Tandem = Field(default_factory=Tandem)
 
     @property
     def answers(self) -> int:

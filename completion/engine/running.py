@@ -87,10 +87,10 @@ class Running:
 
         `logits` [1 + guesses, vocabulary] and `hidden` [1 + guesses, hidden] are those after what
         was known and after each guess; the cache has read the guesses and forgets those that do
-        not hold. Each token is picked from
-        its own distribution just as without guesses, so text is the same with and without, also
-        where it is drawn: for a guess that is certain of itself, taking it exactly when the draw
-        hits it is speculative sampling (Leviathan et al. 2023, arXiv 2211.17192, with q = 1).
+        not hold. Each token is picked from its own distribution just as without guesses, so text
+        is the same with and without, also where it is drawn: for a guess that is certain of
+        itself, taking it exactly when the draw hits it is speculative sampling (Leviathan et al.
+        2023, arXiv 2211.17192, with q = 1).
         """
         picked: list[int] = []
         known = len(self.cache) - len(guesses)

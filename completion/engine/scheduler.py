@@ -109,10 +109,8 @@ class Scheduler:
         jobs = [Job(request, on_chunk, group) for request, on_chunk in parts]
         with self._changed:
             gone = self._drop_gone(jobs)
-            if len(self._waiting) >= self._limit:
-                full = True
-            else:
-                full = False
+            full = len(self._waiting) >= self._limit
+            if not full:
                 self._counts["requests"] += len(jobs)
                 self._waiting += jobs
                 self._changed.notify()
