@@ -170,12 +170,17 @@ RUNS: dict[str, Callable[[Bench], Part]] = dict(
 
 def main() -> None:
     arguments = _arguments()
-    # Engines in the background outlive us unless the stack that closes them unwinds.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _end)
     try:
         run(arguments)
     except TandemError as error:
         sys.exit(f"engine: {error}")
+
+
+def _end(*_: object) -> None:
+    """Engines in the background would outlive us if the stack that closes them did not unwind."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends it twice
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _arguments() -> argparse.Namespace:
