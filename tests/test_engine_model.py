@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 from completion.engine.generate import Decoder
 from completion.engine.model import Model
 from completion.engine.request import Request
+from completion.engine.weights import AnyModel
 from completion.models import InstalledModel
 from tandem.errors import ModelError
 from tests import tiny_models
@@ -19,7 +20,7 @@ REPOSITORY = Path(__file__).parent.parent
 TOLERANCE = 1e-3
 
 
-def ours(model: Model, tokens: list[int], pieces: list[int]) -> torch.Tensor:
+def ours(model: AnyModel, tokens: list[int], pieces: list[int]) -> torch.Tensor:
     """Logits of all positions, read in pieces of the given lengths."""
     cache, hidden, start = model.new_cache(), [], 0
     for length in [*pieces, len(tokens)]:
