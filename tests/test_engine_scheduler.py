@@ -225,6 +225,30 @@ def test_of_waiting_requests_of_a_document_only_the_newest_is_answered(
     assert finishes[-1] in ("stop", "length")
 
 
+def test_a_newer_request_may_come_while_an_older_one_is_being_started(
+    scheduler: Scheduler, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bystander, older, newer = Listener(), Listener(), Listener()
+    ask(scheduler, long_request(9), bystander)
+    start = decoder.try_start
+    submitted = threading.Event()
+
+    def start_slowly(request: Request, *rest, **more):
+        running = start(request, *rest, **more)
+        if request.document == "a.py" and not submitted.is_set():
+            submitted.set()
+            ask(scheduler, long_request(1, document="a.py"), newer)
+        return running
+
+    monkeypatch.setattr(decoder, "try_start", start_slowly)
+    ask(scheduler, long_request(0, document="a.py"), older)
+    assert older.finish == "superseded"
+    assert [chunk.last for chunk in older.chunks] == [True]
+    assert newer.finish in ("stop", "length")
+    assert bystander.finish in ("stop", "length")
+    assert scheduler.stats()["failed"] == 0
+
+
 def test_candidates_of_one_place_do_not_push_each_other_out(scheduler: Scheduler) -> None:
     request = long_request(document="a.py", temperature=1.0)
     listeners = [Listener() for _ in range(5)]

@@ -183,15 +183,18 @@ class Scheduler:
 
     def _hand_over(self, active: _Active, newer: Job) -> None:
         """An older request ends; its sequence goes on for the newer one if it answers that."""
+        if not self._claim(newer):
+            return  # a still newer one came; the next pass sees it
         reason: FinishReason = "cancelled" if active.job.cancelled else "superseded"
         same = active.job.request.adapter == newer.request.adapter
         running = active.decoder.hand_over(active.running, newer.request) if same else None
         if running is None:
+            with self._changed:
+                self._waiting.insert(0, newer)
             self._end(active, reason)
             return
         older, active.job, active.running = active.job, newer, running
         with self._changed:
-            self._waiting.remove(newer)
             self._counts["reused"] += 1
             self._counts[reason] += 1
         older.on_chunk(Chunk(finish=reason))
@@ -230,11 +233,22 @@ class Scheduler:
             return True
         if running is None:
             return False
-        self._starts += 1
         with self._changed:
-            self._waiting.remove(job)
-            self._active.append(_Active(job, decoder, running))
+            if claimed := self._claim(job):
+                self._active.append(_Active(job, decoder, running))
+        if claimed:
+            self._starts += 1
+        else:  # a newer request took its place meanwhile, and it was told so
+            decoder.drop(running)
         return True
+
+    def _claim(self, job: Job) -> bool:
+        """Take a job out of the queue; false if it has left by itself: others submit meanwhile."""
+        with self._changed:
+            if job not in self._waiting:
+                return False
+            self._waiting.remove(job)
+            return True
 
     def _is_being_read(self, decoder: Decoder, request: Request) -> bool:
         """Whether another request reads the same prompt just now, so that it is soon cached."""
@@ -285,10 +299,9 @@ class Scheduler:
         active.job.on_chunk(Chunk(error=message))
 
     def _refuse(self, job: Job, message: str) -> None:
-        with self._changed:
-            self._waiting.remove(job)
-        self._counts["failed"] += 1
-        job.on_chunk(Chunk(error=message))
+        if self._claim(job):
+            self._counts["failed"] += 1
+            job.on_chunk(Chunk(error=message))
 
     def _remove(self, active: _Active) -> None:
         with self._changed:
