@@ -38,6 +38,9 @@ class EngineConfig(_Section):
     context: int = Field(
         default=2048, ge=128, le=131_072, description="Longest prompt + answer, tokens."
     )
+    speculation: bool = Field(
+        default=True, description="Verify guessed tokens in one pass; same text, sooner."
+    )
     cache_mb: int = Field(
         default=64, ge=1, le=65_536, description="Memory for cached prompts; one always fits."
     )

@@ -58,14 +58,15 @@ def idle(engine: Address) -> None:
     wait_until(lambda: stats(engine)["running"] == stats(engine)["waiting"] == 0)
 
 
-def test_several_answers_come_in_one_body_and_one_stream(client: openai.OpenAI) -> None:
-    fields = {**BODY, "n": 3, "temperature": 1.0, "seed": 4}
+@pytest.mark.parametrize("seed", [0, 4])
+def test_several_answers_come_in_one_body_and_one_stream(client: openai.OpenAI, seed: int) -> None:
+    fields = {**BODY, "n": 3, "temperature": 1.0, "seed": seed}
     whole = client.completions.create(**fields)
     assert [choice.index for choice in whole.choices] == [0, 1, 2]
     texts = [choice.text for choice in whole.choices]
     assert len(set(texts)) > 1
     alone = [
-        client.completions.create(**{**fields, "n": 1, "seed": 4 + k}).choices[0].text
+        client.completions.create(**{**fields, "n": 1, "seed": seed + k}).choices[0].text
         for k in range(3)
     ]
     assert texts == alone

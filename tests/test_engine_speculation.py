@@ -14,7 +14,9 @@ from completion.engine.drafts import Draft, Lookup, Prediction
 from completion.engine.generate import Decoder
 from completion.engine.request import Chunk, Request
 from completion.engine.running import Running
+from completion.engine.served import ServedModel
 from completion.engine.speculate import MAX_DRAFT, Acceptance, PassCost, Speculation
+from tandem.config import EngineConfig
 from tests import tiny_models
 
 TOKENS = torch.randint(3, 512, (60,), generator=torch.Generator().manual_seed(3)).tolist()
@@ -292,6 +294,18 @@ def test_drafts_are_off_while_they_do_not_hold_and_come_back_when_they_do() -> N
     for _ in range(300):
         speculation.acceptance.learn(draft(8), [1] * 8)
     assert speculation.plan([draft(8)])[0] > 0
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_setting_decides_whether_there_are_drafts(tmp_path: Path, wanted: bool) -> None:
+    tiny_models.make(tmp_path, "llama tied")
+    config = EngineConfig(dtype="float32", threads=1, speculation=wanted)
+    served = ServedModel("tiny", tmp_path, "plain", config)
+    served.load()
+    try:
+        assert (served.ready().decoder.speculation is not None) == wanted
+    finally:
+        served.stop()
 
 
 def test_the_likeliest_guesses_of_a_batch_are_verified() -> None:

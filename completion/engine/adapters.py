@@ -119,9 +119,13 @@ def with_adapter(base: Decoder, folder: Path, base_folder: Path) -> Decoder:
     """A decoder like `base` with the LoRA of `folder`, in the base's form. Raises ModelError."""
     adapter = lora.examine(folder, base_folder)
     if isinstance(base.model, BesideModel):
-        owner = load_beside(base.model, adapter)
-        return Decoder(base.model, base.tokenizer, folder.name, base.pool, owner)
-    return Decoder(merge(base.model, adapter), base.tokenizer, folder.name, base.pool)
+        model, owner = base.model, load_beside(base.model, adapter)
+    else:
+        model, owner = merge(base.model, adapter), None
+    made = Decoder(model, base.tokenizer, folder.name, base.pool, owner)
+    if base.speculation is None:
+        made.speculation = None
+    return made
 
 
 @overload

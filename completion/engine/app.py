@@ -12,7 +12,6 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from typing import Any, Literal
 
 from starlette.applications import Starlette
@@ -163,10 +162,7 @@ class Answer:
 
             return on_chunk
 
-        wanted = [
-            (replace(request, n=1, seed=request.seed and request.seed + index), listener(index))
-            for index in range(request.n)
-        ]
+        wanted = [(request.numbered(index), listener(index)) for index in range(request.n)]
         self._jobs = loaded.submit(wanted)
 
     @contextlib.asynccontextmanager

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -172,12 +171,11 @@ class Decoder:
     ) -> list[Running]:
         """`request.n` answers to one prompt, which is read once. Step them together.
 
-        The first is what `start` gives; another one's seed is the request's and its number.
+        See `Request.numbered` for their seeds.
         """
-        first = self.start(request, new_hooks())
+        first = self.start(request.numbered(0), new_hooks())
         for number in range(1, request.n):
-            seed = None if request.seed is None else request.seed + number
-            other = self.start(replace(request, seed=seed), new_hooks())
+            other = self.start(request.numbered(number), new_hooks())
             other.waits = True
             first.followers.append(other)
         return [first, *first.followers]

@@ -1,6 +1,6 @@
 """What goes into the engine and what comes out: one request, its chunks, its usage."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 # "superseded": a newer request of the same document took its place.
@@ -36,6 +36,11 @@ class Request:
     n: int = 1
     document: str = ""
     priority: int = FIRST
+
+    def numbered(self, number: int) -> "Request":
+        """The request for answer `number` of `n`: each draws from a seed of its own."""
+        seed = None if self.seed is None else (self.seed + number) % 2**63
+        return replace(self, n=1, seed=seed)
 
 
 @dataclass

@@ -177,6 +177,8 @@ class ServedModel:
             self._shipped,
             config.cache_mb,
         )
+        if not config.speculation:
+            decoder.speculation = None
         variants = Variants(decoder, self._base, config.adapters == "beside")
         return Loaded(decoder, Scheduler(variants, config.queue, config.batch))
 
