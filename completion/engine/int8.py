@@ -8,7 +8,7 @@ numbers are the same to the bit whatever is computed beside it, in however many 
 
 import copy
 import ctypes
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from completion.engine.shipped import Shipped
 BLOCK = 64  # inputs that share a scale
 LANES = 16  # outputs side by side; dimensions of a head are padded to it
 PACK_ROWS = 4096  # converted at a time, which bounds memory
+# int8 for each activation that a matrix is given.
+PARTS: Mapping[str, int] = {"qkv": 2, "output": 2, "gate_up": 2, "down": 2, "head": 2}
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Int8Model:
         context: int,
         native: Kernels,
         read: Callable[[], Tensors],
-        parts: int = 2,
+        parts: Mapping[str, int] = PARTS,
     ) -> None:
         tensors = read()
         self.config = config
@@ -74,9 +76,9 @@ class Int8Model:
         names = [f"model.layers.{n}." for n in range(config.layers)]
         self.layers = [self._layer(tensors, name) for name in names]
         self.norm = _own(tensors["model.norm.weight"])
-        self.embedding = self._pack([tensors["model.embed_tokens.weight"]])
+        self.embedding = self._pack("head", [tensors["model.embed_tokens.weight"]])
         tied = "lm_head.weight" not in tensors
-        self.head = self.embedding if tied else self._pack([tensors["lm_head.weight"]])
+        self.head = self.embedding if tied else self._pack("head", [tensors["lm_head.weight"]])
         half = config.head_dim // 2
         cos, sin = rotary_tables(config, self.context, torch.float32)
         self._cos = cos[:, 0, :half].contiguous()
@@ -90,7 +92,7 @@ class Int8Model:
         context: int,
         shipped: Shipped | None = None,
         native: Kernels | None = None,
-        parts: int = 2,
+        parts: Mapping[str, int] = PARTS,
     ) -> "Int8Model":
         """As `Model.load`. Raises ModelError, or kernels.Unavailable."""
         native = native or kernels.load()
@@ -164,7 +166,8 @@ class Int8Model:
                 if any(name in names for name in wanted):
                     pack = self._alternate if field == "gate_up" else self._pack
                     # The bias is laid out as it must be.
-                    fields[field] = pack([matrix(n) for n in wanted], getattr(layer, field).bias)
+                    bias = getattr(layer, field).bias
+                    fields[field] = pack(field, [matrix(n) for n in wanted], bias)
             return replace(layer, **fields)
 
         other = copy.copy(self)
@@ -182,9 +185,9 @@ class Int8Model:
             has_bias = f"{names[0]}.bias" in tensors
             biases = [tensors[f"{name}.bias"] for name in names] if has_bias else []
             if field != "gate_up":
-                return self._pack(matrices, torch.cat(biases) if biases else None)
+                return self._pack(field, matrices, torch.cat(biases) if biases else None)
             mixed = torch.stack([bias.view(-1, LANES) for bias in biases], 1) if biases else None
-            return self._alternate(matrices, None if mixed is None else mixed.flatten())
+            return self._alternate(field, matrices, None if mixed is None else mixed.flatten())
 
         return Int8Layer(
             attention_norm=_own(tensors[prefix + "input_layernorm.weight"]),
@@ -195,33 +198,37 @@ class Int8Model:
             down=packed("down"),
         )
 
-    def _pack(self, matrices: list[torch.Tensor], bias: torch.Tensor | None = None) -> Packed:
+    def _pack(
+        self, field: str, matrices: list[torch.Tensor], bias: torch.Tensor | None = None
+    ) -> Packed:
         """Matrices [outputs, inputs] of one input, below each other."""
         outputs = sum(len(matrix) for matrix in matrices)
-        packed = self._empty(outputs, matrices[0].shape[1], bias)
+        packed = self._empty(field, outputs, matrices[0].shape[1], bias)
         first = 0
         for matrix in matrices:
             self._write(matrix, first, False, packed)
             first += len(matrix)
         return packed
 
-    def _alternate(self, matrices: list[torch.Tensor], bias: torch.Tensor | None) -> Packed:
+    def _alternate(
+        self, field: str, matrices: list[torch.Tensor], bias: torch.Tensor | None
+    ) -> Packed:
         """Gate and up, 16 outputs of one and then the same of the other."""
         gate, up = matrices
-        packed = self._empty(2 * len(gate), gate.shape[1], bias)
+        packed = self._empty(field, 2 * len(gate), gate.shape[1], bias)
         self._write(gate, 0, True, packed)
         shift = LANES * -(-gate.shape[1] // BLOCK)
         later = Packed(packed.weights[shift * BLOCK :], packed.scales[shift:], None, 0, 0, 0)
         self._write(up, 0, True, later)
         return packed
 
-    def _empty(self, outputs: int, inputs: int, bias: torch.Tensor | None) -> Packed:
+    def _empty(self, field: str, outputs: int, inputs: int, bias: torch.Tensor | None) -> Packed:
         rows, blocks = -(-outputs // LANES) * LANES, -(-inputs // BLOCK)
         weights = torch.full((rows * blocks * BLOCK,), 128, dtype=torch.uint8)  # 128 is zero
         scales = torch.zeros(rows * blocks, dtype=torch.bfloat16)
         if bias is not None:  # a copy, like norms
             bias = torch.cat([bias, torch.zeros(rows - len(bias))])
-        return Packed(weights, scales, bias, outputs, inputs, self.parts)
+        return Packed(weights, scales, bias, outputs, inputs, self.parts[field])
 
     def _write(self, matrix: torch.Tensor, first: int, gap: bool, to: Packed) -> None:
         for at in range(0, len(matrix), PACK_ROWS):
