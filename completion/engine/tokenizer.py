@@ -106,7 +106,7 @@ class Tokenizer:
         while start < len(table) and table[start][0].startswith(wanted):
             ids.append(table[start][1])
             start += 1
-        return ids
+        return sorted(ids)  # of equally likely ones the first is picked, as without a constraint
 
     def chat(self, messages: list[dict[str, str]]) -> str:
         """The prompt for a conversation, ready for the assistant's answer.
