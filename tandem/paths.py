@@ -49,6 +49,11 @@ def kernels_dir() -> Path:
     return Path(value) if value else cache_dir() / "kernels"
 
 
+def packed_dir() -> Path:
+    """Weights in the form that the engine's kernels read."""
+    return cache_dir() / "packed"
+
+
 def adapters_dir() -> Path:
     return state_dir() / "adapters"
 

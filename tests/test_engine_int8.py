@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from completion.engine.int8 import Int8Model
 from completion.engine.kernels import Unavailable
 from completion.engine.kv import KVCache
 from completion.engine.model import Model
+from completion.engine.packer import Packer
 from completion.engine.request import Request
 from completion.models import InstalledModel
 from tandem import paths
@@ -107,9 +109,7 @@ class Packing:
         self.native = native
 
     def pack(self, matrix: torch.Tensor, parts: int) -> "Packing":
-        model = object.__new__(Int8Model)
-        model.native, model.parts = self.native, {"head": parts}
-        self.packed = model._pack("head", [matrix])
+        self.packed = replace(Packer(self.native).pack([matrix]), parts=parts)
         return self
 
     def times(self, x: torch.Tensor, out: torch.Tensor) -> None:

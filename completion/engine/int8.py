@@ -14,34 +14,16 @@ from pathlib import Path
 
 import torch
 
-from completion.engine import kernels
+from completion.engine import kernels, packed
 from completion.engine.kernels import Kernels
 from completion.engine.kv import KVCache
 from completion.engine.model import ModelConfig, Tensors, rotary_tables
+from completion.engine.packed import LANES, Contents, Packed
+from completion.engine.packer import FUSED, Packer
 from completion.engine.shipped import Shipped
 
-BLOCK = 64  # inputs that share a scale
-LANES = 16  # outputs side by side; dimensions of a head are padded to it
-PACK_ROWS = 4096  # converted at a time, which bounds memory
 # int8 for each activation that a matrix is given.
 PARTS: Mapping[str, int] = {"qkv": 2, "output": 2, "gate_up": 2, "down": 2, "head": 2}
-
-
-@dataclass(frozen=True)
-class Packed:
-    """An int8 matrix in the kernels' layout, see native/linear.h."""
-
-    weights: torch.Tensor
-    scales: torch.Tensor
-    bias: torch.Tensor | None
-    outputs: int
-    inputs: int
-    parts: int
-
-    def struct(self) -> kernels.Linear:
-        bias = self.bias.data_ptr() if self.bias is not None else None
-        weights, scales = self.weights.data_ptr(), self.scales.data_ptr()
-        return kernels.Linear(weights, scales, bias, self.outputs, self.inputs, self.parts)
 
 
 @dataclass
@@ -64,21 +46,28 @@ class Int8Model:
         config: ModelConfig,
         context: int,
         native: Kernels,
+        weights: Contents,
         read: Callable[[], Tensors],
         parts: Mapping[str, int] = PARTS,
     ) -> None:
-        tensors = read()
+        """`read` gives the tensors that `weights` were made of, for adapters."""
         self.config = config
         self.context = min(context, config.context)
         self.native = native
         self.parts = parts
         self._read = read
-        names = [f"model.layers.{n}." for n in range(config.layers)]
-        self.layers = [self._layer(tensors, name) for name in names]
-        self.norm = _own(tensors["model.norm.weight"])
-        self.embedding = self._pack("head", [tensors["model.embed_tokens.weight"]])
-        tied = "lm_head.weight" not in tensors
-        self.head = self.embedding if tied else self._pack("head", [tensors["lm_head.weight"]])
+        self.layers = [
+            Int8Layer(
+                attention_norm=weights.vectors[f"{n}.attention_norm"],
+                mlp_norm=weights.vectors[f"{n}.mlp_norm"],
+                **{field: weights.matrix(f"{n}.{field}", parts[field]) for field in FUSED},
+            )
+            for n in range(config.layers)
+        ]
+        self.norm = weights.vectors["norm"]
+        self.embedding = weights.matrix("embedding", parts["head"])
+        tied = "head" not in weights.matrices
+        self.head = self.embedding if tied else weights.matrix("head", parts["head"])
         half = config.head_dim // 2
         cos, sin = rotary_tables(config, self.context, torch.float32)
         self._cos = cos[:, 0, :half].contiguous()
@@ -100,11 +89,18 @@ class Int8Model:
         reason = unsupported(config, Tensors(folder, torch.float32))
         if reason:
             raise kernels.Unavailable(reason)
-        with torch.inference_mode():
+
+        def read() -> Tensors:
             # Opened again when an adapter comes: an open file's pages would count as ours.
-            return cls(
-                config, context, native, lambda: Tensors(folder, torch.float32, shipped), parts
-            )
+            return Tensors(folder, torch.float32, shipped)
+
+        file = packed.file_of(folder, shipped)
+        with torch.inference_mode():
+            kept = packed.read(file)
+            if kept is None:
+                kept = Packer(native).contents(read(), config.layers)
+                packed.save(file, kept)
+            return cls(config, context, native, kept, read, parts)
 
     def new_cache(self) -> KVCache:
         """Keys and values of another layout than torch's, see native/attention.h."""
@@ -154,20 +150,19 @@ class Int8Model:
 
         `change` is given each of them by name, as it is in the files, in float32.
         """
-        tensors = self._read()
+        tensors, packer = self._read(), Packer(self.native)
 
         def matrix(name: str) -> torch.Tensor:
             return change(name, tensors[name]) if name in names else tensors[name]
 
         def changed(prefix: str, layer: Int8Layer) -> Int8Layer:
             fields = {}
-            for field, parts in _FUSED.items():
+            for field, parts in FUSED.items():
                 wanted = [f"{prefix}{part}.weight" for part in parts]
                 if any(name in names for name in wanted):
-                    pack = self._alternate if field == "gate_up" else self._pack
-                    # The bias is laid out as it must be.
-                    bias = getattr(layer, field).bias
-                    fields[field] = pack(field, [matrix(n) for n in wanted], bias)
+                    old: Packed = getattr(layer, field)
+                    made = packer.fused(field, [matrix(n) for n in wanted], old.bias)
+                    fields[field] = replace(made, parts=old.parts)
             return replace(layer, **fields)
 
         other = copy.copy(self)
@@ -177,64 +172,6 @@ class Int8Model:
             ]
         other._bind()
         return other
-
-    def _layer(self, tensors: Tensors, prefix: str) -> Int8Layer:
-        def packed(field: str) -> Packed:
-            names = [prefix + name for name in _FUSED[field]]
-            matrices = [tensors[f"{name}.weight"] for name in names]
-            has_bias = f"{names[0]}.bias" in tensors
-            biases = [tensors[f"{name}.bias"] for name in names] if has_bias else []
-            if field != "gate_up":
-                return self._pack(field, matrices, torch.cat(biases) if biases else None)
-            mixed = torch.stack([bias.view(-1, LANES) for bias in biases], 1) if biases else None
-            return self._alternate(field, matrices, None if mixed is None else mixed.flatten())
-
-        return Int8Layer(
-            attention_norm=_own(tensors[prefix + "input_layernorm.weight"]),
-            qkv=packed("qkv"),
-            output=packed("output"),
-            mlp_norm=_own(tensors[prefix + "post_attention_layernorm.weight"]),
-            gate_up=packed("gate_up"),
-            down=packed("down"),
-        )
-
-    def _pack(
-        self, field: str, matrices: list[torch.Tensor], bias: torch.Tensor | None = None
-    ) -> Packed:
-        """Matrices [outputs, inputs] of one input, below each other."""
-        outputs = sum(len(matrix) for matrix in matrices)
-        packed = self._empty(field, outputs, matrices[0].shape[1], bias)
-        first = 0
-        for matrix in matrices:
-            self._write(matrix, first, False, packed)
-            first += len(matrix)
-        return packed
-
-    def _alternate(
-        self, field: str, matrices: list[torch.Tensor], bias: torch.Tensor | None
-    ) -> Packed:
-        """Gate and up, 16 outputs of one and then the same of the other."""
-        gate, up = matrices
-        packed = self._empty(field, 2 * len(gate), gate.shape[1], bias)
-        self._write(gate, 0, True, packed)
-        shift = LANES * -(-gate.shape[1] // BLOCK)
-        later = Packed(packed.weights[shift * BLOCK :], packed.scales[shift:], None, 0, 0, 0)
-        self._write(up, 0, True, later)
-        return packed
-
-    def _empty(self, field: str, outputs: int, inputs: int, bias: torch.Tensor | None) -> Packed:
-        rows, blocks = -(-outputs // LANES) * LANES, -(-inputs // BLOCK)
-        weights = torch.full((rows * blocks * BLOCK,), 128, dtype=torch.uint8)  # 128 is zero
-        scales = torch.zeros(rows * blocks, dtype=torch.bfloat16)
-        if bias is not None:  # a copy, like norms
-            bias = torch.cat([bias, torch.zeros(rows - len(bias))])
-        return Packed(weights, scales, bias, outputs, inputs, self.parts[field])
-
-    def _write(self, matrix: torch.Tensor, first: int, gap: bool, to: Packed) -> None:
-        for at in range(0, len(matrix), PACK_ROWS):
-            rows = matrix[at : at + PACK_ROWS].float().contiguous()
-            shape = (*rows.shape, first + at, int(gap))
-            self.native.call("pack", _at(rows), *shape, _at(to.weights), _at(to.scales))
 
     def _bind(self) -> None:
         """The structure that the kernels read. All memory it points to is held by `self`."""
@@ -264,14 +201,6 @@ class Int8Model:
         self._network = ctypes.byref(network)
 
 
-_FUSED = {
-    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "output": ("self_attn.o_proj",),
-    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-    "down": ("mlp.down_proj",),
-}
-
-
 def unsupported(config: ModelConfig, tensors: Tensors) -> str:
     """Why the kernels cannot run a model; empty if they can."""
     shapes = tensors.shapes()
@@ -280,11 +209,6 @@ def unsupported(config: ModelConfig, tensors: Tensors) -> str:
     if any(width % LANES for width in widths) or config.head_dim % 2:
         return f"a matrix of this model is no multiple of {LANES} wide"
     return ""
-
-
-def _own(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy: a tensor read from a float32 file is a view that keeps the whole file mapped."""
-    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _at(tensor: torch.Tensor) -> ctypes.c_void_p:
