@@ -11,7 +11,13 @@ from completion.engine import background
 from completion.engine.background import Address
 from completion.models import InstalledModel
 from tandem.config import Config, EngineConfig
-from tests.lsp_client import StartEditor, editors, engine_stopped_after, make_home
+from tests.lsp_client import (
+    StartEditor,
+    editors,
+    engine_stopped_after,
+    make_home,
+    share_packed,
+)
 
 REPOSITORY = Path(__file__).parent.parent
 SMALL_ENGINE = Config(engine=EngineConfig(threads=1, context=256, queue=2, batch=1))
@@ -63,6 +69,7 @@ def tandem_home(empty_home: Path, default_model: InstalledModel) -> Path:
             (folder / file.name).hardlink_to(file)
         except OSError:  # another file system
             (folder / file.name).symlink_to(file)
+    share_packed(empty_home, default_model.folder)
     return empty_home
 
 
@@ -72,6 +79,7 @@ def engine_home(default_model: InstalledModel, tmp_path_factory: pytest.TempPath
     home = tmp_path_factory.mktemp("engine-home")
     (home / "cache" / "models").mkdir(parents=True)
     (home / "cache" / "models" / models.DEFAULT).symlink_to(default_model.folder)
+    share_packed(home, default_model.folder)
     return home
 
 

@@ -43,7 +43,15 @@ def make_home(home: Path, model: Path | None) -> Path:
     if model is not None:
         (home / "cache" / "models").mkdir(parents=True)
         (home / "cache" / "models" / model.name).symlink_to(model, target_is_directory=True)
+        share_packed(home, model)
     return home
+
+
+def share_packed(home: Path, model: Path) -> None:
+    """Let user folders use the packed weights that lie beside the shared model."""
+    shared = model.parent.parent / "packed"
+    shared.mkdir(exist_ok=True)
+    (home / "cache" / "packed").symlink_to(shared, target_is_directory=True)
 
 
 def environment(home: Path) -> dict[str, str]:

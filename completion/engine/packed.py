@@ -72,7 +72,7 @@ def file_of(folder: Path, shipped: Shipped | None) -> Path:
     digest = hashlib.sha256(str(LAYOUT).encode())
     for source in sources:
         status = source.stat()
-        told = (source.resolve(), status.st_size, status.st_mtime_ns, status.st_ino)
+        told = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         digest.update("\0".join(map(str, told)).encode() + b"\n")
     return paths.packed_dir() / f"{digest.hexdigest()[:32]}.packed"
 
