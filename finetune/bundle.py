@@ -11,17 +11,15 @@ the commands to run there. `collect` joins what came back. See docs/train-bundle
 import argparse
 import hashlib
 import json
-import lzma
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from completion import download
 from completion.convert import convert
@@ -29,8 +27,8 @@ from completion.engine import shipped
 from completion.engine.tokenizer import Tokenizer
 from completion.sources import DEFAULT, WHEELS
 from completion.templates import PLAIN, for_model, templates
-from finetune import cases, forced, packing, results
-from finetune.assemble import FORMAT, PARTS
+from finetune import cases, forced, packing, parts, results
+from finetune.assemble import PARTS
 from finetune.recipe import Recipe
 from finetune.samples import END, Encoder
 from finetune.store import FILE
@@ -51,15 +49,19 @@ TRAINER = (
     "device",
     "forced",
     "gpu",
+    "gpu_options",
     "launch",
     "learner",
     "loss",
+    "optimizer",
     "packing",
     "processes",
     "recipe",
     "results",
     "runfolder",
     "schedule",
+    "squeeze",
+    "state",
     "store",
     "train",
     "trainer",
@@ -106,7 +108,7 @@ def build(
         _fill(content, samples, base, budget, say)
         made = Path(folder) / "parts"
         made.mkdir()
-        _pack(content, made, part_bytes, say)
+        parts.pack(content, made, part_bytes, say)
         if to.exists():
             shutil.rmtree(to)
         made.rename(to)
@@ -129,10 +131,10 @@ def collect(files: Sequence[Path], to: Path) -> dict[str, Any]:
     return report
 
 
-def commands(parts: Path) -> list[str]:
+def commands(listing: Path) -> list[str]:
     """What to run on the GPU machine and here, one line each, sizes and minutes as comments."""
-    listed = json.loads(parts.read_text("utf-8"))
-    folder = parts.parent
+    listed = json.loads(listing.read_text("utf-8"))
+    folder = listing.parent
     lines = [f"# {len(listed['parts'])} parts, {listed['size'] / 2**20:.1f} MiB in all."]
     lines.append(f"# On the GPU machine, in this repository, each part carried with {PARTS}:")
     for entry in listed["parts"]:
@@ -215,62 +217,6 @@ def _gguf(base: Path | None, folder: Path) -> Path:
     return download.gguf_in(base, source, folder, lambda *_: None)
 
 
-def _pack(content: Path, to: Path, part_bytes: int, say: Say) -> None:
-    parts = _Parts(to, part_bytes)
-    # A window wide enough to find what far samples share: the file that they were cut from.
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 128 << 20}]
-    files = sorted(path for path in content.rglob("*") if path.is_file())
-    with (
-        lzma.open(cast(BinaryIO, parts), "wb", filters=filters) as stream,
-        tarfile.open(fileobj=stream, mode="w|") as archive,
-    ):
-        for file in files:
-            archive.add(file, str(file.relative_to(content)), filter=_plain)
-            say(f"packed {file.relative_to(content)}: {parts.size / 2**20:.1f} MiB so far")
-    (to / PARTS).write_text(json.dumps(parts.close(), indent=1), "utf-8")
-
-
-class _Parts:
-    """A file to write to that cuts what it is given into part-00, part-01 and so on."""
-
-    def __init__(self, folder: Path, part_bytes: int) -> None:
-        self._folder, self._part_bytes = folder, part_bytes
-        self._whole, self._entries = hashlib.sha256(), []
-        self._buffer = bytearray()
-        self.size = 0
-
-    def write(self, content: bytes) -> int:
-        self._buffer += content
-        self._whole.update(content)
-        self.size += len(content)
-        while len(self._buffer) >= self._part_bytes:
-            self._cut()
-        return len(content)
-
-    def close(self) -> dict[str, Any]:
-        """The list of all parts, for `parts.json`."""
-        if self._buffer:
-            self._cut()
-        digest = self._whole.hexdigest()
-        return {"v": FORMAT, "sha256": digest, "size": self.size, "parts": self._entries}
-
-    def _cut(self) -> None:
-        part = bytes(self._buffer[: self._part_bytes])
-        del self._buffer[: self._part_bytes]
-        name = f"part-{len(self._entries):02}"
-        (self._folder / name).write_bytes(part)
-        digest = hashlib.sha256(part).hexdigest()
-        self._entries.append({"name": name, "size": len(part), "sha256": digest})
-
-
-def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """No owner and no time: equal contents make equal bundles."""
-    entry.uid = entry.gid = entry.mtime = 0
-    entry.uname = entry.gname = ""
-    entry.mode = 0o644
-    return entry
-
-
 def room(repository: Path = REPOSITORY) -> int:
     """How large a part may be that travels with the repository in one command, in bytes.
 
@@ -320,8 +266,8 @@ def main() -> int:
     try:
         if told.command == "build":
             size = int(told.part_mib * 2**20) if told.part_mib else room()
-            parts = build(told.samples, told.base, told.to, size, told.budget, say)
-            print("\n".join(commands(parts)))
+            listing = build(told.samples, told.base, told.to, size, told.budget, say)
+            print("\n".join(commands(listing)))
         else:
             from finetune.gpu import table
 

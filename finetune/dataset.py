@@ -6,22 +6,20 @@ The same inputs, seed and mixture give the same bytes, whatever the number of pr
 """
 
 import hashlib
-import random
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from finetune import files, history
-from finetune.cases import Case, cases_in
-from finetune.encode import Encoded, Job, Mixture, samples, seed_of, tree_jobs
-from finetune.files import SourceFile, answerable
-from finetune.folder import CASES, Dataset, Notes, fresh_folder, write
-from finetune.history import Changed
+from finetune.build import Build
+from finetune.cases import cases_in
+from finetune.encode import Mixture, tree_jobs
+from finetune.files import SourceFile
+from finetune.folder import CASES, Dataset, fresh_folder, write
 from finetune.neardup import HeldOut, Index, Lines
-from finetune.progress import Progress, silent, told
-from finetune.repository import Change, Repository
+from finetune.progress import Progress, silent
+from finetune.repository import Repository
 from finetune.samples import Encoder
 from finetune.snippets import Definitions, cross_file_cases
 from finetune.sources import SPLITS, Source, entries_of
@@ -31,9 +29,6 @@ __all__ = ["Dataset", "build_from_repository", "build_from_sources"]
 
 CHANGED = 0.4  # of a repository's samples stand where a commit added lines
 OTHER_LANGUAGES = 0.12  # of the samples of packages are of languages without a grammar
-# Of one source, files beyond these are left out, drawn evenly: time and memory stay bounded.
-MOST_FILES = 8000
-MOST_CHARACTERS = 64_000_000
 # Tokens a sample has at least, on average: so many holes are prepared that they last.
 _SAMPLE_TOKENS = 200
 
@@ -62,7 +57,7 @@ def build_from_repository(
     """
     repository = Repository(folder)
     split = history.split(repository, held_out)
-    build = _Build(encoder, mixture or Mixture(), seed, processes, progress)
+    build = Build(encoder, mixture or Mixture(), seed, processes, progress)
     skips, source = build.notes.skips, repository.name
     with fresh_folder(out) as work:
         found = repository.files(split.train, skips)
@@ -132,7 +127,7 @@ def build_from_sources(
     written in three forms (see `snippets.cross_file_cases`). `cache` holds the fetched packages.
     Raises TandemError if one is missing or is not the one that was pinned.
     """
-    build = _Build(encoder, mixture or Mixture(), seed, processes, progress)
+    build = Build(encoder, mixture or Mixture(), seed, processes, progress)
     skips = build.notes.skips
     with fresh_folder(out) as work:
         trees: dict[str, Trees] = {split: {} for split in SPLITS}
@@ -176,96 +171,6 @@ def build_from_sources(
         return write(work, out, sets, held, build.notes, about | build.about())
 
 
-@dataclass
-class _Build:
-    """What all steps of making one dataset share."""
-
-    encoder: Encoder
-    mixture: Mixture
-    seed: int
-    processes: int
-    progress: Progress
-    notes: Notes = field(default_factory=Notes)
-
-    def read(
-        self,
-        source: str,
-        found: Iterable[files.Entry],
-        leak: Callable[[str], str] = lambda text: "",
-        seen: Index | None = None,
-    ) -> list[SourceFile]:
-        """The files that count and do not `leak`, without near-duplicates of each other and of
-        what was `seen`; an even draw if there are too many."""
-        skips = self.notes.skips
-        entries = [entry for entry in found if not _refused(files.unwanted(entry), skips)]
-        if len(entries) > MOST_FILES:
-            skips["more than can be used"] += len(entries) - MOST_FILES
-            rng = random.Random(seed_of(self.seed, source, "files"))
-            drawn = sorted(rng.sample(range(len(entries)), MOST_FILES))
-            entries = [entries[index] for index in drawn]
-        index, kept, size = Index() if seen is None else seen, [], 0
-        shown = told(entries, f"Reading {source}", len(entries), self.progress)
-        for file in files.sources(shown, skips):
-            if size + len(file.text) > MOST_CHARACTERS:
-                skips["more than can be used"] += 1
-            elif not _refused(
-                leak(file.text) or (index.add(file.path, file.text) and "near-duplicate"), skips
-            ):
-                self.notes.used(source, file)
-                kept.append(file)
-                size += len(file.text)
-        return kept
-
-    def changes(self, repository: Repository, revisions: str) -> list[Change]:
-        """The changes of a range of commits, in an order drawn from the seed."""
-        changes = repository.changes(revisions, self.notes.skips)
-        found = list(told(changes, "Reading commits", 0, self.progress))
-        random.Random(seed_of(self.seed, "changes", revisions)).shuffle(found)
-        return found
-
-    def changed_jobs(self, source: str, found: Sequence[Changed]) -> list[Job]:
-        jobs = []
-        for one in found:
-            self.notes.used(source, one.file, one.change.commit)
-            where = seed_of(self.seed, source, one.file.path, one.change.commit)
-            jobs.append(Job(source, one.file, history.holes_in(one), where, one.added))
-        return jobs
-
-    def changed_cases(self, source: str, found: Sequence[Changed], known: Lines) -> list[Case]:
-        """Holes in the changes; none whose lines are `known`."""
-        made = []
-        for one in found:
-            file, count = one.file, history.holes_in(one)
-            self.notes.used(source, file, one.change.commit)
-            rng = random.Random(seed_of(self.seed, "case", file.path, one.change.commit))
-            for text, hole in history.holes(file.text, file.language, one.added, rng, count):
-                prefix, suffix = text[: hole.start], text[hole.end :]
-                middle = text[hole.start : hole.end]
-                whole = prefix.rsplit("\n", 1)[-1] + middle + suffix.split("\n", 1)[0]
-                if answerable(middle) and known.share(whole) <= history.KNOWN:
-                    place = (source, file.path, file.language)
-                    made.append(Case(*place, prefix, middle, suffix, hole.cut, hole.kind))
-        return made
-
-    def samples(
-        self, jobs: list[Job], definitions: dict[str, Definitions], tokens: int, stage: str
-    ) -> list[Encoded]:
-        random.Random(seed_of(self.seed, stage)).shuffle(jobs)
-        return samples(
-            jobs,
-            self.encoder,
-            definitions,
-            self.mixture,
-            tokens,
-            self.processes,
-            lambda done: self.progress(f"{stage} samples", min(done, tokens), tokens),
-        )
-
-    def about(self) -> dict[str, object]:
-        template = self.encoder.template.name
-        return {"seed": self.seed, "mixture": asdict(self.mixture), "template": template}
-
-
 Trees = dict[str, list[SourceFile]]
 
 
@@ -281,12 +186,6 @@ def _by_language(trees: Trees) -> tuple[Trees, Trees]:
 
 def _all(trees: Trees) -> Iterable[SourceFile]:
     return (file for tree in trees.values() for file in tree)
-
-
-def _refused(reason: object, skips: Counter[str]) -> bool:
-    if reason:
-        skips[str(reason)] += 1
-    return bool(reason)
 
 
 def _licence(entries: Sequence[files.Entry]) -> dict[str, str]:

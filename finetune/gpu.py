@@ -10,33 +10,39 @@ import argparse
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from finetune import attention, checkpoint, compress, curve, device, forced, results, train
+from finetune import (
+    attention,
+    checkpoint,
+    compress,
+    curve,
+    device,
+    forced,
+    gpu_options,
+    results,
+    train,
+)
 from finetune.compress import Compressed
 from finetune.recipe import Recipe
-from finetune.store import FILE, SampleSet
+from finetune.squeeze import squeeze
+from finetune.store import FILE
 from tandem.errors import TandemError, UsageError
 
 HERE = Path(__file__).parent.parent
 FACTS, RECIPE, DATA = "bundle.json", "recipe.json", "data"
-BUDGET = 23_900_000  # bytes of the shipped file
-_SCALED = 128  # samples that tell which inputs of a layer are large
-_OWN = {"method", "rank", "alpha", "rows", "minutes"}
 
 Weights = dict[str, torch.Tensor]
 
@@ -128,23 +134,6 @@ class Job:
         table[list(rows)] = learned.pop("rows")
         return {**base, **learned, compress.EMBEDDING: table}, told["position"]
 
-    def compressed(
-        self, base: Path, weights: Weights, tuned: Weights, rows: tuple[int, ...], budget: int
-    ) -> Compressed:
-        plain: Any = AutoModelForCausalLM.from_pretrained(base, dtype=self.width)
-        plain.load_state_dict(_narrow(tuned, self.width), strict=False)
-        samples = SampleSet.load(self.data / "train")
-        ends = samples.starts()[1 : _SCALED + 1].tolist()
-        batches = [
-            torch.from_numpy(ids.astype("int64"))[None].to(self.device)
-            for ids in np.split(samples.ids[: ends[-1]], ends[:-1])
-        ]
-        scales = compress.input_scales(plain.eval().to(self.device), batches)
-        try:
-            return compress.compress(weights, tuned, rows, budget, scales)
-        except ValueError as error:
-            raise UsageError(f"The difference cannot be compressed: {error}.") from None
-
 
 def run(told: argparse.Namespace, bundle: Path, say: Callable[[str], None]) -> Path:
     """Do what the options say. Returns the report's file. Raises TandemError."""
@@ -153,13 +142,13 @@ def run(told: argparse.Namespace, bundle: Path, say: Callable[[str], None]) -> P
     if seconds <= 0 or told.commands < 1 or told.budget <= 0:
         raise UsageError("No time is left to train.", "Raise --minutes, or lower --reserve.")
     job = Job(bundle, told.work, say)
-    recipe = _recipe(told, bundle, seconds)
+    recipe = gpu_options.recipe(told, bundle / RECIPE, seconds)
     base = job.base()
     job.lap("base")
     row = max(2048, min(recipe.row_tokens, recipe.tokens_per_step))
     figures = {"base": job.base_figures(base, row)}
     job.lap("evaluate base")
-    out = told.work / "runs" / _name(recipe, told.start)
+    out = told.work / "runs" / gpu_options.run_name(recipe, told.start)
     begin, before = None, 0
     if told.start:
         begin, before = job.start(told.start, base, recipe, out)
@@ -184,7 +173,7 @@ def run(told: argparse.Namespace, bundle: Path, say: Callable[[str], None]) -> P
     tuned, position = job.learned(out, weights, recipe.rows)
     figures["tuned"] = job.figures(base, tuned, "tandem", row)
     job.lap("evaluate tuned")
-    made = job.compressed(base, weights, tuned, recipe.rows, told.budget)
+    made = squeeze(base, tuned, recipe.rows, told.budget, job.data / "train", job.device)
     job.lap("compress")
     figures["compressed"] = job.figures(base, made.apply(weights), "tandem", row)
     job.lap("evaluate compressed")
@@ -231,26 +220,6 @@ def table(figures: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _recipe(told: argparse.Namespace, bundle: Path, seconds: float) -> Recipe:
-    values = json.loads((bundle / RECIPE).read_text("utf-8"))
-    for field in fields(Recipe):
-        given = getattr(told, field.name, None)
-        if given is not None and field.name not in _OWN:
-            values[field.name] = given
-    if not values.get("steps") and not values.get("tokens"):
-        values["minutes"] = told.commands * seconds / 60
-    return Recipe.of(values)
-
-
-def _name(recipe: Recipe, start: Path | None) -> str:
-    """Other options, another run: the folder's name says which."""
-    told = {k: v for k, v in recipe.as_json().items() if k != "save_minutes"}
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    if start and start.is_file():
-        digest.update(start.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def _narrow(weights: Weights, width: torch.dtype) -> Weights:
     return {name: tensor.to(width) for name, tensor in weights.items()}
 
@@ -293,32 +262,8 @@ def _picture(log: Path, file: Path) -> None:
         curve.draw(log, file)
 
 
-def options(bundle: Path) -> argparse.ArgumentParser:
-    """What `run` is told. The recipe's own fields override those of the bundle's recipe."""
-    parser = argparse.ArgumentParser(description="Train out of this bundle, and ship the result.")
-    parser.add_argument("--minutes", type=float, default=8.5, help="for all this command does")
-    parser.add_argument("--commands", type=int, default=1, help="commands of that length a run has")
-    parser.add_argument("--reserve", type=float, default=100, help="seconds not spent on training")
-    parser.add_argument("--start", type=Path, help="go on from this shipped .safetensors")
-    out = os.environ.get("OUT")
-    parser.add_argument("--out", type=Path, default=out, required=not out, help="result folder")
-    parser.add_argument("--work", type=Path, default=bundle.parent / "work", help="kept state")
-    parser.add_argument("--budget", type=int, default=BUDGET, help="bytes of the shipped file")
-    parser.add_argument("--piece", type=int, default=results.PIECE, help="bytes of a result file")
-    parser.add_argument("--every", type=float, default=5, help="seconds between progress lines")
-    for field in fields(Recipe):
-        if field.name not in _OWN:
-            names = [f"--{field.name.replace('_', '-')}"]
-            names += ["--lr"] if field.name == "learning_rate" else []
-            if isinstance(field.default, bool):
-                parser.add_argument(*names, dest=field.name, action="store_true", default=None)
-            else:
-                parser.add_argument(*names, dest=field.name, type=type(field.default))
-    return parser
-
-
 def main() -> int:
-    told = options(HERE).parse_args()
+    told = gpu_options.options(HERE).parse_args()
     told.work, told.out = told.work.absolute(), told.out.absolute()
     try:
         run(told, HERE, lambda line: print(line, flush=True))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from completion import manifest
-from finetune import cases, chat_check, compress, evaluate, gate, launch, variant
+from finetune import cases, chat_check, evaluate, gate, launch, variant
 from finetune.bootstrap import Interval
 from finetune.corpus import shipped_encoder
 from finetune.recipe import Recipe
@@ -63,31 +63,19 @@ def train(
     facts = {"recipe": recipe.as_json(), "tokens": result.tokens, "seconds": result.seconds}
     facts |= {"validation_before": result.before, "validation": result.validation}
     facts["samples"] = {folder.name: manifest.sha256(folder / SAMPLES) for folder in samples}
-    return squeeze(base, result.folder, rows, out / RESULT, facts, joined)
+    return _write(base, result.folder, joined, facts, out / RESULT)
 
 
-def squeeze(
-    base: Path,
-    tuned: Path,
-    rows: tuple[int, ...],
-    target: Path,
-    facts: dict[str, Any],
-    samples: Path,
-) -> Path:
-    """Compress the difference between two model folders into one file."""
+def _write(base: Path, tuned: Path, samples: Path, facts: dict[str, Any], target: Path) -> Path:
     import torch
     from safetensors.torch import load_file
-    from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(tuned, dtype=torch.float32)
-    scales = compress.input_scales(model, _batches(samples))
-    del model
-    weights = base / "model.safetensors"
-    made = compress.compress(
-        load_file(weights), load_file(tuned / "model.safetensors"), rows, LARGEST, scales
-    )
+    from finetune.squeeze import squeeze
+
+    weights, rows = load_file(tuned / "model.safetensors"), shipped_encoder().rows()
+    made = squeeze(base, weights, rows, LARGEST, samples, torch.device("cpu"))
     metadata = {
-        "base_sha256": manifest.sha256(weights),
+        "base_sha256": manifest.sha256(base / "model.safetensors"),
         "template": "tandem",
         "end": END,
         "licence": LICENCE,
@@ -172,16 +160,6 @@ def _joined(target: Path, folders: list[Path]) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     joined.save(target)
     return target
-
-
-def _batches(samples: Path, count: int = 64) -> Any:
-    import torch
-
-    found = SampleSet.load(samples)
-    starts = found.starts()
-    for index in range(min(count, len(found))):
-        ids = found.ids[starts[index] : starts[index + 1]].astype("int64")
-        yield torch.from_numpy(ids)[None]
 
 
 def _show(progress: Any) -> None:

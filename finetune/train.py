@@ -19,7 +19,8 @@ from finetune import device, schedule
 from finetune.processes import Group
 from finetune.recipe import Recipe
 from finetune.runfolder import LOG, RESULT, alone_in
-from finetune.trainer import TRUNK, Progress, Result, Trainer
+from finetune.state import Progress, Result
+from finetune.trainer import TRUNK, Trainer
 from tandem.errors import TandemError
 
 __all__ = ["LOG", "RESULT", "TRUNK", "Progress", "Result", "main", "run"]

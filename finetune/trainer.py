@@ -9,71 +9,23 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from finetune import checkpoint, device, learner, packing, schedule
+from finetune.optimizer import Optimizer
 from finetune.packing import END, MIDDLE, PREFIX, Packer
 from finetune.processes import Group
 from finetune.recipe import Recipe
 from finetune.runfolder import RunFolder
+from finetune.state import Progress, Result, State
 from tandem.errors import TandemError
 
-BETA1 = 0.9
 TRUNK = "trunk"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Told after every step. `done` is 0 to 1; losses in nats a token; `left` seconds to go."""
-
-    step: int
-    tokens: int
-    done: float
-    loss: float
-    validation: float | None
-    seconds: float
-    left: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """`folder` is what was made: a peft adapter, or a whole model for a full fine-tune.
-
-    `ended`: "done", "early" (no better loss for `patience` validations) or "cancelled", which
-    leaves only a checkpoint: `folder` does not exist. `before` and `validation` are losses on the
-    answers of the validation samples, of the base and of what was saved, as of `best_step`.
-    """
-
-    folder: Path
-    ended: str
-    step: int
-    tokens: int
-    seconds: float
-    best_step: int
-    before: float | None
-    validation: float | None
-    processes: int
-
-
-@dataclass
-class State:
-    """What a checkpoint holds beside tensors."""
-
-    step: int = 0
-    position: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    validated: int = -1
-    before: float | None = None
-    validation: float | None = None
-    best: float | None = None
-    best_step: int | None = None
-    worse: int = 0
 
 
 class Trainer:
@@ -169,15 +121,11 @@ class Trainer:
             sums += torch.cat([loss.detach()[None], _sums(row, each)])
         gradients = self.learner.gradients()
         group.sum([*gradients, sums])
-        norm = torch.nn.utils.clip_grad_norm_(self.learner.masters.values(), self.recipe.clip)
         loss, *parts = sums.tolist()
-        if not math.isfinite(loss) or not math.isfinite(float(norm)):
+        norm = self.optimizer.step(rate) if math.isfinite(loss) else math.nan
+        if not math.isfinite(norm):
             hint = "Start again in an empty folder with a lower learning rate."
             raise TandemError(f"The loss is not a number any more at step {state.step}.", hint)
-        for settings in self.optimizer.param_groups:
-            settings["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         self.learner.publish()
         state.step += 1
         state.position = position
@@ -188,7 +136,7 @@ class Trainer:
             "seconds": round(self.clock.seconds(), 3),
             "loss": loss,
             **_means(parts),
-            "norm": float(norm),
+            "norm": norm,
             "rate": rate,
         }
 
@@ -286,18 +234,7 @@ class Trainer:
         """The model, the optimizer, and the newest checkpoint, if there is one."""
         width = device.width(self.recipe.precision, self.device)
         self.learner = learner.load(self.recipe, self.base, self.device, width)
-        masters = self.learner.masters
-        matrices = [p for name, p in masters.items() if p.ndim == 2 and name != "rows"]
-        others = [p for name, p in masters.items() if p.ndim != 2 or name == "rows"]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": self.recipe.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=self.recipe.learning_rate,
-            betas=(BETA1, self.recipe.beta2),
-            fused=True,
-        )
+        self.optimizer = Optimizer(self.recipe, self.learner.masters)
         found = checkpoint.latest(self.folder.checkpoints) if self.group.first else None
         self.group.wait()
         found = found or checkpoint.latest(self.folder.checkpoints)
@@ -316,31 +253,17 @@ class Trainer:
 
     def _restore(self, tensors: dict[str, torch.Tensor], told: dict[str, Any]) -> None:
         self.learner.load(_under("weight.", tensors))
-        first, second = _under("first.", tensors), _under("second.", tensors)
-        steps = float(told["updates"])
-        for name, master in self.learner.masters.items():
-            if name in first:
-                self.optimizer.state[master] = {
-                    "step": torch.tensor(steps, device=master.device),
-                    "exp_avg": first[name].to(master.device),
-                    "exp_avg_sq": second[name].to(master.device),
-                }
+        self.optimizer.restore(tensors, float(told["updates"]))
 
     def _save(self, name: str, weights_only: bool = False) -> None:
         if self.group.first and not (self.folder.checkpoints / name).exists():
             began = time.monotonic()
-            tensors: dict[str, torch.Tensor] = {}
-            updates = 0.0
-            for key, master in self.learner.masters.items():
-                tensors[f"weight.{key}" if not weights_only else key] = master
-                moments = self.optimizer.state.get(master)
-                if moments and not weights_only:
-                    tensors[f"first.{key}"] = moments["exp_avg"]
-                    tensors[f"second.{key}"] = moments["exp_avg_sq"]
-                    updates = float(moments["step"])
+            masters = self.learner.masters
+            tensors = dict(masters) if weights_only else _over("weight.", masters)
+            moments, updates = ({}, 0.0) if weights_only else self.optimizer.state()
             self.state.seconds = self.clock.seconds()
             told = {**self.folder.identity, **asdict(self.state), "updates": updates}
-            checkpoint.save(self.folder.checkpoints, name, tensors, told)
+            checkpoint.save(self.folder.checkpoints, name, {**tensors, **moments}, told)
             if name.startswith("step-"):
                 checkpoint.prune(self.folder.checkpoints)
             self.costs["save"] = time.monotonic() - began
@@ -363,6 +286,10 @@ def _means(parts: list[float]) -> dict[str, float | None]:
         name: parts[part] / parts[3 + part] if parts[3 + part] else None
         for name, part in names.items()
     }
+
+
+def _over(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from completion import adapters
 from completion.adapters import Adapter, Base, Manifest
 from completion.manifest import InstalledModel
-from finetune import dataset, gate, registry
+from finetune import compare, dataset, gate, registry
 from finetune.folder import Dataset
 from finetune.recipe import Recipe
 from finetune.repository import Repository
@@ -30,21 +30,17 @@ from tandem.config import Config
 from tandem.errors import ModelError, TandemError, UsageError
 
 if TYPE_CHECKING:  # `tandem --help` must not wait for torch
-    from completion.engine.generate import Decoder
-    from finetune.cases import Case
     from finetune.report import Report
     from finetune.samples import Encoder
 
 # Of the minutes: training gets what the data left over but for this share, which goes to
 # answering held-out holes; with fewer of them nothing could be shown to be better.
 EVALUATION = 0.3
-GENERAL = 0.35  # of the evaluation's time, for holes in code of others
-MOST_HOLES, GENERAL_HOLES = 400, 200
+MOST_HOLES = 400
 VALIDATION_SAMPLES = 150
 LEAST_MINUTES = 0.2
 # Tokens around the cursor in a training sample: short ones teach more in the same time.
 SMALLEST_BUDGET, LARGEST_BUDGET = 128, 320
-BASE, TUNED = "base", "tuned"
 LOG, CURVE, REPORT, DATA = "log.jsonl", "loss.svg", "report.json", "data.json"
 
 Tell = Callable[[str, int, int], None]
@@ -103,8 +99,8 @@ def tune(
     training = max(LEAST_MINUTES / 2, (wanted.minutes - spent) * (1 - EVALUATION))
     result = _train(wanted.but(minutes=round(training, 2)), merged, data, work, tell)
     deadline = began + wanted.minutes * 60
-    report, general = _evaluate(model, config, result.folder, data, deadline, tell)
-    figures = _figures(report, general)
+    report, general = compare.evaluate(model, config.engine, result.folder, data, deadline, tell)
+    figures = compare.figures(report, general)
     known = Manifest(
         name=name,
         base=base.name,
@@ -219,80 +215,6 @@ def _train(wanted: Recipe, base: Path, data: Dataset, work: Path, tell: Tell) ->
 
     result = launch.in_child(wanted, base, data.train, out, data.validation, on_progress=show)
     return result
-
-
-def _evaluate(
-    model: InstalledModel,
-    config: Config,
-    adapter: Path,
-    data: Dataset,
-    deadline: float,
-    tell: Tell,
-) -> "tuple[Report, Report]":
-    """Newer commits, then code of others, as many holes as the time allows."""
-    from completion.engine import shipped
-    from completion.engine.adapters import with_adapter
-    from finetune import variant
-    from finetune.held_out import general_cases
-
-    engine = config.engine
-    difference = shipped.of(model)
-    base = variant.load(
-        model.folder,
-        dtype=engine.dtype,
-        threads=engine.threads,
-        context=engine.context,
-        shipped=difference,
-    )
-    tuned = with_adapter(base, adapter, model.folder)
-    template = difference.template if difference else model.manifest.template
-    left = max(10.0, deadline - time.monotonic())
-    limits = (left * (1 - GENERAL), left)
-    began = time.monotonic()
-    reports = []
-    for stage, cases, limit in (
-        ("Holes in newer commits", data.cases(), limits[0]),
-        ("Holes in code of others", general_cases(GENERAL_HOLES), limits[1]),
-    ):
-        reports.append(_compare(base, tuned, template, cases, stage, began + limit, tell))
-    return reports[0], reports[1]
-
-
-def _compare(
-    base: "Decoder",
-    tuned: "Decoder",
-    template: str,
-    cases: "list[Case]",
-    stage: str,
-    deadline: float,
-    tell: Tell,
-) -> "Report":
-    from finetune import evaluate
-    from finetune.evaluate import Variant
-
-    variants = [Variant(BASE, base, template), Variant(TUNED, tuned, template)]
-    scored = []
-    for done, case in enumerate(cases):
-        tell(stage, done, len(cases))
-        if done >= gate.LEAST_HOLES and time.monotonic() > deadline:
-            break
-        one = evaluate.answer_all(case, variants)
-        if one is not None:
-            scored.append(one)
-    tell(stage, len(cases), len(cases))
-    if not scored:
-        raise TandemError("No held-out hole could be asked for.", "Raise engine.context.")
-    return evaluate.report(scored, [BASE, TUNED], len(cases) - len(scored))
-
-
-def _figures(report: "Report", general: "Report") -> gate.Figures:
-    def bounds(found: "Report") -> tuple[float, float, float, int]:
-        gain = found.difference(TUNED, BASE, "all", "exact")
-        low = gain.mean - 1 if gain.low is None else gain.low  # of one file nothing is known
-        high = gain.mean + 1 if gain.high is None else gain.high
-        return max(-1.0, low), gain.mean, min(1.0, high), gain.n
-
-    return gate.Figures(*bounds(report), *bounds(general))
 
 
 def _keep_evidence(

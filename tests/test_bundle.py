@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from completion.convert import convert
 from completion.engine import shipped
-from finetune import bundle, cases, gpu
+from finetune import bundle, cases, gpu, gpu_options
 from finetune.cases import Case
 from tandem.errors import TandemError, UsageError
 from tests import tiny_gguf, tiny_samples
@@ -394,7 +394,7 @@ def test_a_run_of_two_commands_ships_after_the_first_and_ends_in_the_second(
 def test_wrong_options_are_refused_before_anything_is_trained(
     unpacked: Path, tmp_path: Path, options: Sequence[str], told: str
 ) -> None:
-    parsed = gpu.options(unpacked).parse_args([f"--out={tmp_path / 'o'}", *options])
+    parsed = gpu_options.options(unpacked).parse_args([f"--out={tmp_path / 'o'}", *options])
     with pytest.raises(UsageError, match=told):
         gpu.run(parsed, unpacked, lambda line: None)
     assert not (tmp_path / "o").exists()

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from finetune import dataset
 from finetune.dataset import Dataset, build_from_repository
 from finetune.encode import Mixture
 from finetune.store import SampleSet
@@ -219,7 +218,7 @@ def test_five_thousand_files_are_handled_by_an_even_draw(
     made.commit({f"d{n % 50}/f{n}.py": f"# {n}\n" + function(n % 144) for n in range(5000)})
     for number in range(1, 12):
         made.commit({f"part{number}.py": module(200 + number, 300 + number)})
-    monkeypatch.setattr(dataset, "MOST_FILES", 300)
+    monkeypatch.setattr("finetune.build.MOST_FILES", 300)
     told: list[tuple[str, int, int]] = []
     built = build(made, tmp_path / "out", tokens=5000, progress=lambda *event: told.append(event))
     assert built.manifest["skipped"]["more than can be used"] > 4500
@@ -232,7 +231,7 @@ def test_five_thousand_files_are_handled_by_an_even_draw(
 def test_texts_beyond_the_limit_are_left_out_and_counted(
     made: MadeRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "MOST_CHARACTERS", 3000)
+    monkeypatch.setattr("finetune.build.MOST_CHARACTERS", 3000)
     built = build(made, tmp_path / "out", tokens=3000)
     assert built.manifest["skipped"]["more than can be used"] >= 1
 
