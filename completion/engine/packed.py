@@ -11,6 +11,7 @@ with it, the model is packed again.
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,14 +118,14 @@ def read(file: Path) -> Contents | None:
             known: dict[str, Any] = json.loads(stream.read(length))
         start, size = _aligned(len(MAGIC) + 8 + length), known["size"]
         _demand(file.stat().st_size == start + size)
-        storage = torch.UntypedStorage.from_file(str(file), shared=False, nbytes=start + size)
+        mapped = torch.from_file(str(file), shared=False, size=start + size, dtype=torch.uint8)
         tensors: dict[str, torch.Tensor] = {}
         digest = hashlib.sha256()
         for name, (kind, shape, at) in known["tensors"].items():
-            whole = torch.empty(0, dtype=_TYPES[kind])
-            offset = (start + at) // whole.element_size()
-            tensors[name] = whole.set_(storage, offset, shape)  # pyright: ignore[reportArgumentType] - it takes them
-            digest.update(_bytes(tensors[name]))
+            width = _TYPES[kind].itemsize * math.prod(shape)
+            data = mapped[start + at : start + at + width]
+            digest.update(_bytes(data))
+            tensors[name] = data.view(_TYPES[kind]).view(shape)
         _demand(digest.hexdigest() == known["sha256"])
         matrices = {
             name: Packed(
@@ -161,4 +162,4 @@ def _aligned(size: int) -> int:
 
 
 def _bytes(tensor: torch.Tensor) -> memoryview:
-    return memoryview(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    return tensor.contiguous().flatten().view(torch.uint8).numpy().data

@@ -44,7 +44,10 @@ class Packer:
 
     def fused(self, field: str, parts: Sequence[torch.Tensor], bias: torch.Tensor | None) -> Packed:
         """One of FUSED from its parts [outputs, inputs]; the bias is laid out already."""
-        return self._alternate(*parts, bias) if field == "gate_up" else self.pack(parts, bias)
+        if field != "gate_up":
+            return self.pack(parts, bias)
+        gate, up = parts
+        return self._alternate(gate, up, bias)
 
     def pack(self, parts: Sequence[torch.Tensor], bias: torch.Tensor | None = None) -> Packed:
         """Matrices [outputs, inputs] of one input, below each other."""
