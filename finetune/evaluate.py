@@ -178,14 +178,20 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=0, help="the first N cases; 0 means all")
     parser.add_argument("--prompt-tokens", type=int, default=CompletionConfig().prompt_tokens)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--dtype", default="auto", help="of the weights, as engine.dtype")
+    parser.add_argument("--beside", default="", metavar="DTYPE", help="tuned once more, with these")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = cases.load(arguments.cases)[: arguments.n or None]
-    base = variant.load(arguments.base, threads=arguments.threads)
-    tuned = _tuned(arguments.tuned, arguments) if arguments.tuned else None
+    base = variant.load(arguments.base, threads=arguments.threads, dtype=arguments.dtype)
+    tuned = _tuned(arguments, arguments.dtype) if arguments.tuned else None
     snippets = any(case.snippets for case in found)
     variants = standard_variants(base, tuned, snippets, arguments.prompt_tokens)
+    if arguments.tuned and arguments.beside:
+        full = next(one for one in variants if one.name == "tuned")
+        other = _tuned(arguments, arguments.beside)
+        variants.append(replace(full, name=f"tuned, {arguments.beside}", decoder=other))
     wanted = arguments.only.split("|")
     variants = [one for one in variants if any(word in one.name for word in wanted)]
     result = run(found, variants, tell)
@@ -195,12 +201,13 @@ def main() -> None:
         result.save(arguments.json)
 
 
-def _tuned(path: Path, arguments: argparse.Namespace) -> "Decoder":
+def _tuned(arguments: argparse.Namespace, dtype: str) -> "Decoder":
     from completion.engine import shipped
 
+    path, options = arguments.tuned, {"threads": arguments.threads, "dtype": dtype}
     if path.is_dir():
-        return variant.load(path, threads=arguments.threads)
-    return variant.load(arguments.base, threads=arguments.threads, shipped=shipped.read(path))
+        return variant.load(path, **options)
+    return variant.load(arguments.base, shipped=shipped.read(path), **options)
 
 
 def tell(done: int, total: int) -> None:
