@@ -2,7 +2,7 @@
 
 One model serves completion and chat. Trained on code alone it would forget to chat; its own
 answers, mixed in, keep it where it was (self-distillation as in Yang et al. 2024,
-arXiv 2402.13669). None of the questions is one of `chat_check`'s.
+arXiv 2402.13669; the trainer holds the model to the base's distribution over them). None of the questions is one of `chat_check`'s.
 
     python -m finetune.chat OUT [--count N]      OUT gets a `SampleSet`
 """
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from completion.engine.tokenizer import Tokenizer
+from finetune import device
 from finetune.cases import Case
 from finetune.store import SampleSet
 
-ANSWER_TOKENS = 128
+ANSWER_TOKENS = 192
 BATCH = 16
 TEMPERATURE = 0.7  # variety: greedy answers of a small model are much alike
 
@@ -46,6 +47,8 @@ _ABOUT_TOPICS = (
     "Why does {topic} matter? Answer briefly.",
     "List three facts about {topic}.",
 )
+# Where an answer ends is what training on code unlearns first, and a brief one ends in time.
+_MANNERS = ("", " Answer in one sentence.", " Be brief.")
 
 
 def questions(cases: Sequence[Case], count: int, seed: int) -> Iterator[str]:
@@ -53,11 +56,13 @@ def questions(cases: Sequence[Case], count: int, seed: int) -> Iterator[str]:
     rng = random.Random(seed)
     for number in range(count):
         if number % 3 == 2 or not cases:
-            yield rng.choice(_ABOUT_TOPICS).format(topic=rng.choice(_TOPICS))
+            asked = rng.choice(_ABOUT_TOPICS).format(topic=rng.choice(_TOPICS))
+            yield asked + rng.choice(_MANNERS)
         else:
             case = rng.choice(cases)
             code = "\n".join((case.prefix[-600:] + case.middle).split("\n")[1:][-14:])
-            yield rng.choice(_ABOUT_CODE).format(code=code)
+            asked, _, rest = rng.choice(_ABOUT_CODE).partition("\n\n")
+            yield f"{asked}{rng.choice(_MANNERS)}\n\n{rest.format(code=code)}"
 
 
 def replay(
@@ -74,7 +79,7 @@ def replay(
     from transformers import AutoModelForCausalLM
 
     tokenizer = Tokenizer.load(base)
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=_width())
     prompts = [
         tokenizer.encode(tokenizer.chat([{"role": "user", "content": text}])) for text in asked
     ]
@@ -101,7 +106,13 @@ def replay(
             kept = answer[: answer.index(end) + 1] if end in answer else answer
             rows.append((ids + kept, [0.0] * len(ids) + [1.0] * len(kept), len(ids)))
     on_progress(len(prompts), len(prompts))
-    return SampleSet.of(rows)
+    return SampleSet.of(rows, replayed=True)
+
+
+def _width() -> Any:
+    import torch
+
+    return device.width("auto", torch.device("cpu"))
 
 
 def main() -> None:

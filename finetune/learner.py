@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from finetune import attention, checkpoint
-from finetune.loss import linear_cross_entropy
+from finetune.loss import linear_cross_entropy, linear_divergence
 from finetune.packing import Row
 from finetune.recipe import Recipe
 from tandem.errors import ModelError, TandemError
@@ -29,8 +29,10 @@ _KEPT_FILES = ("tokenizer", "special_tokens", "vocab", "merges", "added_tokens",
 class Learner:
     """`masters` maps names to float32 leaves, whose `.grad` holds what `learn` added up."""
 
-    def __init__(self, model: Any, recipe: Recipe, base: Path) -> None:
-        """`model` is transformers' own or peft's around it; what requires gradients learns."""
+    def __init__(self, model: Any, recipe: Recipe, base: Path, teacher: Any = None) -> None:
+        """`model` is transformers' own or peft's around it; what requires gradients learns.
+
+        `teacher` is the base as it was, for the rows that are replayed."""
         self.model = model
         self.base = base
         self._recipe = recipe
@@ -40,6 +42,7 @@ class Learner:
         self._backbone = causal.base_model
         self._table = causal.get_input_embeddings().weight
         self._head = causal.get_output_embeddings().weight
+        self._teacher = teacher
         self._live = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.masters: dict[str, torch.Tensor] = {}
         self._rows: torch.Tensor | None = None
@@ -69,7 +72,8 @@ class Learner:
     def losses(self, row: Row, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Sum of the weighted losses of a row, and the loss of each target [m] in nats.
 
-        The sum is divided by `weight`, the sum of the weights of all targets of the step.
+        The sum is divided by `weight`, the sum of the weights of all targets of the step. The
+        loss of a replayed row is its divergence from the teacher, where there is one.
         """
         embedded = F.embedding(row.ids, self._table)
         if self._rows is not None:
@@ -81,10 +85,19 @@ class Learner:
             position_ids=row.positions[None],
             lengths=row.lengths,
             use_cache=False,
-        ).last_hidden_state[0]
-        return linear_cross_entropy(
-            hidden[row.at - 1], self._head, row.ids[row.at], row.weights / weight
+        ).last_hidden_state[0][row.at - 1]
+        weights = row.weights / weight
+        if row.replayed and self._teacher is not None:
+            teacher = self._teach(row), self._teacher.get_output_embeddings().weight
+            return linear_divergence(hidden, self._head, teacher, weights)
+        return linear_cross_entropy(hidden, self._head, row.ids[row.at], weights)
+
+    @torch.no_grad()
+    def _teach(self, row: Row) -> torch.Tensor:
+        found = self._teacher.base_model(
+            row.ids[None], position_ids=row.positions[None], lengths=row.lengths, use_cache=False
         )
+        return found.last_hidden_state[0][row.at - 1]
 
     def gradients(self) -> list[torch.Tensor]:
         """The masters' gradients; zeros for what no target of this process reached."""
@@ -154,8 +167,10 @@ class Learner:
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
-def load(recipe: Recipe, base: Path, device: torch.device, width: torch.dtype) -> Learner:
-    """Read the base model and make of it what the recipe says.
+def load(
+    recipe: Recipe, base: Path, device: torch.device, width: torch.dtype, replays: bool = False
+) -> Learner:
+    """Read the base model and make of it what the recipe says; with `replays`, a teacher too.
 
     Raises ModelError if the base cannot be read or trained, TandemError if a library is missing.
     """
@@ -167,7 +182,8 @@ def load(recipe: Recipe, base: Path, device: torch.device, width: torch.dtype) -
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
-    learner = Learner(model, recipe, base)
+    teacher = _teacher(base, device, width) if replays else None
+    learner = Learner(model, recipe, base, teacher)
     if recipe.rows and not all(0 <= row < learner.vocabulary for row in recipe.rows):
         raise ModelError(f"rows names a token that {base} does not have.", "Check the ids.")
     learner.own_masters(width, recipe.rows)
@@ -215,6 +231,10 @@ def _full(recipe: Recipe, base: Path, device: torch.device, width: torch.dtype) 
     model.get_input_embeddings().weight.requires_grad_(False)
     model.get_output_embeddings().weight.requires_grad_(False)
     return model
+
+
+def _teacher(base: Path, device: torch.device, width: torch.dtype) -> Any:
+    return _read(base, device, width).requires_grad_(False).eval()
 
 
 def _lora(recipe: Recipe, base: Path, device: torch.device, width: torch.dtype) -> Any:

@@ -25,7 +25,8 @@ class Row:
 
     ids and positions [n] int64; `lengths` of the samples, adding up to n; `at` [m] int64 are the
     places of the targets, each predicted from the place before; weights [m] float32; parts [m]
-    int64 says what each target is: MIDDLE of the answer, its END, or the PREFIX.
+    int64 says what each target is: MIDDLE of the answer, its END, or the PREFIX. The samples of a
+    row are all replayed, or none is.
     """
 
     ids: torch.Tensor
@@ -34,13 +35,15 @@ class Row:
     at: torch.Tensor
     weights: torch.Tensor
     parts: torch.Tensor
+    replayed: bool = False
 
     def to(self, device: torch.device) -> "Row":
         if device.type == "cpu":
             return self
         moved = (t.to(device, non_blocking=True) for t in (self.ids, self.positions, self.at))
         ids, positions, at = moved
-        return Row(ids, positions, self.lengths, at, self.weights.to(device), self.parts.to(device))
+        weights, parts = self.weights.to(device), self.parts.to(device)
+        return Row(ids, positions, self.lengths, at, weights, parts, self.replayed)
 
 
 class Packer:
@@ -85,12 +88,17 @@ class Packer:
         )
 
     def rows(self, picked: Sequence[int], row_tokens: int) -> Iterator[Row]:
-        """The samples, in order, in as few rows of at most `row_tokens` as that order allows."""
+        """The samples in as few rows of at most `row_tokens` as their order allows.
+
+        That order is kept, but that those that are replayed come last."""
         row: list[int] = []
         tokens = 0
-        for sample in picked:
+        replayed = self.samples.replayed
+        fresh = [sample for sample in picked if not replayed[sample]]
+        for sample in (*fresh, *(sample for sample in picked if replayed[sample])):
             length = int(self.samples.lengths[sample])
-            if row and tokens + length > row_tokens:
+            other = bool(row) and replayed[row[0]] != replayed[sample]
+            if row and (other or tokens + length > row_tokens):
                 yield self.row(row)
                 row, tokens = [], 0
             row.append(sample)
@@ -119,6 +127,7 @@ class Packer:
             torch.from_numpy(at),
             torch.from_numpy(weights[at]),
             torch.from_numpy(parts[at]),
+            bool(self.samples.replayed[picked[0]]),
         )
 
 
@@ -147,7 +156,8 @@ def load(folder: Path, longest: int, vocabulary: int) -> SampleSet:
         raise UsageError(f"{folder} holds no samples.", "Take more code, or more of its history.")
     lengths = samples.lengths
     whole = samples.tokens == len(samples.weights) == lengths.sum() and lengths.min() > 0
-    if not whole or len(samples.middles) != len(samples):
+    whole &= len(samples.middles) == len(samples.replayed) == len(samples)
+    if not whole:
         raise UsageError(f"The samples in {folder} are damaged: lengths do not add up.", remake)
     if lengths.max() > longest:
         hint = f"Raise tokens_per_step and row_tokens to {lengths.max()} or more."

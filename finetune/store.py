@@ -2,7 +2,8 @@
 
 A folder holds `samples.safetensors` and `manifest.json` (what they were made of, see `dataset`).
 Arrays: ids [tokens] uint16 or uint32, weights [tokens] float16 (loss weight of predicting this
-token), lengths [samples] int32, middles [samples] int32 (index of the answer's first token).
+token), lengths [samples] int32, middles [samples] int32 (index of the answer's first token),
+replayed [samples] bool (an answer of the base itself, to whose distribution training holds on).
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,9 +24,12 @@ class SampleSet:
     weights: np.ndarray
     lengths: np.ndarray
     middles: np.ndarray
+    replayed: np.ndarray
 
     @classmethod
-    def of(cls, samples: Iterable[tuple[Sequence[int], Sequence[float], int]]) -> "SampleSet":
+    def of(
+        cls, samples: Iterable[tuple[Sequence[int], Sequence[float], int]], replayed: bool = False
+    ) -> "SampleSet":
         """From (ids, weights, index of the first answer token) of each sample."""
         rows = list(samples)
         flat = np.concatenate([np.asarray(ids, np.uint32) for ids, _, _ in rows] or [_NONE])
@@ -35,12 +39,16 @@ class SampleSet:
             np.concatenate([np.asarray(w, np.float16) for _, w, _ in rows] or [_NONE]),
             np.array([len(ids) for ids, _, _ in rows], np.int32),
             np.array([middle for _, _, middle in rows], np.int32),
+            np.full(len(rows), replayed),
         )
 
     @classmethod
     def load(cls, folder: Path) -> "SampleSet":
         """Raises OSError or SafetensorError for a folder without readable samples."""
-        return cls(**load_file(folder / FILE))
+        arrays = load_file(folder / FILE)
+        # Files from before there was a replay have none.
+        replayed = np.zeros(len(arrays.get("lengths", ())), bool)
+        return cls(**{"replayed": replayed, **arrays})
 
     @classmethod
     def joined(cls, sets: Sequence["SampleSet"]) -> "SampleSet":
@@ -64,5 +72,5 @@ class SampleSet:
         return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
 
-_ARRAYS = ("ids", "weights", "lengths", "middles")
+_ARRAYS = ("ids", "weights", "lengths", "middles", "replayed")
 _NONE = np.zeros(0, np.uint32)

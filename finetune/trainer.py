@@ -233,7 +233,8 @@ class Trainer:
     def _load(self, start: Path | None) -> None:
         """The model, the optimizer, and the newest checkpoint, if there is one."""
         width = device.width(self.recipe.precision, self.device)
-        self.learner = learner.load(self.recipe, self.base, self.device, width)
+        replays = bool(self.packer.samples.replayed.any())
+        self.learner = learner.load(self.recipe, self.base, self.device, width, replays)
         self.optimizer = Optimizer(self.recipe, self.learner.masters)
         found = checkpoint.latest(self.folder.checkpoints) if self.group.first else None
         self.group.wait()

@@ -1,6 +1,7 @@
 """Fixtures that start the real thing: the default model, and user folders of a test's own."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from tests.lsp_client import (
     make_home,
     share_packed,
 )
+
+# A shell's background job, as the whole suite may be, starts with Ctrl-C ignored, and so would
+# every program that it starts; many tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parent.parent
 SMALL_ENGINE = Config(engine=EngineConfig(threads=1, context=256, queue=2, batch=1))

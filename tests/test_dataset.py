@@ -300,15 +300,12 @@ def test_a_folder_without_data_is_told_apart(tmp_path: Path, text: str) -> None:
 
 
 SCRIPT = """
-import signal
 import sys
 from pathlib import Path
 from finetune.dataset import build_from_repository
 from tests.encoders import byte_encoder
 
 if __name__ == "__main__":
-    # A shell's background job, as the tests may be, starts with Ctrl-C ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     def tell(stage, done, total):
         if stage == "Training samples" and done:
             print("started", flush=True)

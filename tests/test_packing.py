@@ -1,5 +1,6 @@
 """Which samples a step takes, and how they lie in rows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,18 @@ def test_rows_hold_the_samples_in_order_without_padding(sizes: list[int], room: 
     assert (ids == packed.samples.ids).all()
 
 
+@given(st.lists(st.tuples(st.integers(2, 64), st.booleans()), min_size=1, max_size=30))
+def test_what_is_replayed_has_rows_of_its_own(found: list[tuple[int, bool]]) -> None:
+    sizes = [size for size, _ in found]
+    samples = SampleSet.of([sample(n, n // 2) for n in sizes])
+    replayed = np.array([again for _, again in found])
+    packed = Packer(replace(samples, replayed=replayed), 0, 64)
+    rows = list(packed.rows(range(len(sizes)), 100))
+    for again in (False, True):
+        wanted = [size for size, which in found if which == again]
+        assert [n for row in rows if row.replayed == again for n in row.lengths] == wanted
+
+
 def test_a_row_knows_its_targets() -> None:
     packed = Packer(SampleSet.of([sample(5, 3), sample(4, 1, 20)]), 0, 64)
     row = packed.row([0, 1])
@@ -108,6 +121,7 @@ def test_good_samples_are_read(tmp_path: Path) -> None:
     [
         ({"lengths": np.array([3], np.int32)}, "lengths do not add up"),
         ({"middles": np.zeros(2, np.int32)}, "lengths do not add up"),
+        ({"replayed": np.zeros(2, bool)}, "lengths do not add up"),
         ({"lengths": np.zeros(0, np.int32)}, "holds no samples"),
     ],
 )

@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from finetune import train
+from finetune import learner, train
 from finetune.packing import Packer
 from finetune.recipe import Recipe
 from finetune.store import SampleSet
@@ -202,6 +205,62 @@ def test_rows_that_hold_less_change_nothing_but_rounding(
 
 
 @pytest.mark.parametrize("recipe", [FULL, QUICK], ids=["full", "lora"])
+def replaying(folder: Path, replayed: bool) -> Path:
+    """Samples to learn, and others, half of all, that are to stay as the base finds them."""
+    new, old = (tiny_samples.make(folder / str(seed), 20, seed) for seed in (0, 7))
+    # The old ones count down, so that what is learned from the new ones is wrong for them.
+    old = replace(old, ids=(300 - old.ids.astype(np.int32)).astype(np.uint16))
+    old = replace(old, replayed=np.full(len(old), replayed))
+    SampleSet.joined([new, old] if replayed else [new]).save(folder)
+    old.save(folder / "7")
+    return folder
+
+
+def divergence(base: Path, tuned: Path, samples: SampleSet) -> float:
+    """Mean divergence in nats from the base over the samples' targets, by transformers alone."""
+    models = [AutoModelForCausalLM.from_pretrained(folder).eval() for folder in (base, tuned)]
+    found = []
+    for begin, end in itertools.pairwise(samples.starts()):
+        ids = torch.from_numpy(samples.ids[begin:end].astype(np.int64))[None]
+        at = torch.from_numpy(samples.weights[begin + 1 : end].astype(np.float32) > 0)
+        with torch.no_grad():
+            was, now = (model(ids).logits[0, :-1][at].log_softmax(-1) for model in models)
+        found.append(F.kl_div(now, was, reduction="none", log_target=True).sum(-1))
+    return float(torch.cat(found).mean())
+
+
+def test_what_is_replayed_stays_as_the_base_finds_it(base: Path, tmp_path: Path) -> None:
+    moved = {}
+    for replayed in (True, False):
+        samples = replaying(tmp_path / f"data {replayed}", replayed)
+        out = tmp_path / f"out {replayed}"
+        recipe = FULL.but(steps=0, tokens=3000 * (1 + replayed), decay_share=0)
+        train.run(recipe, base, samples, out)
+        moved[replayed] = divergence(base, out / "model", SampleSet.load(samples / "7"))
+    assert moved[True] < moved[False] / 2
+
+
+def test_the_loss_of_a_replayed_row_is_the_divergence_from_the_base(
+    base: Path, tmp_path: Path
+) -> None:
+    samples = tiny_samples.make(tmp_path, 8)
+    again = replace(samples, replayed=np.full(8, True))
+    tuned = learner.load(FULL, base, torch.device("cpu"), torch.float32, replays=True)
+    (row,) = Packer(again, 0, 4096).rows(range(8), 4096)
+    assert row.replayed
+    loss, _ = tuned.losses(row, 1.0)
+    assert float(loss.detach()) == pytest.approx(0, abs=1e-5)
+    with torch.no_grad():
+        for master in tuned.masters.values():
+            master.mul_(1.1)
+    tuned.publish()
+    tuned.export(tmp_path / "made")
+    loss, each = tuned.losses(row, 1.0)
+    wanted = divergence(base, tmp_path / "made", again)
+    assert float(each.mean()) == pytest.approx(wanted, rel=1e-3)
+    assert float(loss.detach()) == pytest.approx(float((each * row.weights).sum()), rel=1e-5)
+
+
 def test_gradient_checkpointing_changes_nothing(
     recipe: Recipe, base: Path, data: Path, tmp_path: Path
 ) -> None:
