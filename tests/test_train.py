@@ -204,7 +204,6 @@ def test_rows_that_hold_less_change_nothing_but_rounding(
     assert [r["loss"] for r in wide] == pytest.approx([r["loss"] for r in narrow], rel=1e-3)
 
 
-@pytest.mark.parametrize("recipe", [FULL, QUICK], ids=["full", "lora"])
 def replaying(folder: Path, replayed: bool) -> Path:
     """Samples to learn, and others, half of all, that are to stay as the base finds them."""
     new, old = (tiny_samples.make(folder / str(seed), 20, seed) for seed in (0, 7))
@@ -261,6 +260,7 @@ def test_the_loss_of_a_replayed_row_is_the_divergence_from_the_base(
     assert float(loss.detach()) == pytest.approx(float((each * row.weights).sum()), rel=1e-5)
 
 
+@pytest.mark.parametrize("recipe", [FULL, QUICK], ids=["full", "lora"])
 def test_gradient_checkpointing_changes_nothing(
     recipe: Recipe, base: Path, data: Path, tmp_path: Path
 ) -> None:
