@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 # Samples of the dataset builder: train/, validation/ and cases.jsonl.
 SAMPLES ?= build/samples
 BUNDLE ?= build/train-bundle
+# Folders of `python -m finetune.chat`, replayed so that chat is not forgotten.
+REPLAY ?=
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,7 +40,7 @@ types: setup ## pyright
 check: lint types test ## What CI runs
 
 train-bundle: setup ## Parts to train the shipped model from on a bare GPU machine
-	$(BIN)/python -m finetune.bundle build --samples $(SAMPLES) --to $(BUNDLE)
+	$(BIN)/python -m finetune.bundle build --samples $(SAMPLES) $(REPLAY:%=--replay %) --to $(BUNDLE)
 
 lock: ## Pin today's versions of everything into requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -45,7 +45,7 @@ def samples_of_library(count: int) -> SampleSet:
     from completion.engine.tokenizer import Tokenizer
     from completion.templates import templates
     from finetune.holes import holes
-    from finetune.samples import END, Encoder
+    from finetune.samples import END, Encoder, end_weight
 
     tokenizer = Tokenizer.load(models.resolve(models.DEFAULT).folder)
     encoder = Encoder(tokenizer, templates()["tandem"], END)
@@ -63,7 +63,8 @@ def samples_of_library(count: int) -> SampleSet:
             budget = int(2 ** rng.uniform(6.8, 8.5))
             prompt = encoder.prompt(prefix, suffix, "python", hole.kind, budget, file.name)
             if prompt:
-                sample = encoder.sample(prompt, middle, hole.kind, hole.cut)
+                weight = end_weight(hole.kind, middle, suffix)
+                sample = encoder.sample(prompt, middle, hole.kind, hole.cut, weight)
                 made.append((sample.ids, sample.weights, sample.middle))
         if len(made) >= count:
             break

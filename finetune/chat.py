@@ -2,9 +2,11 @@
 
 One model serves completion and chat. Trained on code alone it would forget to chat; its own
 answers, mixed in, keep it where it was (self-distillation as in Yang et al. 2024,
-arXiv 2402.13669; the trainer holds the model to the base's distribution over them). None of the questions is one of `chat_check`'s.
+arXiv 2402.13669; the trainer holds the model to the base's distribution over them). Answers of a
+model that was tuned already lead to where it goes astray; the base's distribution there shows the
+way back (Agarwal et al. 2023, arXiv 2306.13649). None of the questions is one of `chat_check`'s.
 
-    python -m finetune.chat OUT [--count N]      OUT gets a `SampleSet`
+    python -m finetune.chat OUT [--count N] [--model FOLDER]      OUT gets a `SampleSet`
 """
 
 import argparse
@@ -22,6 +24,9 @@ from finetune.store import SampleSet
 ANSWER_TOKENS = 192
 BATCH = 16
 TEMPERATURE = 0.7  # variety: greedy answers of a small model are much alike
+# What training on code unlearns first is when to end: one token of an answer, so it weighs more.
+# The loss is a divergence, which has its minimum at the base's own odds whatever it weighs.
+END_WEIGHT = 16.0
 
 _ABOUT_CODE = (
     "Explain what this code does:\n\n{code}",
@@ -66,20 +71,21 @@ def questions(cases: Sequence[Case], count: int, seed: int) -> Iterator[str]:
 
 
 def replay(
-    base: Path,
+    folder: Path,
     asked: Sequence[str],
     seed: int = 0,
+    temperature: float = TEMPERATURE,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SampleSet:
-    """The base's answers as samples; the loss is on the answers and their ends.
+    """Answers of the model in `folder` as samples; the loss is on the answers and their ends.
 
     An answer that did not end within ANSWER_TOKENS is kept without an end.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
-    tokenizer = Tokenizer.load(base)
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=_width())
+    tokenizer = Tokenizer.load(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=_width())
     prompts = [
         tokenizer.encode(tokenizer.chat([{"role": "user", "content": text}])) for text in asked
     ]
@@ -97,14 +103,15 @@ def replay(
             attention_mask=mask,
             max_new_tokens=ANSWER_TOKENS,
             do_sample=True,
-            temperature=TEMPERATURE,
+            temperature=temperature,
             top_p=0.95,
             top_k=0,
             pad_token_id=end,
         )
         for ids, answer in zip(batch, made[:, longest:].tolist(), strict=True):
             kept = answer[: answer.index(end) + 1] if end in answer else answer
-            rows.append((ids + kept, [0.0] * len(ids) + [1.0] * len(kept), len(ids)))
+            weights = [0.0] * len(ids) + [END_WEIGHT if token == end else 1.0 for token in kept]
+            rows.append((ids + kept, weights, len(ids)))
     on_progress(len(prompts), len(prompts))
     return SampleSet.of(rows, replayed=True)
 
@@ -123,11 +130,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=192)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", type=Path, help="who answers; else the base")
+    parser.add_argument("--temperature", type=float, default=TEMPERATURE)
     given = parser.parse_args()
     asked = list(questions(general_cases(given.count, given.seed), given.count, given.seed))
     given.out.mkdir(parents=True)
-    base = models.pull(models.DEFAULT).folder
-    replay(base, asked, given.seed, _show).save(given.out)
+    folder = given.model or models.pull(models.DEFAULT).folder
+    replay(folder, asked, given.seed, given.temperature, _show).save(given.out)
 
 
 def _show(done: int, total: int) -> None:

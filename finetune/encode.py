@@ -20,7 +20,7 @@ from completion.templates import Snippet
 from finetune import history
 from finetune.files import SourceFile, answerable
 from finetune.holes import SHARES, Hole, holes, kind_if_honoured
-from finetune.samples import Encoder
+from finetune.samples import Encoder, end_weight
 from finetune.snippets import RIGHT, USELESS, Definitions
 from tandem.errors import TandemError
 
@@ -235,7 +235,7 @@ def _sample(job: Job, text: str, hole: Hole, rng: random.Random) -> Encoded | No
     prompt = encoder.prompt(prefix, suffix, file.language, kind, budget, path, snippets)
     if prompt is None:
         return None
-    sample = encoder.sample(prompt, middle, kind, hole.cut)
+    sample = encoder.sample(prompt, middle, kind, hole.cut, end_weight(kind, middle, suffix))
     if len(sample.ids) > mixture.longest:
         return None
     return Encoded(

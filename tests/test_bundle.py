@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -22,6 +24,7 @@ from completion.convert import convert
 from completion.engine import shipped
 from finetune import bundle, cases, gpu, gpu_options
 from finetune.cases import Case
+from finetune.store import SampleSet
 from tandem.errors import TandemError, UsageError
 from tests import tiny_gguf, tiny_samples
 
@@ -77,10 +80,19 @@ def case(prefix: str, middle: str, kind: Any) -> Case:
 
 
 @pytest.fixture(scope="module")
-def parts(gguf: Path, samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of samples to be replayed."""
+    folder = tmp_path_factory.mktemp("chat")
+    found = tiny_samples.make(folder, 8, 2)
+    replace(found, replayed=np.full(len(found), True)).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(gguf: Path, samples: Path, chat: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a built bundle."""
     folder = tmp_path_factory.mktemp("built") / "train-bundle"
-    bundle.build(samples, gguf, folder, PART)
+    bundle.build(samples, gguf, folder, PART, replays=[chat, chat])
     return folder
 
 
@@ -143,10 +155,18 @@ def test_no_part_is_larger_than_asked_and_all_are_listed(parts: Path) -> None:
 
 
 def test_the_same_inputs_make_the_same_bundle(
-    gguf: Path, samples: Path, parts: Path, tmp_path: Path
+    gguf: Path, samples: Path, chat: Path, parts: Path, tmp_path: Path
 ) -> None:
-    bundle.build(samples, gguf, tmp_path / "again", PART)
+    bundle.build(samples, gguf, tmp_path / "again", PART, replays=[chat, chat])
     assert (tmp_path / "again" / "parts.json").read_text() == (parts / "parts.json").read_text()
+
+
+def test_what_is_to_be_replayed_is_among_the_samples(unpacked: Path) -> None:
+    found = SampleSet.load(unpacked / "data" / "train")
+    assert len(found) == 60 + 2 * 8
+    assert found.replayed.sum() == 2 * 8
+    told = json.loads((unpacked / "bundle.json").read_text("utf-8"))
+    assert told["made_of"]["train"]["replayed"] == 2 * 8
 
 
 def test_building_again_replaces_the_bundle(gguf: Path, samples: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from completion.engine.generate import Decoder
 from completion.models import InstalledModel
-from finetune import chat_check, variant
+from finetune import chat, chat_check, variant
 from finetune.chat_check import Faults, Reply, Result
 from tandem.errors import EngineError
 from tests import tiny_models
@@ -146,3 +146,22 @@ def test_a_model_without_a_chat_template_cannot_be_checked(folder: Path, tmp_pat
 
 def test_the_questions_are_a_couple_of_dozen_and_differ() -> None:
     assert len(set(chat_check.QUESTIONS)) == 24
+
+
+def test_what_is_replayed_is_a_models_answers_and_most_of_all_their_ends(
+    default_model: InstalledModel,
+) -> None:
+    asked = ["What is the capital of France? Answer in one sentence.", "Say: yes"]
+    made = chat.replay(default_model.folder, asked, temperature=0.1)
+    assert made.replayed.all()
+    tokenizer = variant.load(default_model.folder, threads=1).tokenizer
+    found = []
+    for begin, end, middle in zip(made.starts(), made.starts()[1:], made.middles, strict=False):
+        ids, weights = made.ids[begin:end], made.weights[begin:end]
+        assert not weights[:middle].any()
+        ends = [tokenizer.name_of(int(token)) == "<|im_end|>" for token in ids[middle:]]
+        assert list(weights[middle:]) == [chat.END_WEIGHT if end else 1 for end in ends]
+        assert not any(ends[:-1])
+        found.append(tokenizer.decode([int(token) for token in ids]))
+    assert "What is the capital of France?" in found[0]
+    assert "Paris" in found[0].partition("assistant")[2]
