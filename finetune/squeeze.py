@@ -30,18 +30,19 @@ def squeeze(
 ) -> Compressed:
     """The difference between the model folder `base` and the weights `tuned` in `budget` bytes.
 
-    `rows` of the embedding are kept whole; `samples` is a folder of a `SampleSet`, on whose first
-    samples the tuned model is run to see its layers' inputs. Raises UsageError if it does not fit.
+    `rows` of the embedding are kept whole; `samples` is a folder of a `SampleSet`, on some of whose
+    samples, spread evenly, the tuned model is run to see its layers' inputs. Raises UsageError if it does not fit.
     """
     width = device.width("auto", where)
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=width)
     narrow = {name: tensor.to(width) for name, tensor in tuned.items()}
     model.load_state_dict(narrow, strict=False)
     found = SampleSet.load(samples)
-    ends = found.starts()[1 : SAMPLES + 1].tolist()
+    starts = found.starts()
+    picked = np.unique(np.linspace(0, len(found) - 1, min(SAMPLES, len(found))).round().astype(int))
     batches = [
-        torch.from_numpy(ids.astype("int64"))[None].to(where)
-        for ids in np.split(found.ids[: ends[-1]], ends[:-1])
+        torch.from_numpy(found.ids[starts[one] : starts[one + 1]].astype("int64"))[None].to(where)
+        for one in picked
     ]
     scales = compress.input_scales(model.eval().to(where), batches)
     try:
