@@ -6,7 +6,7 @@
   are those of the model that we ship
 - training: `recipe`, `packing`, `schedule`, `learner`, `loss`, `attention`, `optimizer`, `state`,
   `checkpoint`, `processes`, `device`; `trainer` is the loop, `train` runs it, `launch` as a child,
-  `curve` draws it
+  `curve` draws it, `picture` for the docs
 - evaluation: `evaluate` over `variant`s of a model, with `metrics`, `bootstrap`, `report`;
   `held_out` finds holes, `compare` holds an adapter against its base, `chat_check` asks whether
   chat was kept

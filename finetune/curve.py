@@ -11,6 +11,7 @@ def draw(log: Path, target: Path, title: str = "") -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "tandem"  # the same picture has the same bytes
     from matplotlib import pyplot
 
     rows = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.strip()]
