@@ -1,14 +1,15 @@
 """Trains the model that we ship, and makes the file that travels with the program.
 
     python -m finetune.release train OUT --samples FOLDER [--samples FOLDER] --minutes M
+    python -m finetune.release compress OUT [--strength S]
     python -m finetune.release check OUT --cases FILE [--n N]
     python -m finetune.release install OUT
 
 `train` can be stopped and goes on when called again; `--start` takes the trunk of an earlier
-run (before its learning rate fell) and goes on from there. `check` compares what was made with
+run (before its learning rate fell) and goes on from there. It ends with `compress`, which can be
+called again to keep less of what was learned (`strength`). `check` compares what was made with
 the base on held-out packages, and chat with the base's; `install` puts it where the engine looks,
-if the gate lets it pass. The samples come from `corpus` and `chat`; the compressing from
-`compress`.
+if the gate lets it pass. The samples come from `corpus` and `chat`.
 """
 
 import argparse
@@ -20,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from completion import manifest
-from finetune import cases, chat_check, evaluate, gate, launch, variant
+from finetune import cases, chat_check, evaluate, gate, launch, runfolder, variant
 from finetune.bootstrap import Interval
 from finetune.corpus import shipped_encoder
 from finetune.recipe import Recipe
 from finetune.report import GROUPS, Report
 from finetune.samples import END
-from finetune.store import FILE as SAMPLES
 from finetune.store import SampleSet
+from finetune.strength import scaled
 from tandem import paths
 from tandem.config import CompletionConfig
 from tandem.errors import TandemError, UsageError
@@ -60,30 +61,44 @@ def train(
         recipe, base, joined, out / "run", validation, on_progress=_show, start=start
     )
     print(f"\n{result.tokens} tokens, loss {result.before} -> {result.validation}", file=sys.stderr)
-    facts = {"recipe": recipe.as_json(), "tokens": result.tokens, "seconds": result.seconds}
-    facts |= {"validation_before": result.before, "validation": result.validation}
-    facts["samples"] = {folder.name: manifest.sha256(folder / SAMPLES) for folder in samples}
-    return _write(base, result.folder, joined, facts, out / RESULT)
+    return compress(out)
 
 
-def _write(base: Path, tuned: Path, samples: Path, facts: dict[str, Any], target: Path) -> Path:
+def compress(out: Path, strength: float = 1.0) -> Path:
+    """Write OUT/tandem-135m.safetensors from the end of the run in OUT; drops older figures.
+
+    Raises UsageError if there is no such end, or it cannot be compressed.
+    """
     import torch
     from safetensors.torch import load_file
 
     from finetune.squeeze import squeeze
 
-    weights, rows = load_file(tuned / "model.safetensors"), shipped_encoder().rows()
-    made = squeeze(base, weights, rows, LARGEST, samples, torch.device("cpu"))
+    base, run = _base(), out / "run"
+    try:
+        facts = json.loads((run / runfolder.RESULT).read_text("utf-8"))
+        tuned = load_file(run / facts["result"]["folder"] / "model.safetensors")
+    except FileNotFoundError:
+        raise UsageError(
+            f"No run ended in {out}.", "Run: python -m finetune.release train"
+        ) from None
+    try:
+        tuned = scaled(load_file(base / "model.safetensors"), tuned, strength)
+    except ValueError as problem:
+        raise UsageError(f"{problem}.".capitalize()) from None
+    rows = shipped_encoder().rows()
+    made = squeeze(base, tuned, rows, LARGEST, out / "samples", torch.device("cpu"))
     metadata = {
         "base_sha256": manifest.sha256(base / "model.safetensors"),
         "template": "tandem",
         "end": END,
         "licence": LICENCE,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "recipe": facts,
+        "recipe": facts | {"strength": strength},
     }
-    made.save(target, metadata)
-    return target
+    (out / FIGURES).unlink(missing_ok=True)
+    made.save(out / RESULT, metadata)
+    return out / RESULT
 
 
 def check(out: Path, found: list[cases.Case]) -> dict[str, Any]:
@@ -175,19 +190,22 @@ def _show(progress: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The model that we ship.")
-    parser.add_argument("task", choices=("train", "check", "install"))
+    parser.add_argument("task", choices=("train", "compress", "check", "install"))
     parser.add_argument("out", type=Path)
     parser.add_argument("--samples", type=Path, action="append", default=[])
     parser.add_argument("--validation", type=Path)
     parser.add_argument("--minutes", type=float, default=RECIPE.minutes)
     parser.add_argument("--rate", type=float, default=RECIPE.learning_rate)
     parser.add_argument("--start", type=Path)
+    parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--cases", type=Path)
     parser.add_argument("--n", type=int, default=600)
     given = parser.parse_args()
     if given.task == "train":
         recipe = RECIPE.but(minutes=given.minutes, learning_rate=given.rate)
         print(train(given.out, given.samples, given.validation, recipe, given.start))
+    elif given.task == "compress":
+        print(compress(given.out, given.strength))
     elif given.task == "check":
         check(given.out, cases.load(given.cases)[: given.n])
     else:

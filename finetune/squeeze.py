@@ -31,7 +31,8 @@ def squeeze(
     """The difference between the model folder `base` and the weights `tuned` in `budget` bytes.
 
     `rows` of the embedding are kept whole; `samples` is a folder of a `SampleSet`, on some of whose
-    samples, spread evenly, the tuned model is run to see its layers' inputs. Raises UsageError if it does not fit.
+    samples, spread evenly, the tuned model is run to see its layers' inputs. Raises UsageError if
+    it does not fit.
     """
     width = device.width("auto", where)
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=width)

@@ -1,0 +1,34 @@
+"""How much of what a run learned is kept: the straight line between the base and its end.
+
+Training on code takes something from chat. A point before the end of that line keeps nearly all of
+the gain and gives back more than its share of what was lost (Wortsman et al., "Robust fine-tuning
+of zero-shot models", 2022, interpolate in weights in the same way).
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from finetune.compress import EMBEDDING
+
+
+def scaled(
+    base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], strength: float
+) -> dict[str, Tensor]:
+    """`base` + `strength` (`tuned` - `base`), computed in float32, in the widths of `tuned`.
+
+    Embeddings stay as tuned: only the rows of our own tokens were trained, and the base knows
+    nothing of these. Raises ValueError if `strength` is not above 0 and at most 1.
+    """
+    if not 0 < strength <= 1:
+        raise ValueError(f"the strength must be above 0 and at most 1, not {strength:g}")
+    return {
+        name: _between(base.get(name), tensor, name, strength) for name, tensor in tuned.items()
+    }
+
+
+def _between(base: Tensor | None, tuned: Tensor, name: str, strength: float) -> Tensor:
+    if base is None or name == EMBEDDING:
+        return tuned
+    start = base.float()
+    return (start + strength * (tuned.float() - start)).to(tuned.dtype)

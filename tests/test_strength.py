@@ -1,0 +1,33 @@
+"""How much of a run is kept: a point on the line from the base to its end."""
+
+import pytest
+import torch
+
+from finetune.compress import EMBEDDING
+from finetune.strength import scaled
+
+BASE = {"a": torch.tensor([1.0, 2.0]), EMBEDDING: torch.tensor([[0.0], [0.0]])}
+TUNED = {"a": torch.tensor([3.0, 0.0]), EMBEDDING: torch.tensor([[0.0], [8.0]])}
+
+
+def test_a_point_on_the_line_from_the_base_to_the_end() -> None:
+    assert torch.equal(scaled(BASE, TUNED, 0.25)["a"], torch.tensor([1.5, 1.5]))
+
+
+def test_full_strength_is_the_end_itself() -> None:
+    assert torch.equal(scaled(BASE, TUNED, 1.0)["a"], TUNED["a"])
+
+
+def test_rows_of_our_own_tokens_stay_as_they_were_learned() -> None:
+    assert torch.equal(scaled(BASE, TUNED, 0.5)[EMBEDDING], TUNED[EMBEDDING])
+
+
+def test_the_width_is_that_of_the_tuned() -> None:
+    narrow = {"a": TUNED["a"].bfloat16()}
+    assert scaled(BASE, narrow, 0.5)["a"].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("strength", [0.0, -1.0, 1.5])
+def test_a_strength_outside_the_line_is_refused(strength: float) -> None:
+    with pytest.raises(ValueError, match="at most 1"):
+        scaled(BASE, TUNED, strength)
