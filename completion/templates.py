@@ -75,11 +75,21 @@ class Template:
         parts = {
             "prefix": self.neutralise(prefix),
             "suffix": self.neutralise(suffix),
-            "kind": self.kinds.get(kind, ""),
+            "kind": self._waits_for(kind, suffix),
             "path": self.render_path(path),
             "snippets": "".join(map(self.render_snippet, snippets)),
         }
         return _filled(self.text, parts)
+
+    def _waits_for(self, kind: Kind, suffix: str) -> str:
+        """What the cursor waits for, as a sentinel.
+
+        Where text follows on its line the answer ends in that line nearly always, which a model
+        that read the suffix long before would have to look up.
+        """
+        inline = self.kinds.get("inline", "")
+        follows = suffix.partition("\n")[0].strip()
+        return inline if inline and follows else self.kinds.get(kind, "")
 
     def render_snippet(self, snippet: Snippet) -> str:
         path, text = self.neutralise(snippet.path), self.neutralise(snippet.text)

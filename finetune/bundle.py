@@ -61,6 +61,7 @@ TRAINER = (
     "runfolder",
     "schedule",
     "squeeze",
+    "start",
     "state",
     "store",
     "train",

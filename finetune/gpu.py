@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -33,9 +32,9 @@ from finetune import (
     forced,
     gpu_options,
     results,
+    start,
     train,
 )
-from finetune.compress import Compressed
 from finetune.recipe import Recipe
 from finetune.squeeze import squeeze
 from finetune.store import FILE
@@ -102,24 +101,8 @@ class Job:
 
     def start(self, file: Path, base: Path, recipe: Recipe, out: Path) -> tuple[Path, int]:
         """A shipped difference as a checkpoint to begin from, and how many tokens it has seen."""
-        hint = "Give the file that `collect` wrote."
-        try:
-            shipped, facts = Compressed.load(file)
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise UsageError(f"{file} cannot be read ({error}).", hint) from None
-        if facts["base_sha256"] != self.facts["base_sha256"]:
-            raise UsageError(f"{file} was made for another base model.", hint)
-        merged = shipped.apply(load_file(base / "model.safetensors"))
-        tensors = {f"weight.{n}": t for n, t in merged.items() if n != compress.EMBEDDING}
-        tensors["weight.rows"] = merged[compress.EMBEDDING][list(recipe.rows)]
-        stream = facts.get("stream", {})
-        told = {
-            "recipe": facts.get("recipe") or recipe.as_json(),
-            "inputs": {"samples": stream.get("samples", "")},
-            "position": stream.get("position", 0),
-            "updates": 0,
-        }
-        return checkpoint.save(out, "start", tensors, told), int(stream.get("tokens", 0))
+        made, facts = start.from_shipped(file, base, self.facts["base_sha256"], recipe, out)
+        return made, int(facts.get("stream", {}).get("tokens", 0))
 
     def learned(self, out: Path, base: Weights, rows: tuple[int, ...]) -> tuple[Weights, int]:
         """What a run, ended or not, has learned so far, and its position in the samples."""

@@ -5,8 +5,8 @@
     python -m finetune.release check OUT --cases FILE [--n N]
     python -m finetune.release install OUT
 
-`train` can be stopped and goes on when called again; `--start` takes the trunk of an earlier
-run (before its learning rate fell) and goes on from there. It ends with `compress`, which can be
+`train` can be stopped and goes on when called again; `--start` goes on from the trunk of an earlier
+run (before its learning rate fell), or from a file that travels. It ends with `compress`, which can be
 called again to keep less of what was learned (`strength`). `check` compares what was made with
 the base on held-out packages, and chat with the base's; `install` puts it where the engine looks,
 if the gate lets it pass. The samples come from `corpus` and `chat`.
@@ -22,6 +22,7 @@ from typing import Any
 
 from completion import manifest
 from finetune import cases, chat_check, evaluate, gate, launch, runfolder, variant
+from finetune import start as begin
 from finetune.bootstrap import Interval
 from finetune.corpus import shipped_encoder
 from finetune.recipe import Recipe
@@ -42,8 +43,8 @@ RECIPE = Recipe(
     method="full",
     minutes=60,
     learning_rate=3e-4,
-    warmup_steps=40,
-    decay_share=0.35,
+    warmup_steps=20,
+    decay_share=0.6,
     tokens_per_step=2048,
     row_tokens=2048,
     weight_decay=0.01,
@@ -57,6 +58,9 @@ def train(
     base, rows = _base(), shipped_encoder().rows()
     joined = _joined(out / "samples", samples)
     recipe = recipe.but(rows=rows)
+    if start is not None and start.is_file():
+        digest = manifest.sha256(base / "model.safetensors")
+        start, _ = begin.from_shipped(start, base, digest, recipe, out)
     result = launch.in_child(
         recipe, base, joined, out / "run", validation, on_progress=_show, start=start
     )

@@ -30,7 +30,7 @@ def end_weight(kind: Kind, middle: str, suffix: str) -> float:
     if kind == "block":
         return 1.0 if several else 4.0
     ends_line = not suffix or suffix[0] in "\r\n"
-    return 12.0 if ends_line and not several else 3.0
+    return (16.0 if ends_line else 8.0) if not several else 3.0
 
 
 @dataclass(frozen=True)

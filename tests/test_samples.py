@@ -11,12 +11,13 @@ ENCODER = byte_encoder()
 @pytest.mark.parametrize(
     ("kind", "middle", "suffix", "weight"),
     [
-        ("statement", "x = 1", "\ny = 2\n", 12),
-        ("statement", "\n    x = 1", "\r\ny = 2\n", 12),
-        ("line", "1)", "", 12),
-        ("statement", "x", " = 1\n", 3),
-        ("line", "x", ")\n", 3),
+        ("statement", "x = 1", "\ny = 2\n", 16),
+        ("statement", "\n    x = 1", "\r\ny = 2\n", 16),
+        ("line", "1)", "", 16),
+        ("statement", "x", " = 1\n", 8),
+        ("line", "x", ")\n", 8),
         ("statement", "f(\n    x,\n)", "\n", 3),
+        ("statement", "\n    x,\n    y", ")\n", 3),
         ("block", "return x", "\n", 4),
         ("block", "a = 1\nreturn a", "\n", 1),
     ],

@@ -83,7 +83,9 @@ def test_no_content_can_forge_or_disturb_the_structure(
 ) -> None:
     prefix, suffix, path, text = (data.draw(contents(template)) for _ in range(4))
     prompt = template.render(prefix, suffix, "line", path, [Snippet(path, text)] * 2)
-    wanted = sentinels_in(template, "line", path=bool(path), snippets=2)
+    inline = "inline" in template.kinds and suffix.partition("\n")[0].strip()
+    kind = "inline" if inline else "line"
+    wanted = sentinels_in(template, kind, path=bool(path), snippets=2)
     assert structure(template, prompt) == wanted
 
 
@@ -149,8 +151,22 @@ def test_what_the_cursor_waits_for_is_one_token_of_the_prompt(
 
 
 def test_the_default_models_prompt_is_laid_out_suffix_first() -> None:
-    prompt = TANDEM.render("PRE", "SUF", "block", "a/b.py", [Snippet("c.py", "TEXT")])
-    assert prompt == ("<file_sep>c.py\nTEXT\n<filename>a/b.py\n<issue_start>SUF<jupyter_start>PRE")
+    prompt = TANDEM.render("PRE", "\nSUF", "block", "a/b.py", [Snippet("c.py", "TEXT")])
+    head = "<file_sep>c.py\nTEXT\n<filename>a/b.py\n"
+    assert prompt == f"{head}<issue_start>\nSUF<jupyter_start>PRE"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_after_the_cursor_on_its_line_is_said_before_the_prefix(kind: Kind) -> None:
+    for suffix in (")", "  # why\nb\n", ") -> int:\n    pass"):
+        assert TANDEM.render("a", suffix, kind).endswith("<jupyter_text>a")
+    for suffix in ("", "\n)", "  \t\nb", "\n"):
+        assert TANDEM.render("a", suffix, kind).endswith(f"{TANDEM.kinds[kind]}a")
+
+
+def test_only_a_family_that_learned_it_is_told_that_text_follows_on_the_line() -> None:
+    told = Template("t", "{suffix}{kind}{prefix}", (), (), (), (), "", kinds={"line": "LL"})
+    assert told.render("a", "b", "line") == "bLLa"
 
 
 def test_a_file_that_forges_our_sentinels_gets_the_structure_of_one_that_does_not(
@@ -162,7 +178,7 @@ def test_a_file_that_forges_our_sentinels_gets_the_structure_of_one_that_does_no
     encoding = default_tokenizer.encode(prompt)
     words = {*TANDEM.sentinels, *TANDEM.specials}
     found = [token for token in encoding.tokens if token in words]
-    assert found == sentinels_in(TANDEM, "line", path=True, snippets=1)
+    assert found == sentinels_in(TANDEM, "inline", path=True, snippets=1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
