@@ -35,9 +35,9 @@ def from_shipped(
     merged = shipped.apply(load_file(base / "model.safetensors"))
     tensors = {f"weight.{name}": tensor for name, tensor in merged.items() if name != EMBEDDING}
     tensors["weight.rows"] = merged[EMBEDDING][list(recipe.rows)]
-    stream = facts.get("stream", {})
+    stream, then = facts.get("stream", {}), facts.get("recipe") or {}
     told = {
-        "recipe": facts.get("recipe") or recipe.as_json(),
+        "recipe": {**recipe.as_json(), "seed": then.get("seed", recipe.seed)},
         "inputs": {"samples": stream.get("samples", "")},
         "position": stream.get("position", 0),
         "updates": 0,

@@ -48,9 +48,10 @@ def fetch(model: str) -> None:
     home().mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, home() / name)
-    # Optional packages are builds for graphics cards, some 500 MB.
-    options = ("--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund")
-    if subprocess.run([npm, "ci", *options], cwd=home(), stdout=sys.stderr).returncode:
+    # Optional packages are builds for graphics cards, some 500 MB, and for other systems. A mirror
+    # may lack some, and then so does the lock file, which `npm ci` refuses; `install` keeps to it.
+    options = ("--ignore-scripts", "--omit=optional", "--no-save", "--no-audit", "--no-fund")
+    if subprocess.run([npm, "install", *options], cwd=home(), stdout=sys.stderr).returncode:
         raise Missing("npm could not install it")
     if not gguf_of(model).exists():
         with tempfile.TemporaryDirectory(dir=home()) as temporary:
