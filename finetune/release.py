@@ -1,15 +1,15 @@
 """Trains the model that we ship, and makes the file that travels with the program.
 
     python -m finetune.release train OUT --samples FOLDER [--samples FOLDER] --minutes M
-    python -m finetune.release compress OUT [--strength S]
+    python -m finetune.release compress OUT [--strength S] [--start FILE]
     python -m finetune.release check OUT --cases FILE [--n N]
     python -m finetune.release install OUT
 
 `train` can be stopped and goes on when called again; `--start` goes on from the trunk of an earlier
-run (before its learning rate fell), or from a file that travels. It ends with `compress`, which can be
-called again to keep less of what was learned (`strength`). `check` compares what was made with
-the base on held-out packages, and chat with the base's; `install` puts it where the engine looks,
-if the gate lets it pass. The samples come from `corpus` and `chat`.
+run (before its learning rate fell), or from a file that travels. It ends with `compress`, which
+can be called again to keep less of what was learned (`strength`). `check` compares what was made
+with the base on held-out packages, and chat with the base's; `install` puts it where the engine
+looks, if the gate lets it pass. The samples come from `corpus` and `chat`.
 """
 
 import argparse
@@ -68,10 +68,12 @@ def train(
     return compress(out)
 
 
-def compress(out: Path, strength: float = 1.0) -> Path:
+def compress(out: Path, strength: float = 1.0, start: Path | None = None) -> Path:
     """Write OUT/tandem-135m.safetensors from the end of the run in OUT; drops older figures.
 
-    Raises UsageError if there is no such end, or it cannot be compressed.
+    `strength` is a point on the line to that end from the base or, where the run went on from a
+    file that travels, from `start`. Raises UsageError if there is no such end, or it cannot be
+    compressed.
     """
     import torch
     from safetensors.torch import load_file
@@ -86,19 +88,29 @@ def compress(out: Path, strength: float = 1.0) -> Path:
         raise UsageError(
             f"No run ended in {out}.", "Run: python -m finetune.release train"
         ) from None
+    digest = manifest.sha256(base / "model.safetensors")
+    if start is None:
+        origin = load_file(base / "model.safetensors")
+    else:
+        origin = begin.merged(start, base, digest)[0]
     try:
-        tuned = scaled(load_file(base / "model.safetensors"), tuned, strength)
+        tuned = scaled(origin, tuned, strength)
     except ValueError as problem:
         raise UsageError(f"{problem}.".capitalize()) from None
     rows = shipped_encoder().rows()
     made = squeeze(base, tuned, rows, LARGEST, out / "samples", torch.device("cpu"))
     metadata = {
-        "base_sha256": manifest.sha256(base / "model.safetensors"),
+        "base_sha256": digest,
         "template": "tandem",
         "end": END,
         "licence": LICENCE,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "recipe": facts | {"strength": strength},
+        "recipe": facts | {"strength": strength, "from": _named(start)},
+        "stream": {
+            "samples": facts["inputs"]["samples"],
+            "position": facts["position"],
+            "tokens": facts["result"]["tokens"],
+        },
     }
     (out / FIGURES).unlink(missing_ok=True)
     made.save(out / RESULT, metadata)
@@ -167,6 +179,11 @@ def _bounds(found: Interval) -> tuple[float, float, float]:
     return found.low, found.mean, found.high
 
 
+def _named(start: Path | None) -> dict[str, str]:
+    """What a run went on from: a file of ours, by its hash, or the base."""
+    return {"file": start.name, "sha256": manifest.sha256(start)} if start else {}
+
+
 def _base() -> Path:
     from completion import models
 
@@ -209,7 +226,7 @@ def main() -> None:
         recipe = RECIPE.but(minutes=given.minutes, learning_rate=given.rate)
         print(train(given.out, given.samples, given.validation, recipe, given.start))
     elif given.task == "compress":
-        print(compress(given.out, given.strength))
+        print(compress(given.out, given.strength, given.start))
     elif given.task == "check":
         check(given.out, cases.load(given.cases)[: given.n])
     else:

@@ -1,4 +1,4 @@
-"""Where a run begins that goes on from a shipped difference: a checkpoint made of it.
+"""Where a run begins that goes on from a shipped difference.
 
 Needs torch and safetensors only: it runs where the model is trained.
 """
@@ -6,6 +6,7 @@ Needs torch and safetensors only: it runs where the model is trained.
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -17,14 +18,12 @@ from tandem.errors import UsageError
 _HINT = "Give a file that `collect` or `release` wrote."
 
 
-def from_shipped(
-    file: Path, base: Path, base_sha256: str, recipe: Recipe, out: Path
-) -> tuple[Path, dict[str, Any]]:
-    """The base with the difference in `file` as checkpoint OUT/start, and the file's metadata.
+def merged(
+    file: Path, base: Path, base_sha256: str
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The base's weights with the difference in `file`, in float32, and the file's metadata.
 
-    What was learned is kept, the optimizer begins anew. A row of `recipe.rows` that the file does
-    not have begins as the base's. Raises UsageError if the file is none of ours or for another
-    base.
+    Raises UsageError if the file is none of ours or for another base.
     """
     try:
         shipped, facts = Compressed.load(file)
@@ -32,9 +31,20 @@ def from_shipped(
         raise UsageError(f"{file} cannot be read ({error}).", _HINT) from None
     if facts["base_sha256"] != base_sha256:
         raise UsageError(f"{file} was made for another base model.", _HINT)
-    merged = shipped.apply(load_file(base / "model.safetensors"))
-    tensors = {f"weight.{name}": tensor for name, tensor in merged.items() if name != EMBEDDING}
-    tensors["weight.rows"] = merged[EMBEDDING][list(recipe.rows)]
+    return shipped.apply(load_file(base / "model.safetensors")), facts
+
+
+def from_shipped(
+    file: Path, base: Path, base_sha256: str, recipe: Recipe, out: Path
+) -> tuple[Path, dict[str, Any]]:
+    """What `merged` gives as checkpoint OUT/start, and the file's metadata. Raises UsageError.
+
+    What was learned is kept, the optimizer begins anew. A row of `recipe.rows` that the file does
+    not have begins as the base's.
+    """
+    weights, facts = merged(file, base, base_sha256)
+    tensors = {f"weight.{name}": tensor for name, tensor in weights.items() if name != EMBEDDING}
+    tensors["weight.rows"] = weights[EMBEDDING][list(recipe.rows)]
     stream, then = facts.get("stream", {}), facts.get("recipe") or {}
     told = {
         "recipe": {**recipe.as_json(), "seed": then.get("seed", recipe.seed)},

@@ -1,8 +1,9 @@
-"""How much of what a run learned is kept: the straight line between the base and its end.
+"""How much of what a run learned is kept: the straight line between its start and its end.
 
 Training on code takes something from chat. A point before the end of that line keeps nearly all of
 the gain and gives back more than its share of what was lost (Wortsman et al., "Robust fine-tuning
-of zero-shot models", 2022, interpolate in weights in the same way).
+of zero-shot models", 2022, interpolate in weights in the same way). Between an earlier end and a
+later one it also averages out what small steps left of noise.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,8 @@ def scaled(
 ) -> dict[str, Tensor]:
     """`base` + `strength` (`tuned` - `base`), computed in float32, in the widths of `tuned`.
 
-    Embeddings stay as tuned: only the rows of our own tokens were trained, and the base knows
-    nothing of these. Raises ValueError if `strength` is not above 0 and at most 1.
+    Embeddings stay as tuned: only the rows of our own tokens were trained, which a base knows
+    nothing of. Raises ValueError if `strength` is not above 0 and at most 1.
     """
     if not 0 < strength <= 1:
         raise ValueError(f"the strength must be above 0 and at most 1, not {strength:g}")
