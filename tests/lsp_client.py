@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -29,7 +30,9 @@ threads = 1
 
 ADD = "def add(a, b):\n    return "
 AFTER_ADD = (1, 11)
-COUNTING = "numbers = [\n" + "".join(f"    {n},\n" for n in range(100, 140))
+# A number half typed: it is spelled out digit by digit, a second or two, whatever the model says.
+DIGITS = "".join(random.Random(1).choices("0123456789", k=190))
+SLOW = f"total = {DIGITS}"
 ENCODINGS = ["utf-8", "utf-16", "utf-32"]
 REQUEST_CANCELLED = -32800
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-EVENT = {"choices": [{"index": 0, "text": "1\n", "finish_reason": "stop"}]}
+ANSWER = "1\n"
 
 
 @dataclass
@@ -30,15 +30,16 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def recording(*models: dict[str, Any]) -> Iterator[Recorder]:
+def recording(*models: dict[str, Any], answer: str = ANSWER) -> Iterator[Recorder]:
     recorder = Recorder(list(models))
+    event = {"choices": [{"index": 0, "text": answer, "finish_reason": "stop"}]}
 
     async def listed(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": recorder.models})
 
     async def completed(request: Request) -> Response:
         recorder.bodies.append(await request.json())
-        content = f"data: {json.dumps(EVENT)}\n\ndata: [DONE]\n\n"
+        content = f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n"
         return Response(content, media_type="text/event-stream")
 
     routes = [

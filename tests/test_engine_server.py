@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,7 +268,8 @@ def test_hanging_up_on_a_whole_answer_stops_the_model(engine: Address) -> None:
 
 def test_a_full_queue_is_429_and_hanging_up_frees_a_place(engine: Address) -> None:
     wait_until_idle(engine)
-    running = open_request(engine)
+    # Spelled out digit by digit, whatever the model would say: over a second.
+    running = open_request(engine, heal="".join(random.Random(1).choices("0123456789", k=200)))
     wait_until(lambda: stats(engine)["running"] == 1)
     waiting = [open_request(engine, max_tokens=1) for _ in range(2)]
     wait_until(lambda: stats(engine)["waiting"] == 2)

@@ -17,7 +17,7 @@ from tests.lsp_client import (
     ADD,
     AFTER_ADD,
     COMMAND,
-    COUNTING,
+    SLOW,
     StartEditor,
     editors,
     environment,
@@ -89,11 +89,11 @@ async def test_two_language_servers_share_one_engine(fresh_home: Path, file: Pat
 async def test_a_killed_engine_gives_an_empty_answer_and_is_started_again(
     start: StartEditor, file: Path
 ) -> None:
-    editor = await start(options={"completion": {"max_tokens": 1000, "max_lines": 200}})
-    editor.open(file.as_uri(), COUNTING)
+    editor = await start()
+    editor.open(file.as_uri(), SLOW)
     address = background.find(config.load())
     assert address is not None
-    _, answer = editor.request_inline(file.as_uri(), COUNTING.count("\n"), 0)
+    _, answer = editor.request_inline(file.as_uri(), 0, len(SLOW))
     await until(lambda: stats()["running"])
     psutil.Process(address.pid).kill()
     assert not (await answer).items
