@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from completion.engine.background import Address
 from completion.engine.served import ServedModel
 from completion.models import DEFAULT, InstalledModel
 from tandem.config import EngineConfig
+from tests.lsp_client import DIGITS
 from tests.wire import bearer, connect, get, host_of, post, read_reply, stats, wait_until
 
 PROMPT = "def fibonacci(n):\n    if n < 2:\n        return n\n    return"
@@ -269,7 +269,7 @@ def test_hanging_up_on_a_whole_answer_stops_the_model(engine: Address) -> None:
 def test_a_full_queue_is_429_and_hanging_up_frees_a_place(engine: Address) -> None:
     wait_until_idle(engine)
     # Spelled out digit by digit, whatever the model would say: over a second.
-    running = open_request(engine, heal="".join(random.Random(1).choices("0123456789", k=200)))
+    running = open_request(engine, heal=DIGITS)
     wait_until(lambda: stats(engine)["running"] == 1)
     waiting = [open_request(engine, max_tokens=1) for _ in range(2)]
     wait_until(lambda: stats(engine)["waiting"] == 2)
