@@ -131,7 +131,9 @@ def replayed(bench: Bench) -> Part:
 def drafted(bench: Bench) -> Part:
     keys = keystrokes(bench.files, SEED, min(bench.options.keys, 100))
     count = 3 if bench.options.quick else 20
-    rewrites = speculation.edits(bench.files, SEED, count, bench.tokenizer.count)
+    # Few files have functions that will do.
+    many = files_in(bench.options.files, SEED, 6 * count)
+    rewrites = speculation.edits(many, SEED, count, bench.tokenizer.count)
     return speculation.measure(bench.model, keys, bench.prompter, rewrites, bench.threads())
 
 

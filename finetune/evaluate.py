@@ -16,8 +16,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from rich.console import Console
 
+from completion.engine.weights import usable_cores
 from finetune import cases, metrics, variant
 from finetune.bootstrap import difference, interval
 from finetune.cases import Case
@@ -174,7 +176,9 @@ def main() -> None:
     parser.add_argument("--cases", type=Path, required=True, metavar="FILE")
     parser.add_argument("--base", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--tuned", type=Path, metavar="FOLDER|FILE", help="or a difference to BASE")
-    parser.add_argument("--only", default="", help="variants whose names hold one of A|B")
+    parser.add_argument(
+        "--only", default="", help="variants A and B of A|B, by name or a part of it"
+    )
     parser.add_argument("--n", type=int, default=0, help="the first N cases; 0 means all")
     parser.add_argument("--prompt-tokens", type=int, default=CompletionConfig().prompt_tokens)
     parser.add_argument("--threads", type=int, default=0)
@@ -192,8 +196,15 @@ def main() -> None:
         full = next(one for one in variants if one.name == "tuned")
         other = _tuned(arguments, arguments.beside)
         variants.append(replace(full, name=f"tuned, {arguments.beside}", decoder=other))
+    # Each engine asks for the threads that it alone would need; in one process the last one's hold.
+    torch.set_num_threads(arguments.threads or usable_cores())
     wanted = arguments.only.split("|")
-    variants = [one for one in variants if any(word in one.name for word in wanted)]
+    names = {one.name for one in variants}
+    variants = [
+        one
+        for one in variants
+        if any(word == one.name if word in names else word in one.name for word in wanted)
+    ]
     result = run(found, variants, tell)
     for table in result.tables():
         Console(width=200 if not sys.stdout.isatty() else None).print(table)

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from benchmarks.parts import replay
+from benchmarks.parts import replay, speculation
 from benchmarks.parts.keystrokes import Key, Prompter, Typist, files_in, keystrokes
 from benchmarks.parts.speculation import edits
 from benchmarks.parts.speed import Prompts
@@ -107,10 +108,18 @@ def test_edits_ask_for_a_renamed_argument_and_predict_the_old_text(tmp_path: Pat
     body = "    first = rows[0]\n    for row in rows:\n        print(row)\n"
     (tmp_path / "a.py").write_text(f"def show(rows):\n{body}    rows.clear()\n    return first\n")
     (edit,) = edits([tmp_path / "a.py"], 1, 5, len)
-    assert edit.prompt.startswith("def show(rows):\n    first")
-    assert edit.prompt.endswith("def show(new_rows):\n")
-    assert edit.prediction.startswith(body)
-    assert edit.tokens > len(edit.prediction)
+    assert "`rows` to `new_rows`" in edit.question
+    assert body in edit.question
+    assert edit.prediction == edit.question[edit.question.index("```") :]
+    assert edit.was_made(edit.prediction.replace("rows", "new_rows"))
+    assert not edit.was_made("Sure! I would suggest that you first of all read the documentation.")
+
+
+def test_answers_that_only_go_on_with_an_earlier_one_are_told_apart() -> None:
+    texts = ["self.name = name\n", "elf.name = name\n", "self.age = age\n", "lf.name = name\n"]
+    found = [replace(answer(1), text=text) for text in texts]
+    pairs = list(zip(found, found, strict=True))
+    assert [pair[0].text for pair in speculation._new(pairs)] == [texts[0], texts[2]]
 
 
 def answer(total_ms: float, tokens: int = replay.TOKENS, cached: int = 95) -> Answer:

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -122,15 +122,6 @@ class Worker:
         if not line:
             return {"missing": f"its program ended with status {self._process.wait()}"}
         return json.loads(line)
-
-
-@contextlib.contextmanager
-def closing(peers: Sequence[Peer]) -> Iterator[Sequence[Peer]]:
-    try:
-        yield peers
-    finally:
-        for peer in peers:
-            peer.close()
 
 
 def folder() -> Path:

@@ -46,8 +46,19 @@ class Server:
         self, prompt: str | Sequence[int], tokens: int, heal: str = "", prediction: str = ""
     ) -> Asked:
         """Raises httpx.HTTPStatusError for an answer other than 200."""
-        body: dict[str, Any] = {
-            "prompt": prompt if isinstance(prompt, str) else list(prompt),
+        body: dict[str, Any] = {"prompt": prompt if isinstance(prompt, str) else list(prompt)}
+        if heal:
+            assert self.heals
+            body["heal"] = heal
+        return self._ask("completions", body, tokens, prediction)
+
+    def chat(self, question: str, tokens: int, prediction: str = "") -> Asked:
+        """The same of a chat that begins with this question."""
+        body = {"messages": [{"role": "user", "content": question}]}
+        return self._ask("chat/completions", body, tokens, prediction)
+
+    def _ask(self, path: str, body: dict[str, Any], tokens: int, prediction: str) -> Asked:
+        body |= {
             "max_tokens": tokens,
             "temperature": 0,
             "stream": True,
@@ -55,14 +66,11 @@ class Server:
         }
         if self._model:
             body["model"] = self._model
-        if heal:
-            assert self.heals
-            body["heal"] = heal
         if prediction:
             body["prediction"] = {"type": "content", "content": prediction}
         pieces, first, usage, finish = [], 0.0, {}, ""
         began = time.perf_counter()
-        with self._http.stream("POST", "completions", json=body) as response:
+        with self._http.stream("POST", path, json=body) as response:
             if response.status_code != 200:
                 response.read()
                 response.raise_for_status()
@@ -74,8 +82,10 @@ class Server:
                     raise httpx.HTTPError(str(event["error"]))
                 usage = event.get("usage") or usage
                 for choice in event.get("choices", []):
-                    first = first or time.perf_counter() - began
-                    pieces.append(choice.get("text") or "")
+                    text = choice.get("text") or choice.get("delta", {}).get("content") or ""
+                    if text:
+                        first = first or time.perf_counter() - began
+                    pieces.append(text)
                     finish = choice.get("finish_reason") or finish
         total = time.perf_counter() - began
         details = usage.get("prompt_tokens_details") or {}
@@ -84,7 +94,7 @@ class Server:
             tokens=usage["completion_tokens"],
             prompt_tokens=usage["prompt_tokens"],
             cached_tokens=details.get("cached_tokens") or 0,
-            first_ms=first * 1000,
+            first_ms=(first or total) * 1000,
             total_ms=total * 1000,
         )
         return Asked(answer, usage, finish)

@@ -1,9 +1,9 @@
 """A model with int8 weights, run by our own kernels: one call for a whole forward pass.
 
 Weights are rounded to int8 with a scale for every 64 inputs of an output. Activations are
-rounded by blocks of the same 64, to two int8 each (the second holds what the first left over):
-with one, the outliers in these models' activations cost more than the weights do. A row's
-numbers are the same to the bit whatever is computed beside it, in however many pieces.
+rounded with one for every 32, so that an outlier spoils few others; before the head, where what
+is lost cannot be made up for, they become two int8 (the second holds what the first left over).
+A row's numbers are the same to the bit whatever is computed beside it, in however many pieces.
 """
 
 import copy
@@ -22,8 +22,8 @@ from completion.engine.packed import LANES, Contents, Packed
 from completion.engine.packer import FUSED, Packer
 from completion.engine.shipped import Shipped
 
-# int8 for each activation that a matrix is given.
-PARTS: Mapping[str, int] = {"qkv": 2, "output": 2, "gate_up": 2, "down": 2, "head": 2}
+# int8 for each activation that a matrix is given: see docs/LOG.md, 2026-11-26, for the choice.
+PARTS: Mapping[str, int] = {"qkv": 1, "output": 1, "gate_up": 1, "down": 1, "head": 2}
 
 
 @dataclass

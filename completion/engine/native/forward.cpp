@@ -69,10 +69,14 @@ struct {
 } scratch;
 
 Rows rows_for(int count, const Linear& l) {
-    const int blocks = blocks_of(l.inputs);
-    const size_t total = size_t(count) * l.parts * blocks;
-    return {scratch.bytes.need(total * kBlock), scratch.scales.need(total),
-            scratch.offsets.need(total), blocks, l.parts};
+    const int tile = kTile / l.parts, tiles = (count + tile - 1) / tile;
+    Rows rows{nullptr, nullptr, nullptr, blocks_of(l.inputs) * kSpans, l.parts, tile,
+              std::min(count, tile) * l.parts};
+    const size_t spans = size_t(tiles) * rows.spans * rows.lines;
+    rows.bytes = scratch.bytes.need(spans * kSpan);
+    rows.scales = scratch.scales.need(spans);
+    rows.offsets = scratch.offsets.need(spans);
+    return rows;
 }
 
 // Work on rows is shared in pieces of this many; fewer are not worth waking anybody.
@@ -155,8 +159,8 @@ void gated_product(const Linear& l, const Rows& rows, int count, float* out) {
     const int panels = panels_of(l.outputs) / 2, stride = panels * kLanes;
     each_panel(panels, [&](int p) {
         // By tiles, so that a gate is still at hand when its up comes.
-        for (int first = 0; first < count; first += kTile) {
-            const int end = std::min(count, first + kTile);
+        for (int first = 0; first < count; first += rows.tile) {
+            const int end = std::min(count, first + rows.tile);
             Floats gates[kTile];
             panel_of(l, 2 * p, rows, first, end, [&](int r, Floats sums) { gates[r - first] = sums; });
             panel_of(l, 2 * p + 1, rows, first, end, [&](int r, Floats up) {
