@@ -111,7 +111,7 @@ def encode(
 def _answers(rows: "list[tuple[Sample, bytes, int]]", encoder: "Encoder") -> Answers:
     tokenizer = encoder.tokenizer
     sets: dict[bytes, int] = {}
-    allowed: list[list[int]] = []
+    allowed: list[np.ndarray] = []
     given, choices = [], []
     for sample, heal, _ in rows:
         count, done = 0, 0
@@ -132,7 +132,7 @@ def _answers(rows: "list[tuple[Sample, bytes, int]]", encoder: "Encoder") -> Ans
         np.array([lines for _, _, lines in rows], np.int32),
         np.array(given, np.int32),
         np.array(choices, np.int32),
-        np.array([token for ids in allowed for token in ids], np.uint32),
+        np.concatenate([np.empty(0, np.uint32), *allowed]).astype(np.uint32),
         np.cumsum([0, *map(len, allowed)], dtype=np.int64),
     )
 

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -154,9 +155,9 @@ def test_top_p_keeps_the_fewest_tokens_that_hold_the_mass() -> None:
 
 
 def test_constrained_tokens_are_the_only_ones_picked() -> None:
-    logits = torch.tensor([9.0, 1.0, 2.0, 8.0])
-    assert Sampler(0, 1, None).pick(logits, [1, 2]) == 2
-    assert {Sampler(1, 1, n).pick(logits, [1, 2]) for n in range(40)} == {1, 2}
+    logits, allowed = torch.tensor([9.0, 1.0, 2.0, 8.0]), np.array([1, 2])
+    assert Sampler(0, 1, None).pick(logits, allowed) == 2
+    assert {Sampler(1, 1, n).pick(logits, allowed) for n in range(40)} == {1, 2}
 
 
 @given(st.text(alphabet="ab\né", max_size=40), st.lists(st.integers(1, 4), max_size=40))

@@ -1,7 +1,9 @@
 """Who the engine refuses, and how: each over a real connection to a real engine."""
 
+import asyncio
 import contextlib
 import json
+import socket
 
 import httpx
 import pytest
@@ -342,3 +344,19 @@ def test_a_port_that_is_taken_is_told() -> None:
 def test_an_unknown_host_name_is_told() -> None:
     with pytest.raises(UsageError, match="no host"):
         listen("no-such-host.invalid", 0)
+
+
+async def test_small_answers_are_sent_at_once() -> None:
+    """Else the second event of a stream waits for the first one's acknowledgement: 40 ms."""
+    accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found = writer.get_extra_info("socket")
+        accepted.set_result(found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    opened = listen("127.0.0.1", 0)
+    async with await asyncio.start_server(accept, sock=opened.socket):
+        _, writer = await asyncio.open_connection("127.0.0.1", opened.port)
+        assert await accepted
+        writer.close()

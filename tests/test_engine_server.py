@@ -18,7 +18,7 @@ from completion.engine.background import Address
 from completion.engine.served import ServedModel
 from completion.models import DEFAULT, InstalledModel
 from tandem.config import EngineConfig
-from tests.lsp_client import DIGITS
+from tests.lsp_client import digits
 from tests.wire import bearer, connect, get, host_of, post, read_reply, stats, wait_until
 
 PROMPT = "def fibonacci(n):\n    if n < 2:\n        return n\n    return"
@@ -87,8 +87,10 @@ def test_a_completion_has_text_usage_and_the_reason_it_ended(client: openai.Open
 
 
 def test_a_stream_says_the_same_as_the_whole(client: openai.OpenAI) -> None:
-    whole = complete(client, max_tokens=16).choices[0]
-    events = list(complete(client, max_tokens=16, stream=True))
+    # Asked for the first time: what is known already comes in one event.
+    fields = {"prompt": "def area(width, height):\n    return", "max_tokens": 16}
+    events = list(complete(client, **fields, stream=True))
+    whole = complete(client, **fields).choices[0]
     assert "".join(event.choices[0].text for event in events) == whole.text
     assert [e.choices[0].finish_reason for e in events if e.choices[0].finish_reason] == [
         whole.finish_reason
@@ -109,7 +111,10 @@ def test_usage_comes_with_every_piece_for_a_client_that_may_stop_early(
     client: openai.OpenAI,
 ) -> None:
     options = {"include_usage": True, "continuous_usage_stats": True}
-    events = list(complete(client, stream=True, extra_body={"stream_options": options}))
+    prompt = "def volume(width, height, depth):\n    return"
+    events = list(
+        complete(client, prompt=prompt, stream=True, extra_body={"stream_options": options})
+    )
     counts = [event.usage.completion_tokens for event in events]
     assert counts == sorted(counts)
     assert 1 <= counts[0] < counts[-1] <= 8
@@ -257,7 +262,7 @@ def test_closing_a_stream_stops_the_model_within_two_tokens(
 def test_hanging_up_on_a_whole_answer_stops_the_model(engine: Address) -> None:
     wait_until_idle(engine)
     before = stats(engine)
-    connection = open_request(engine, stream=False)
+    connection = open_request(engine, stream=False, heal=digits(3))
     wait_until(lambda: stats(engine)["generated_tokens"] > before["generated_tokens"])
     connection.close()
     wait_until_idle(engine)
@@ -269,7 +274,7 @@ def test_hanging_up_on_a_whole_answer_stops_the_model(engine: Address) -> None:
 def test_a_full_queue_is_429_and_hanging_up_frees_a_place(engine: Address) -> None:
     wait_until_idle(engine)
     # Spelled out digit by digit, whatever the model would say: over a second.
-    running = open_request(engine, heal=DIGITS)
+    running = open_request(engine, heal=digits(2))
     wait_until(lambda: stats(engine)["running"] == 1)
     waiting = [open_request(engine, max_tokens=1) for _ in range(2)]
     wait_until(lambda: stats(engine)["waiting"] == 2)

@@ -246,6 +246,31 @@ def test_a_prediction_is_found_again_after_an_edit(edit: list[int], passes: int)
     assert follow(Prediction(OLD), edit) <= passes
 
 
+def test_what_stood_before_a_prediction_counts_until_the_answer_strays() -> None:
+    prediction = Prediction(OLD, 40)
+    assert prediction.draft(2).keys == [("prediction", 40), ("prediction", 41)]
+    prediction.feed(OLD[0])
+    assert prediction.draft(1).keys == [("prediction", 41)]
+    prediction.feed(511)
+    assert all(matched < 40 for _, matched in prediction.draft(9).keys)
+
+
+@pytest.mark.parametrize(("typed", "certain"), [("", True), ("right", True), ("wrong", False)])
+def test_the_rest_of_the_last_answer_is_certain_unless_something_else_was_typed(
+    tiny: Decoder, typed: str, certain: bool
+) -> None:
+    """`typed` is the answer's own first characters, or others."""
+    prompts = (tuple(TOKENS[n : n + 30]) for n in range(30))
+    texts = ((p, "".join(c.text for c in tiny.generate(Request(p, 12)))) for p in prompts)
+    prompt, answer = next((p, text) for p, text in texts if text[:1].isascii() and text)
+    heal = {"right": answer[:1], "wrong": chr(ord(answer[0]) ^ 1)}.get(typed, "")
+    running = tiny.start(Request(prompt, 12, heal=heal))
+    keys = running.propose(64).keys
+    tiny.drop(running)
+    assert keys
+    assert (keys[0][1] >= len(prompt)) == certain
+
+
 def test_a_draft_goes_on_as_the_longest_repeat_did() -> None:
     drafter = Lookup([1, 2, 3, 4, 5, 9, 2, 8], [], Acceptance())
     assert drafter.draft(5).tokens == []  # before the first token nothing is searched

@@ -43,16 +43,23 @@ class Drafter(Protocol):
 
 
 class Lookup:
-    """Drafts from the prompt and the answer so far, or from the prediction if it does better."""
+    """Drafts from the prompt and the answer so far, or from the prediction if it does better.
+
+    `matched` counts tokens before the answer that stood before the prediction, too.
+    """
 
     def __init__(
-        self, prompt: Sequence[int], prediction: Sequence[int], acceptance: Acceptance
+        self,
+        prompt: Sequence[int],
+        prediction: Sequence[int],
+        acceptance: Acceptance,
+        matched: int = 0,
     ) -> None:
         self._prompt = prompt
         self._answer: list[int] = []
         self._acceptance = acceptance
         self._context: SuffixAutomaton | None = None
-        self._prediction = Prediction(prediction) if prediction else None
+        self._prediction = Prediction(prediction, matched) if prediction else None
 
     def feed(self, token: int) -> None:
         self._answer.append(token)
@@ -91,10 +98,12 @@ class Prediction:
 
     Where the answer goes another way, the place is the nearest one that the longest possible
     end of the answer leads to; with no match it goes on as if one token had been replaced.
+    `before` counts what matched before the prediction; it is worth nothing once the answer strays.
     """
 
-    def __init__(self, tokens: Sequence[int]) -> None:
+    def __init__(self, tokens: Sequence[int], before: int = 0) -> None:
         self._tokens = list(tokens)
+        self._before = before
         self._automaton = SuffixAutomaton(tokens)
         self._state = 0
         self._matched = 0
@@ -109,11 +118,13 @@ class Prediction:
             self._at += 1
             self._anchor = self._at
         else:
+            self._before = 0
             self._at = self._nearest() if self._matched else self._at + 1
 
     def draft(self, most: int) -> Draft:
         tokens = self._tokens[self._at : self._at + most]
-        return Draft(tokens, [("prediction", self._matched + n) for n in range(len(tokens))])
+        matched = self._before + self._matched
+        return Draft(tokens, [("prediction", matched + n) for n in range(len(tokens))])
 
     def _nearest(self) -> int:
         """The end of the occurrence of the match that is nearest to the anchor."""

@@ -259,13 +259,25 @@ class Decoder:
         hooks: Sequence[LogitsHook],
         followed: list[int],
     ) -> Running:
-        """What `followed` this very prompt the last time is what the model will say again."""
+        """What `followed` this very prompt the last time is what the model will say again, unless
+        something else was typed."""
         drafter = None
         if self.speculation is not None:
             foretold = request.heal + request.prediction if request.prediction else ""
-            prediction = self.tokenizer.encode(foretold) or followed
-            drafter = Lookup(request.prompt, prediction, self.speculation.acceptance)
+            prediction = self.tokenizer.encode(foretold)
+            certain = not prediction and self._spells(followed, request.heal.encode())
+            drafter = Lookup(
+                request.prompt,
+                prediction or followed,
+                self.speculation.acceptance,
+                len(request.prompt) if certain else 0,
+            )
         return Running(request, cache, self.tokenizer, self._ends, self.context, drafter, hooks)
+
+    def _spells(self, tokens: Sequence[int], typed: bytes) -> bool:
+        """Whether the tokens' text and what was typed agree as far as both go."""
+        spelled = b"".join(map(self.tokenizer.bytes_at, tokens[: len(typed)]))
+        return spelled.startswith(typed) or typed.startswith(spelled)
 
     def _followers(self, running: Running) -> list[Running]:
         """The candidates that still wait for it; it is theirs to lead no more."""

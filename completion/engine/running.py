@@ -52,9 +52,14 @@ class Running:
         self._new: list[Chunk] = []
 
     def chunks(self) -> list[Chunk]:
-        """What is new since the last call; the very last chunk has the reason of the end."""
+        """What is new since the last call, in one piece; the last has the reason of the end."""
         new, self._new = self._new, []
-        return new
+        if len(new) < 2:
+            return new
+        # A pass that verified a draft picked many tokens: one event each would cost more than it.
+        text = "".join(chunk.text for chunk in new)
+        logprobs = tuple(token for chunk in new for token in chunk.logprobs)
+        return [replace(new[-1], text=text, logprobs=logprobs)]
 
     @property
     def prefilling(self) -> bool:
@@ -67,6 +72,7 @@ class Running:
             return Draft()
         known = len(self.cache) + len(self._unread)
         wanted = self.request.max_tokens - self.usage.completion_tokens
+        wanted += self._healer.active  # a token that spells what is typed is none of them
         room = min(MAX_DRAFT, self._context - 1 - known, wanted - 1)
         return self.drafter.draft(room) if room > 0 else Draft()
 

@@ -7,6 +7,7 @@ the text the model learned from, instead of being cut at it.
 
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from completion.engine.request import TokenLogprob
@@ -25,9 +26,9 @@ class Sampler:
         else:
             self._generator.manual_seed(seed)
 
-    def pick(self, logits: torch.Tensor, allowed: list[int] | None = None) -> int:
-        """One token id from logits [vocabulary], among `allowed` ids only if given."""
-        ids = None if allowed is None else torch.tensor(allowed)
+    def pick(self, logits: torch.Tensor, allowed: np.ndarray | None = None) -> int:
+        """One token id from logits [vocabulary], among `allowed` ids [n] only if given."""
+        ids = None if allowed is None else torch.from_numpy(allowed)
         scores = logits if ids is None else logits[ids]
         index = int(scores.argmax()) if self._temperature == 0 else self._draw(scores)
         return index if ids is None else int(ids[index])
@@ -79,8 +80,8 @@ class Healer:
     def active(self) -> bool:
         return bool(self._left)
 
-    def allowed(self) -> list[int] | None:
-        """Tokens that go on spelling the text (or spell past it); None when it is done."""
+    def allowed(self) -> np.ndarray | None:
+        """Ids [n] of tokens that go on spelling the text (or spell past it); None when it is done."""
         return self._tokenizer.ids_consistent_with(self._left) if self._left else None
 
     def accept(self, token: int) -> bytes:

@@ -112,6 +112,9 @@ def listen(host: str, port: int, allow_remote: bool = False) -> Listening:
             f"Cannot listen on {host}, port {port}: {error.strerror}.",
             "Choose another with --port; 0 takes a free one.",
         ) from None
+    # asyncio sends small answers at once only where it is told that this is TCP. Else the second
+    # event of a stream waits 40 ms for the first one's acknowledgement.
+    opened = socket.socket(family, opened.type, socket.IPPROTO_TCP, fileno=opened.detach())
     port = opened.getsockname()[1]
     name = f"[{place[0]}]" if family == socket.AF_INET6 else place[0]
     return Listening(opened, port, f"http://{name}:{port}/v1", remote)
