@@ -34,6 +34,9 @@ class EngineConfig(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         default="auto", description="Width of the weights; auto chooses by CPU and compiler."
     )
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="cuda: bfloat16 on an NVIDIA GPU, which we have not tried yet."
+    )
     threads: int = Field(default=0, ge=0, le=256, description="Compute threads; 0 means all cores.")
     context: int = Field(
         default=2048, ge=128, le=131_072, description="Longest prompt + answer, tokens."

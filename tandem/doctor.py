@@ -94,7 +94,7 @@ def _torch(config: Config) -> Check:
     has = ", ".join(name for name in _CPU_FEATURES if name in cpu_flags()) or "no vector features"
     threads = config.engine.threads or weights.usable_cores()
     try:
-        choice = weights.choose(config.engine.dtype)
+        choice = weights.choose(config.engine.dtype, config.engine.device)
     except TandemError as error:
         return Check("torch", False, error.message, error.hint)
     return Check("torch", True, f"{version}, {has}; engine: {choice}, {threads} threads")

@@ -15,9 +15,10 @@ from transformers import AutoModelForCausalLM
 from completion import client, families, models, session
 from completion.engine import app, background, server, shipped
 from completion.engine.generate import Decoder
-from completion.engine.model import Model, Tensors
+from completion.engine.model import Model
 from completion.engine.request import Request
 from completion.engine.served import ServedModel
+from completion.engine.tensors import Tensors
 from completion.models import InstalledModel
 from completion.sources import WHEELS
 from finetune.compress import Compressed

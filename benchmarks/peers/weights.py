@@ -18,8 +18,8 @@ from gguf.quants import quantize
 from benchmarks.peers import folder, llama_cpp
 from completion import convert, models
 from completion.engine import shipped
-from completion.engine.model import Tensors
 from completion.engine.shipped import Shipped
+from completion.engine.tensors import Tensors
 from completion.manifest import InstalledModel, silent
 
 

@@ -19,7 +19,8 @@ from completion import adapters, lora
 from completion.engine.beside import Beside, BesideModel
 from completion.engine.generate import Decoder
 from completion.engine.int8 import Int8Model
-from completion.engine.model import Layer, Linear, Model
+from completion.engine.model import Layer, Model
+from completion.engine.tensors import Linear
 from completion.engine.weights import AnyModel
 from completion.lora import Lora
 from tandem.errors import ModelError
@@ -148,7 +149,8 @@ def load_beside(model: Model, adapter: Lora) -> Beside:
     beside = Beside()
     parts = [_parts(model, layer) for layer in model.layers]
     for pair in _pairs(adapter):
-        beside.add(pair.layer, *parts[pair.layer][pair.module], pair.a, pair.b * pair.scale)
+        a, b = pair.a.to(model.device), (pair.b * pair.scale).to(model.device)
+        beside.add(pair.layer, *parts[pair.layer][pair.module], a, b)
     return beside
 
 
@@ -177,7 +179,8 @@ def _into(model: Model, pairs: Iterable[_Pair]) -> Model:
     for pair in pairs:
         attribute, rows = parts[pair.layer][pair.module]
         matrix = _own(merged.layers[pair.layer], model.layers[pair.layer], attribute)[rows]
-        matrix.copy_(pair.added_to(matrix.float()))
+        matrix.copy_(pair.added_to(matrix.float().cpu()))
+    merged.graphs = model.graphs and model.graphs.of(merged)
     return merged
 
 

@@ -1,6 +1,6 @@
 """One shared engine in the background: start it, find it again, stop it.
 
-There is one for each user, model, shipped difference, weight type, context, form of adapters and
+There is one for each user, model, shipped difference, weight type, device, context, form of adapters and
 version of Tandem. Its files lie in `state_dir()/engine`, which only the user may enter:
   KEY.json   address, token and process id, written once the socket is open
   KEY.life   locked by the engine for as long as it lives: the kernel unlocks it whatever happens
@@ -119,7 +119,7 @@ def end(process: psutil.Process) -> None:
 def files_for(config: Config) -> Files:
     """Where the engine for these settings keeps its files. Makes their folder."""
     model, engine = _identity(config.model), config.engine
-    kind = [engine.dtype, engine.context, engine.adapters]
+    kind = [engine.dtype, engine.device, engine.context, engine.adapters]
     identity = json.dumps([__version__, shipped.stamp(), model, *kind])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(model).name)[:40]

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import torch
 
 from completion.engine.kv import KVCache
-from completion.engine.model import Linear, Model
+from completion.engine.model import Model
+from completion.engine.tensors import Linear
 
 # Attributes of `model.Layer` that are matrices.
 LINEARS = ("qkv", "output", "gate_up", "down")
@@ -46,6 +47,8 @@ class BesideModel(Model):
     def __init__(self, base: Model) -> None:
         # The weights are the base's own; nothing is read or copied.
         self.__dict__.update(base.__dict__)
+        # Whose adapter a row goes through changes from pass to pass.
+        self.graphs = None
         self._rows: list[tuple[slice, Beside]] = []
         self.layers = [copy.copy(layer) for layer in base.layers]
         for index, layer in enumerate(self.layers):

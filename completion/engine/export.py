@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import save_file
 
 from completion import families, manifest
-from completion.engine.model import ModelConfig, Tensors
+from completion.engine.modelconfig import ModelConfig
 from completion.engine.shipped import Shipped
+from completion.engine.tensors import Tensors
 from completion.engine.tokenizer import Tokenizer
 from completion.manifest import InstalledModel, Progress, silent
 from tandem.errors import ModelError, UsageError

@@ -64,6 +64,7 @@ class Decoder:
         context: int = 2048,
         shipped: Shipped | None = None,
         cache_mb: int = CACHE_MB,
+        device: str = "cpu",
     ) -> "Decoder":
         """The folder's model as it is, or with a shipped difference (`shipped.of`) merged.
 
@@ -71,7 +72,7 @@ class Decoder:
         Raises ModelError if the folder cannot be read or run.
         """
         tokenizer = Tokenizer.load(folder)
-        model = weights.load(folder, dtype, threads, context, shipped)
+        model = weights.load(folder, dtype, threads, context, shipped, device)
         decoder = cls(model, tokenizer, folder.name, KVPool(model.new_cache, cache_mb << 20))
         decoder.warm_up()
         return decoder
@@ -229,13 +230,13 @@ class Decoder:
         logits = self.model.logits(torch.cat(rows)).split(counts)
         for number, own, states in zip(ready, logits, rows, strict=True):
             running = live[number]
-            picked = running.verify(own, states, guesses[number])
+            picked = running.verify(own, states.cpu(), guesses[number])
             self.generated_tokens += len(picked)
             if self.speculation is not None:
                 self.speculation.acceptance.learn(drafts[number], picked)
             for other in self._followers(running):
                 other.join(running)
-                self.generated_tokens += len(other.verify(own[:1], states[:1], ()))
+                self.generated_tokens += len(other.verify(own[:1], states[:1].cpu(), ()))
                 joined.append(other)
         return joined
 

@@ -17,10 +17,12 @@ import torch
 from completion.engine import kernels, packed
 from completion.engine.kernels import Kernels
 from completion.engine.kv import KVCache
-from completion.engine.model import ModelConfig, Tensors, rotary_tables
+from completion.engine.modelconfig import ModelConfig
 from completion.engine.packed import LANES, Contents, Packed
 from completion.engine.packer import FUSED, Packer
+from completion.engine.rotary import rotary_tables
 from completion.engine.shipped import Shipped
+from completion.engine.tensors import Tensors
 
 # int8 for each activation that a matrix is given: see docs/LOG.md, 2026-11-26, for the choice.
 PARTS: Mapping[str, int] = {"qkv": 1, "output": 1, "gate_up": 1, "down": 1, "head": 2}

@@ -15,12 +15,20 @@ class KVCache:
     """Keys and values of the tokens seen so far, in order."""
 
     def __init__(
-        self, layers: int, kv_heads: int, capacity: int, head_dim: int, dtype: torch.dtype
+        self,
+        layers: int,
+        kv_heads: int,
+        capacity: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        device: str = "cpu",
     ) -> None:
         # Whole blocks: the kernels' keys of 16 positions lie in one (native/attention.h).
         shape = (layers, kv_heads, -(-capacity // BLOCK) * BLOCK, head_dim)
-        self.keys = torch.empty(shape, dtype=dtype)
-        self.values = torch.empty(shape, dtype=dtype)
+        # A captured pass weighs what was never written with zero, and that must not be NaN.
+        new = torch.empty if device == "cpu" else torch.zeros
+        self.keys = new(shape, dtype=dtype, device=device)
+        self.values = new(shape, dtype=dtype, device=device)
         self.capacity = capacity
         # Whose weights made them: the pool keeps owners apart.
         self.owner: object = None

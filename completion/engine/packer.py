@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 
 from completion.engine.kernels import Kernels
-from completion.engine.model import Tensors
 from completion.engine.packed import BLOCK, LANES, Contents, Packed
+from completion.engine.tensors import Tensors
 
 PACK_ROWS = 4096  # converted at a time, which bounds memory
 NORMS = {"attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}

@@ -167,7 +167,8 @@ class ServedModel:
 
         config = self._config
         dtype = config.dtype
-        if dtype == "auto" and config.adapters == "beside":  # our kernels know no adapters
+        on_cpu = config.device == "cpu"
+        if on_cpu and dtype == "auto" and config.adapters == "beside":  # kernels know no adapters
             dtype = "bfloat16" if fast_bfloat16() else "float32"
         decoder = Decoder.load(
             self.folder,
@@ -176,6 +177,7 @@ class ServedModel:
             config.context,
             self._shipped,
             config.cache_mb,
+            config.device,
         )
         if not config.speculation:
             decoder.speculation = None

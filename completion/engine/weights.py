@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from completion.engine import kernels
+from completion.engine.graphs import Graphs, captured
 from completion.engine.int8 import Int8Model
 from completion.engine.kernels import Kernels, Unavailable
 from completion.engine.model import Model
@@ -27,18 +28,22 @@ class Choice:
     form: Form
     why: str
     native: Kernels | None = None
+    device: str = "cpu"
 
     def __str__(self) -> str:
         return f"{self.form} ({self.why})"
 
 
-def choose(name: str) -> Choice:
-    """The form for a value of `engine.dtype`. May compile the kernels, which takes some seconds.
+def choose(name: str, device: str = "cpu") -> Choice:
+    """The form for values of `engine.dtype` and `engine.device`. May compile the kernels, which
+    takes some seconds.
 
     `auto` is int8 where our kernels run on vector instructions, else bfloat16 where the CPU
     multiplies it, else float32. Decoding is bound by reading the weights. Raises ModelError if
-    int8 is asked for and there are no kernels.
+    int8 is asked for and there are no kernels, or a GPU and there is none.
     """
+    if device == "cuda":
+        return _on_gpu(name)
     if name == "float32" or name == "bfloat16":
         return Choice(name, "as set")
     try:
@@ -58,6 +63,7 @@ def load(
     threads: int = 0,
     context: int = 2048,
     shipped: Shipped | None = None,
+    device: str = "cpu",
 ) -> AnyModel:
     """The folder's model, with a shipped difference merged into it before it is rounded.
 
@@ -65,7 +71,7 @@ def load(
     """
     threads = threads or usable_cores()
     torch.set_num_threads(threads)
-    choice = choose(dtype)
+    choice = choose(dtype, device)
     if choice.native is not None:
         try:
             choice.native.call("threads", threads)
@@ -81,7 +87,10 @@ def load(
             return model
     log.info("weights: %s", choice)
     width = torch.float32 if choice.form == "float32" else torch.bfloat16
-    return Model.load(folder, width, context, shipped)
+    model = Model.load(folder, width, context, shipped, choice.device)
+    if choice.device == "cuda":
+        model.graphs = Graphs(model, captured)
+    return model
 
 
 def usable_cores() -> int:
@@ -94,6 +103,22 @@ def fast_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16 products."""
     has = torch.cpu.get_capabilities()
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+def _on_gpu(name: str) -> Choice:
+    """bfloat16, with passes over few tokens captured: see `graphs`."""
+    if not torch.cuda.is_available():
+        raise ModelError(
+            f"torch {torch.__version__} finds no GPU that it can use.",
+            'Install a torch for CUDA and a driver, or set engine.device = "cpu".',
+        )
+    if name == "int8":
+        raise ModelError(
+            "int8 weights run on the CPU only.", 'Set engine.dtype = "auto" or "bfloat16".'
+        )
+    form: Form = "float32" if name == "float32" else "bfloat16"
+    gpu = torch.cuda.get_device_name()
+    return Choice(form, f"{gpu}, captured passes", device="cuda")
 
 
 def _in_torch(reason: str) -> Choice:
