@@ -1,7 +1,7 @@
 """One shared engine in the background: start it, find it again, stop it.
 
-There is one for each user, model, shipped difference, weight type, device, context, form of adapters and
-version of Tandem. Its files lie in `state_dir()/engine`, which only the user may enter:
+There is one for each user, model, shipped difference, weight type, device, context, form of
+adapters and version of Tandem. Its files lie in `state_dir()/engine`, which only the user may enter:
   KEY.json   address, token and process id, written once the socket is open
   KEY.life   locked by the engine for as long as it lives: the kernel unlocks it whatever happens
   KEY.start  locked while somebody starts an engine, so that two editors share one
