@@ -32,20 +32,24 @@ def offers(name: str) -> bool:
 class Ours(Server):
     """One engine with user folders of its own. `ready_ms`: from its start to its first answer."""
 
-    def __init__(self, model: Path, dtype: str = "auto", **settings: Any) -> None:
-        """`settings` are of the group `engine`. Raises Missing if it does not start so."""
+    def __init__(
+        self, model: Path, dtype: str = "auto", home: Path | None = None, /, **settings: Any
+    ) -> None:
+        """`settings` are of the group `engine`. `home` has its user folders, a new one if not
+        given. Raises Missing if it does not start so."""
         try:
             engine = EngineConfig.model_validate({"dtype": dtype, **settings})
         except ValidationError as error:
             raise Missing(f"not offered: {error.errors()[0]['msg']}") from error
         self._config = Config(model=str(model), engine=engine)
-        self._home = Path(tempfile.mkdtemp(prefix="tandem-benchmark-"))
+        self._is_new = home is None
+        self._home = home or Path(tempfile.mkdtemp(prefix="tandem-benchmark-"))
         began = time.perf_counter()
         try:
             with self._at_home():
                 address = background.ensure(self._config)
         except TandemError as error:
-            shutil.rmtree(self._home, ignore_errors=True)
+            self._clear()
             raise Missing(error.message) from error
         self.ready_ms = (time.perf_counter() - began) * 1000
         name = f"engine {dtype}"
@@ -64,7 +68,11 @@ class Ours(Server):
         super().close()
         with self._at_home():
             background.stop(self._config)
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._is_new:
+            shutil.rmtree(self._home, ignore_errors=True)
 
     @contextlib.contextmanager
     def _at_home(self) -> Iterator[None]:
