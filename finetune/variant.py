@@ -96,7 +96,9 @@ class Variant:
     def answer(self, case: Case, built: Prompt) -> Answer:
         """The model's greedy answer for `case`, whose prompt is `built`."""
         raw, ended, shown, reason = self._generate(case, built)
-        losses = self.decoder.losses(self._tokens(built), self._truth(case, built))
+        from completion.engine import scoring
+
+        losses = scoring.losses(self.decoder, self._tokens(built), self._truth(case, built))
         middle = losses[:-1]
         return Answer(raw, ended, shown, reason, sum(middle) / len(middle), losses[-1], len(middle))
 

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from completion.engine.generate import SCORED_TOGETHER, Decoder
+from completion.engine.generate import Decoder
 from completion.engine.request import Chunk, Request
 from completion.engine.running import Running
+from completion.engine.scoring import TOGETHER, score
 from tests import tiny_models
 
 TOKENS = torch.randint(3, 512, (90,), generator=torch.Generator().manual_seed(5)).tolist()
@@ -171,7 +172,7 @@ def test_scores_are_the_models_own_and_cost_one_pass(
         tiny.model, "forward_all", lambda parts: passes.append(len(parts)) or forward_all(parts)
     )
     tiny.forget()
-    scores = tiny.score(PROMPT, continuations)
+    scores = score(tiny, PROMPT, continuations)
     assert passes == [1, 3]
     for tokens, found in zip(continuations, scores, strict=True):
         expected = [
@@ -182,14 +183,12 @@ def test_scores_are_the_models_own_and_cost_one_pass(
 
 @settings(max_examples=20, deadline=None)
 @given(
-    st.lists(
-        st.lists(st.integers(3, 500), min_size=1, max_size=6), max_size=2 * SCORED_TOGETHER + 1
-    ),
+    st.lists(st.lists(st.integers(3, 500), min_size=1, max_size=6), max_size=2 * TOGETHER + 1),
     st.integers(1, 40),
 )
 def test_a_score_does_not_depend_on_what_else_is_scored(
     tiny: Decoder, continuations: list[list[int]], length: int
 ) -> None:
-    together = tiny.score(PROMPT[:length], continuations)
-    alone = [tiny.score(PROMPT[:length], [tokens])[0] for tokens in continuations]
+    together = score(tiny, PROMPT[:length], continuations)
+    alone = [score(tiny, PROMPT[:length], [tokens])[0] for tokens in continuations]
     assert together == [pytest.approx(one, abs=1e-3) for one in alone]

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from completion.engine.drafts import Draft, Lookup, Prediction
+from completion.engine.draft import Draft
+from completion.engine.drafts import Lookup, Prediction
 from completion.engine.generate import Decoder
 from completion.engine.request import Chunk, Request
 from completion.engine.running import Running

@@ -8,38 +8,13 @@ did not.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from completion.engine.automaton import SuffixAutomaton
+from completion.engine.draft import Draft
 from completion.engine.speculate import Acceptance
 
 # Only this much of a prompt's end is searched: building the automaton takes some 2 us a token.
 SEARCHED_TOKENS = 4096
-
-
-@dataclass(frozen=True)
-class Draft:
-    """Tokens that may come next. `keys` say, for each, what its chance is looked up by:
-    (source, how many tokens before it matched); see `Acceptance`."""
-
-    tokens: list[int] = field(default_factory=list)
-    keys: list[tuple[str, int]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-
-class Drafter(Protocol):
-    """One sequence's source of drafts. A small model that runs ahead would be another one."""
-
-    def feed(self, token: int) -> None:
-        """The answer's next token, whoever guessed it."""
-        ...
-
-    def draft(self, most: int) -> Draft:
-        """At most `most` tokens that may follow."""
-        ...
 
 
 class Lookup:

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from completion.engine import weights
-from completion.engine.drafts import Draft, Lookup
+from completion.engine.draft import Draft
+from completion.engine.drafts import Lookup
 from completion.engine.kv import KVCache
 from completion.engine.kvpool import KVPool
 from completion.engine.request import Chunk, Request
@@ -23,10 +24,6 @@ from tandem.errors import EngineError
 # mask stays small.
 PREFILL_TOKENS = 256
 CACHE_MB = 64
-# Continuations scored in one pass: each has a KV cache of its own, with the prompt's copied.
-SCORED_TOGETHER = 8
-# Logits are wide: 128 rows of 49,152 words are 25 MB.
-_SCORED_ROWS = 128
 
 
 class Decoder:
@@ -290,52 +287,3 @@ class Decoder:
         if not running.gave_back:
             running.gave_back = True
             self.pool.give_back(running.cache)
-
-    def losses(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
-        """Nats of each token of `answer` after the prompt and the tokens before it: see `score`."""
-        return [-logprob for logprob in self.score(prompt, [answer])[0]]
-
-    def score(
-        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
-    ) -> list[list[float]]:
-        """Log-probability of each token of each continuation, in nats.
-
-        The prompt is read once, then the continuations in passes of SCORED_TOGETHER. Asserts that
-        prompt and continuations have tokens and fit the context.
-        """
-        assert prompt, "something must come before what is scored"
-        assert all(0 < len(c) <= self.context - len(prompt) for c in continuations)
-        longest = max(map(len, continuations), default=0)
-        taken = self.pool.take(prompt, len(prompt) + longest, self.owner, urgent=True)
-        assert taken is not None, "what is urgent is had at once"
-        cache = taken.cache
-        try:
-            while len(cache) < len(prompt) - 1:
-                self.model.forward(prompt[len(cache) : -1][:PREFILL_TOKENS], cache)
-            copies = [self.model.new_cache() for _ in continuations[1:SCORED_TOGETHER]]
-            for copy in copies:
-                copy.copy_prefix(cache, len(cache))
-            scores: list[list[float]] = []
-            for start in range(0, len(continuations), SCORED_TOGETHER):
-                group = continuations[start : start + SCORED_TOGETHER]
-                parts = [
-                    ((prompt[-1], *tokens[:-1]), own)
-                    for tokens, own in zip(group, [cache, *copies], strict=False)
-                ]
-                hidden = self.model.forward_all(parts)
-                scores += map(self._logprobs, hidden, group)
-                for _, own in parts:
-                    own.rewind(len(prompt) - 1)
-        finally:
-            self.pool.give_back(cache)
-        return scores
-
-    def _logprobs(self, hidden: torch.Tensor, tokens: Sequence[int]) -> list[float]:
-        """Of each token, from the hidden state [n, hidden] before it."""
-        found: list[float] = []
-        for rows, ids in zip(
-            hidden.split(_SCORED_ROWS), torch.tensor(tokens).split(_SCORED_ROWS), strict=True
-        ):
-            logprobs = self.model.logits(rows).log_softmax(-1)
-            found += logprobs.gather(-1, ids[:, None])[:, 0].tolist()
-        return found

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from completion.engine.drafts import Draft, Drafter
+from completion.engine.draft import Draft, Drafter
 from completion.engine.kv import KVCache
 from completion.engine.request import Chunk, FinishReason, Request, TokenLogprob, Usage
 from completion.engine.sample import Healer, LogitsHook, Sampler, token_logprob

@@ -7,10 +7,8 @@ guesses as hold in a row. Verifying is exact (`Running.verify`), so all here is 
 from collections.abc import Sequence
 from itertools import accumulate
 from operator import mul
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from completion.engine.drafts import Draft
+from completion.engine.draft import Draft
 
 MAX_DRAFT = 32
 # Before anything is measured: chances by source and by tokens matched before, and what each token
@@ -41,7 +39,7 @@ class Acceptance:
         held, tried = self._counts[self._key(key)]
         return held / tried
 
-    def learn(self, draft: "Draft", truth: Sequence[int]) -> None:
+    def learn(self, draft: Draft, truth: Sequence[int]) -> None:
         """What came. It need not have been verified, so that this learns while drafts are off."""
         for guess, key, token in zip(draft.tokens, draft.keys, truth, strict=False):
             count = self._counts[self._key(key)]
@@ -94,7 +92,7 @@ class Speculation:
         self.acceptance = Acceptance()
         self.cost = PassCost()
 
-    def plan(self, drafts: Sequence["Draft"]) -> list[int]:
+    def plan(self, drafts: Sequence[Draft]) -> list[int]:
         """How many tokens of each sequence's draft one pass over all of them should verify.
 
         The most expected tokens per time: guesses by falling chance, as many as raise it.
