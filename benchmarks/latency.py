@@ -27,6 +27,7 @@ from tandem import config
 
 TOKENS = 48
 PROMPT_TOKENS = 400
+LEAST_TEXT = 12  # of a line to type in, without its indentation
 
 
 async def completions(session: Session, places: int) -> tuple[list[Completion], list[Completion]]:
@@ -52,7 +53,11 @@ async def completions(session: Session, places: int) -> tuple[list[Completion], 
 def _place(file: Path, rng: random.Random) -> tuple[str, int]:
     text = file.read_text("utf-8")
     lines = text.split("\n")
-    inside = [n for n, line in enumerate(lines) if line.startswith("    ") and len(line) > 20]
+    inside = [
+        n
+        for n, line in enumerate(lines)
+        if line.startswith("    ") and len(line.strip()) > LEAST_TEXT
+    ]
     number = rng.choice(inside[len(inside) // 4 :])
     line = lines[number]
     indent = len(line) - len(line.lstrip())

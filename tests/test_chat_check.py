@@ -77,7 +77,7 @@ def test_the_divergence_is_that_of_the_reference(
 
 
 def test_a_reply_is_what_the_engine_answers(default_model: InstalledModel) -> None:
-    decoder = variant.load(default_model.folder, threads=1)
+    decoder = variant.load(default_model.folder, dtype="float32", threads=1)
     question = [{"role": "user", "content": "What is the capital of France?"}]
     reply = chat_check.reply(decoder, decoder.tokenizer.encode(decoder.tokenizer.chat(question)))
     assert "Paris" in decoder.tokenizer.decode(reply.ids)

@@ -10,12 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from completion import lora
 from completion.engine import kernels, weights
 from completion.engine.adapters import merge
 from completion.engine.generate import Decoder
-from completion.engine.int8 import Int8Model
+from completion.engine.int8 import NARROW, WIDE, Int8Model
 from completion.engine.kernels import Unavailable
 from completion.engine.kv import KVCache
 from completion.engine.model import Model
@@ -184,6 +185,28 @@ def test_garbage_in_a_fresh_cache_is_never_read(folder: Path) -> None:
     assert torch.equal(model.forward(TOKENS[:37], cache), expected)
 
 
+def test_a_model_with_large_outliers_gets_two_int8_for_each_activation(
+    tmp_path: Path, empty_home: Path
+) -> None:
+    """Some channels 10,000 times the others', the weights they meet as much smaller."""
+    tiny_models.make(tmp_path / "model", "llama tied")
+    assert Int8Model.load(tmp_path / "model", 256).parts == NARROW
+    file = tmp_path / "model" / "model.safetensors"
+    tensors = load_file(file)
+    for name, norm in tensors.items():
+        if not name.endswith("layernorm.weight"):
+            continue
+        norm[::16] *= 1e4
+        layer = name.rsplit(".", 2)[0]
+        input_of = "self_attn." if "input" in name else "mlp."
+        for matrix in ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj"):
+            if (met := tensors.get(f"{layer}.{input_of}{matrix}.weight")) is not None:
+                met[:, ::16] /= 1e4
+    save_file(tensors, file, {"format": "pt"})
+    for _ in range(2):  # measured, then read from what was kept
+        assert Int8Model.load(tmp_path / "model", 256).parts == WIDE
+
+
 def test_an_adapter_is_added_in_float32_and_the_base_stays(tmp_path: Path) -> None:
     reference = tiny_models.make(tmp_path / "base", "qwen2")
     modules = ["k_proj", "up_proj", "down_proj"]
@@ -194,6 +217,7 @@ def test_an_adapter_is_added_in_float32_and_the_base_stays(tmp_path: Path) -> No
     assert torch.equal(read(base, TOKENS), before)
     assert ours.layers[0].output is base.layers[0].output
     adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
+    shutil.copy(tmp_path / "base" / "tokenizer.json", tmp_path / "merged")
     merged = Int8Model.load(tmp_path / "merged", 256)
     # peft sums in another order, so a weight may round to the int8 next to ours.
     torch.testing.assert_close(

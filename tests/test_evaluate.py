@@ -130,8 +130,9 @@ def test_a_run_measures_every_variant_on_the_same_holes(tiny: Tiny) -> None:
 def test_a_model_differs_from_itself_by_exactly_nothing(tiny: Tiny) -> None:
     decoder, _ = tiny
     one = variants(decoder)[0]
-    result = run(general_cases(6, seed=3), [one, replace(one, name="again")])
-    assert result.holes > 3
+    # The second one's answers are guessed whole by the first one's.
+    result = run(general_cases(12, seed=3), [one, replace(one, name="again")])
+    assert result.holes > 6
     for metric in ("exact", "similarity", "saved", "shown", "clean"):
         found = result.difference("again", "left", "all", metric)
         assert (found.mean, found.low, found.high) == (0, 0, 0)

@@ -24,7 +24,7 @@ from completion.engine import kernels
 from completion.engine.shipped import Shipped
 from tandem import paths
 
-LAYOUT = 1  # raise it when the bytes of a packed matrix mean something else
+LAYOUT = 2  # raise it when the bytes of a packed matrix mean something else
 KEPT = 3  # files
 MAGIC = b"tandem-packed\0\0\0"
 ALIGNMENT = 64
@@ -56,10 +56,11 @@ class Packed:
 
 @dataclass(frozen=True)
 class Contents:
-    """A model's matrices and vectors by name."""
+    """A model's matrices and vectors by name. `wide`: its activations need two int8 each."""
 
     matrices: Mapping[str, Packed]
     vectors: Mapping[str, torch.Tensor]
+    wide: bool = False
 
     def matrix(self, name: str, parts: int) -> Packed:
         return replace(self.matrices[name], parts=parts)
@@ -94,6 +95,7 @@ def save(file: Path, contents: Contents) -> None:
         end += _aligned(tensor.nbytes)
         digest.update(_bytes(tensor))
     known = {"matrices": told, "tensors": entries, "size": end, "sha256": digest.hexdigest()}
+    known["wide"] = contents.wide
     header = json.dumps(known).encode()
     start = MAGIC + len(header).to_bytes(8, "little") + header
     try:
@@ -143,7 +145,7 @@ def read(file: Path) -> Contents | None:
     except Exception as error:  # whatever it is, the file is of no use
         log.warning("packed weights are packed again: %s: %s", type(error).__name__, error)
         return None
-    return Contents(matrices, tensors)
+    return Contents(matrices, tensors, bool(known["wide"]))
 
 
 def _demand(whole: bool) -> None:

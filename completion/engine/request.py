@@ -87,3 +87,9 @@ class Chunk:
     @property
     def last(self) -> bool:
         return self.finish is not None or bool(self.error)
+
+    def after(self, earlier: "Chunk") -> "Chunk":
+        """Both as one: what the earlier one says of its tokens and its text, then the rest."""
+        return replace(
+            self, text=earlier.text + self.text, logprobs=earlier.logprobs + self.logprobs
+        )

@@ -52,14 +52,9 @@ class Running:
         self._new: list[Chunk] = []
 
     def chunks(self) -> list[Chunk]:
-        """What is new since the last call, in one piece; the last has the reason of the end."""
+        """What is new since the last call; the very last chunk has the reason of the end."""
         new, self._new = self._new, []
-        if len(new) < 2:
-            return new
-        # A pass that verified a draft picked many tokens: one event each would cost more than it.
-        text = "".join(chunk.text for chunk in new)
-        logprobs = tuple(token for chunk in new for token in chunk.logprobs)
-        return [replace(new[-1], text=text, logprobs=logprobs)]
+        return new
 
     @property
     def prefilling(self) -> bool:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from completion.engine.adapters import Variants
 from completion.engine.generate import Decoder
@@ -280,8 +281,9 @@ class Scheduler:
                 self._deliver(active)
 
     def _deliver(self, active: _Active) -> None:
-        for chunk in active.running.chunks():
-            active.job.on_chunk(chunk)
+        # A pass that verified a draft picked many tokens; an event for each would cost more.
+        if chunks := active.running.chunks():
+            active.job.on_chunk(reduce(lambda earlier, chunk: chunk.after(earlier), chunks))
         if active.running.finish is not None:
             self._remove(active)
 
