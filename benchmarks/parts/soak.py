@@ -2,6 +2,8 @@
 
 import random
 import statistics
+import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,7 +23,10 @@ def measure(model: Path, prompts: Prompts, requests: int, context: int) -> Part:
     """`context` bounds the prompts, in tokens."""
     rng, sizes = random.Random(7), []
     counts = {"answered": 0, "given up": 0, "refused": 0}
-    engine = Ours(model)
+    # The very first start packs the weights, and holds for ever what it needed for that.
+    home = tempfile.TemporaryDirectory(prefix="tandem-benchmark-")
+    Ours(model, "auto", Path(home.name)).close()
+    engine = Ours(model, "auto", Path(home.name))
 
     def one(prompt: list[int], tokens: int, given_up: bool) -> str:
         try:
@@ -47,9 +52,12 @@ def measure(model: Path, prompts: Prompts, requests: int, context: int) -> Part:
                 for outcome in pool.map(lambda each: one(*each), asked):
                     counts[outcome] += 1
                 sizes.append((start + len(asked), memory.resident_mb(engine.pid)))
+                told = "# {} requests: {:.0f} MB".format(*sizes[-1])
+                print(told, file=sys.stderr, flush=True)
         stats = engine.health()["stats"]
     finally:
         engine.close()
+        home.cleanup()
     grown = _last_tenth(sizes) - _early(sizes)
     shown = [sizes[int(n * (len(sizes) - 1) / 10)] for n in range(11)]
     rows = [[f"after {count} requests", f"{mb:.0f} MB"] for count, mb in dict(shown).items()]

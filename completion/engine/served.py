@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from completion import adapters
+from completion.engine import malloc
 from completion.engine.api import ApiError
 from completion.engine.request import Chunk, Request
 from tandem.config import EngineConfig
@@ -160,6 +161,7 @@ class ServedModel:
         # by default long enough to halve our speed when something else wants a core, too. At this
         # count they cost 6% on an idle machine and save 40% on a busy one (docs/LOG.md).
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+        malloc.settle()
         from completion.engine.adapters import Variants
         from completion.engine.generate import Decoder
         from completion.engine.scheduler import Scheduler
