@@ -9,14 +9,15 @@ PROGRAM = """
 import os, psutil, torch
 from completion.engine import malloc
 assert malloc.settle()
-def cycle(written):
-    caches = [torch.empty(12 << 20, dtype=torch.bfloat16) for _ in range(6)]
-    for cache in caches:
-        cache[:written] = 1
-cycle(12 << 20)
+def cache():
+    return torch.empty(12 << 20, dtype=torch.bfloat16)
+cache()  # glibc takes blocks of a size it saw freed from its heaps
 before = psutil.Process().memory_info().rss
-for _ in range(4):
-    cycle(1 << 16)
+held, small = [], []
+for _ in range(6):
+    held.append(cache().fill_(1))
+    small.append(torch.ones(20_000))  # what lies behind a block keeps the heap's end up
+held.clear()
 print((psutil.Process().memory_info().rss - before) >> 20)
 """
 
