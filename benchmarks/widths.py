@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 from benchmarks import common
 from benchmarks.parts.keystrokes import files_in
@@ -61,7 +62,7 @@ def compare(exact: Read, other: Read, texts: Sequence[Sequence[int]]) -> dict[st
     divergence, same, loss = [], [], []
     for a, b, tokens in zip(exact.logprobs, other.logprobs, texts, strict=True):
         real = torch.tensor(tokens[FIRST + 1 :])[:, None]
-        divergence.append((a.exp() * (a - b)).sum(-1))
+        divergence.append(F.kl_div(b, a, reduction="none", log_target=True).sum(-1))
         same.append((a.argmax(-1) == b.argmax(-1)).float())
         loss.append((a.gather(-1, real) - b.gather(-1, real))[:, 0])
     means = (float(torch.cat(values).mean()) for values in (divergence, same, loss))

@@ -13,7 +13,7 @@ import torch
 
 from completion.engine import weights
 from completion.engine.generate import Decoder
-from completion.engine.graphs import USES, WIDTHS, Graphs, Pass
+from completion.engine.graphs import WIDTHS, Graphs, Pass
 from completion.engine.kv import KVCache
 from completion.engine.model import Model
 from completion.engine.request import Request
@@ -98,17 +98,16 @@ def zeroed(new_cache: Callable[[Model], KVCache]) -> Callable[[Model], KVCache]:
     return made
 
 
-def test_the_first_passes_long_ones_and_those_at_the_end_go_the_plain_way(folder: Path) -> None:
+def test_the_first_pass_long_ones_and_those_at_the_end_go_the_plain_way(folder: Path) -> None:
     model, recorder = load(folder, 96), Recorder()
     graphs = Graphs(model, recorder)
     cache = clean(model)
     assert graphs.run(TOKENS[:33], cache) is None  # wider than any
-    for _ in range(USES - 1):
-        assert graphs.run(TOKENS[:1], cache) is None
+    assert graphs.run(TOKENS[:1], cache) is None
     assert graphs.run(TOKENS[:1], cache) is not None
     model.forward(TOKENS[:64], cache)
     model.forward(TOKENS[:30], cache)
-    for _ in range(USES + 1):
+    for _ in range(3):
         assert graphs.run(TOKENS[:3], cache) is None  # four would not fit
     assert recorder.recorded == 1
 
@@ -117,7 +116,7 @@ def test_what_is_kept_for_a_cache_goes_with_it(folder: Path) -> None:
     model, recorder = load(folder), Recorder()
     graphs = Graphs(model, recorder)
     cache = clean(model)
-    for _ in range(USES):
+    for _ in range(2):
         graphs.run(TOKENS[:1], cache)
     assert len(graphs._steps) == 1
     del cache

@@ -225,15 +225,15 @@ class Decoder:
         counts = [1 + len(guesses[number]) for number in ready]
         rows = [hidden[n][-count:] for n, count in zip(ready, counts, strict=True)]
         logits = self.model.logits(torch.cat(rows)).split(counts)
-        for number, own, states in zip(ready, logits, rows, strict=True):
+        for number, own, states in zip(ready, logits, (row.cpu() for row in rows), strict=True):
             running = live[number]
-            picked = running.verify(own, states.cpu(), guesses[number])
+            picked = running.verify(own, states, guesses[number])
             self.generated_tokens += len(picked)
             if self.speculation is not None:
                 self.speculation.acceptance.learn(drafts[number], picked)
             for other in self._followers(running):
                 other.join(running)
-                self.generated_tokens += len(other.verify(own[:1], states[:1].cpu(), ()))
+                self.generated_tokens += len(other.verify(own[:1], states[:1], ()))
                 joined.append(other)
         return joined
 

@@ -16,8 +16,6 @@ from completion.engine.kv import KVCache
 from completion.engine.model import Model
 
 WIDTHS = (1, 2, 4, 8, 16, 32)  # tokens of a pass; one in between is padded
-# Recording takes as long as some passes: only a cache that is used again is worth it.
-USES = 2
 
 Pass = Callable[[], torch.Tensor]
 
@@ -71,24 +69,21 @@ class Graphs:
         self._model = model
         self._record = record
         self._steps: WeakKeyDictionary[KVCache, dict[int, Step]] = WeakKeyDictionary()
-        self._uses: WeakKeyDictionary[KVCache, dict[int, int]] = WeakKeyDictionary()
 
     def of(self, model: Model) -> "Graphs":
         return Graphs(model, self._record)
 
     def run(self, tokens: Sequence[int], cache: KVCache) -> torch.Tensor | None:
         """As `Model.forward`, but the cache does not advance. None if that is for the others:
-        many tokens, a cache that is nearly full, or the first passes of its kind."""
+        many tokens, a cache that is nearly full, or the first pass of its kind."""
         width = next((w for w in WIDTHS if w >= len(tokens)), 0)
         if not width or len(cache) + width > min(cache.capacity, self._model.context):
             return None
-        uses = self._uses.setdefault(cache, {})
-        uses[width] = uses.get(width, 0) + 1
-        if uses[width] < USES:
-            return None
         steps = self._steps.setdefault(cache, {})
         if width not in steps:
+            # Recording takes as long as some passes: only a cache that is used again is worth it.
             steps[width] = Step(self._model, cache, width)
+            return None
         return steps[width].run(tokens, len(cache), self._record)
 
 

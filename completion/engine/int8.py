@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 from completion.engine import kernels, packed
 from completion.engine.kernels import Kernels
@@ -235,7 +236,7 @@ def _divergence(exact: Int8Model, other: Int8Model, tokens: Sequence[int]) -> fl
         model.logits(model.forward(tokens, model.new_cache())).log_softmax(-1)
         for model in (exact, other)
     )
-    return float((p.exp() * (p - q)).sum(-1).mean())
+    return float(F.kl_div(q, p, reduction="batchmean", log_target=True))
 
 
 def _at(tensor: torch.Tensor) -> ctypes.c_void_p:
