@@ -1,9 +1,9 @@
 """Many requests of all sizes, four at a time, some of them given up: does memory stay bounded?"""
 
+import contextlib
 import random
 import statistics
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import httpx
 
 from benchmarks.parts import Part, memory
 from benchmarks.parts.speed import Prompts
-from benchmarks.peers.ours import Ours
+from benchmarks.peers.ours import Ours, used_home
 
 AT_ONCE = 4
 SAMPLES = 50
@@ -23,41 +23,24 @@ def measure(model: Path, prompts: Prompts, requests: int, context: int) -> Part:
     """`context` bounds the prompts, in tokens."""
     rng, sizes = random.Random(7), []
     counts = {"answered": 0, "given up": 0, "refused": 0}
-    # The very first start packs the weights, and holds for ever what it needed for that.
-    home = tempfile.TemporaryDirectory(prefix="tandem-benchmark-")
-    Ours(model, "auto", Path(home.name)).close()
-    engine = Ours(model, "auto", Path(home.name))
-
-    def one(prompt: list[int], tokens: int, given_up: bool) -> str:
-        try:
-            if given_up:
-                engine.abandon(prompt, tokens)
-                return "given up"
-            engine.answer(prompt, tokens)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code != BUSY:
-                raise
-            return "refused"
-        return "answered"
-
     step = max(AT_ONCE, requests // SAMPLES)
-    try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for start in range(0, requests, step):
-                asked = []
-                for _ in range(min(step, requests - start)):
-                    length = int(2 ** rng.uniform(3, 8.9))
-                    prompt = prompts.fresh(min(length, context - 32))
-                    asked.append((prompt, rng.randint(1, 16), rng.random() < GIVEN_UP))
-                for outcome in pool.map(lambda each: one(*each), asked):
-                    counts[outcome] += 1
-                sizes.append((start + len(asked), memory.resident_mb(engine.pid)))
-                told = "# {} requests: {:.0f} MB".format(*sizes[-1])
-                print(told, file=sys.stderr, flush=True)
+    with (
+        used_home(model) as (home, _),
+        contextlib.closing(Ours(model, "auto", home)) as engine,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
+        for start in range(0, requests, step):
+            asked = []
+            for _ in range(min(step, requests - start)):
+                length = int(2 ** rng.uniform(3, 8.9))
+                prompt = prompts.fresh(min(length, context - 32))
+                asked.append((engine, prompt, rng.randint(1, 16), rng.random() < GIVEN_UP))
+            for outcome in pool.map(lambda each: _ask(*each), asked):
+                counts[outcome] += 1
+            sizes.append((start + len(asked), memory.resident_mb(engine.pid)))
+            told = "# {} requests: {:.0f} MB".format(*sizes[-1])
+            print(told, file=sys.stderr, flush=True)
         stats = engine.health()["stats"]
-    finally:
-        engine.close()
-        home.cleanup()
     grown = _last_tenth(sizes) - _early(sizes)
     shown = [sizes[int(n * (len(sizes) - 1) / 10)] for n in range(11)]
     rows = [[f"after {count} requests", f"{mb:.0f} MB"] for count, mb in dict(shown).items()]
@@ -66,6 +49,20 @@ def measure(model: Path, prompts: Prompts, requests: int, context: int) -> Part:
     figures = {"sizes_mb": sizes, "grown_mb": grown, **counts, "stats": stats}
     title = f"Soak: {requests} requests, {AT_ONCE} at a time; resident size of the engine"
     return Part(title, ["", ""], rows, figures)
+
+
+def _ask(engine: Ours, prompt: list[int], tokens: int, given_up: bool) -> str:
+    """What became of it."""
+    try:
+        if given_up:
+            engine.abandon(prompt, tokens)
+            return "given up"
+        engine.answer(prompt, tokens)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != BUSY:
+            raise
+        return "refused"
+    return "answered"
 
 
 def _early(sizes: list[tuple[int, float]]) -> float:

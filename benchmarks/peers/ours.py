@@ -86,3 +86,15 @@ class Ours(Server):
                 del os.environ["TANDEM_HOME"]
             else:
                 os.environ["TANDEM_HOME"] = before
+
+
+@contextlib.contextmanager
+def used_home(model: Path) -> Iterator[tuple[Path, float]]:
+    """User folders in which the model's engine ran before, and milliseconds of that first start.
+
+    It compiles the kernels, packs the weights, and holds to its end what it needed for that.
+    """
+    with tempfile.TemporaryDirectory(prefix="tandem-benchmark-") as name:
+        first = Ours(model, "auto", Path(name))
+        first.close()
+        yield Path(name), first.ready_ms
