@@ -26,7 +26,8 @@ class Language:
     name. Statements are looked for in `containers` only, never in expressions. `opener` ends a
     line that wants an indented body (languages of the off-side rule); `clauses` continue a
     statement at its own indentation, after any of `compound`. A line that starts with a word
-    of `keywords` starts a statement whatever brackets are open before it.
+    of `keywords` starts a statement whatever brackets are open before it. `docstring`: a definition
+    is documented by the string that its body begins with, not by a comment above.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Language:
     compound: frozenset[str] = frozenset()
     clauses: frozenset[str] = frozenset()
     keywords: re.Pattern[str] | None = None
+    docstring: bool = False
 
 
 PLAINTEXT = Language("plaintext")
@@ -51,6 +53,7 @@ PYTHON = Language(
     "python",
     endings=(".py", ".pyi"),
     triple=True,
+    docstring=True,
     comment="#",
     grammar=_python_grammar,
     statement=("_statement", "_definition"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from completion import syntax
+from completion.cut import Count, Cut, cut
 from completion.hole import Kind
 from completion.templates import Snippet, Template
 from tandem import secrets
@@ -44,7 +44,7 @@ class Fitted:
     """A prompt within its budget, and the text it was made of, as that stands in the file."""
 
     prompt: Prompt
-    cut: syntax.Cut
+    cut: Cut
     redacted: bool
 
 
@@ -54,7 +54,7 @@ def fit(
     language: str,
     template: Template,
     budget: int,
-    count: syntax.Count,
+    count: Count,
     can_heal: bool,
     kind: Kind = "statement",
     path: str = "",
@@ -68,12 +68,12 @@ def fit(
     extra = template.render_path(path) + "".join(map(template.render_snippet, snippets))
     room = max(LEAST_TEXT, budget - count(extra))
     share = SUFFIX_SHARE if template.uses_suffix else 0.0
-    cut = syntax.cut(text, offset, language, room, count, share)
-    clean = redact(cut.prefix, cut.suffix)
+    around = cut(text, offset, language, room, count, share)
+    clean = redact(around.prefix, around.suffix)
     if clean is None:
         return None
     built = build(*clean, template, can_heal, kind, path, snippets)
-    return Fitted(built, cut, clean != (cut.prefix, cut.suffix))
+    return Fitted(built, around, clean != (around.prefix, around.suffix))
 
 
 def build(

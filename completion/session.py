@@ -13,12 +13,13 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from completion import filters, prompt, silence, syntax
+from completion import filters, prompt, silence
 from completion.choice import Choice
 from completion.client import Answer, Busy, Client, ServedModel, Superseded, Unavailable
 from completion.counting import Counter, counter_for
 from completion.document import Document, name_in_repository
 from completion.engine import background
+from completion.hole import hole_kind
 from completion.indent import Dedent
 from completion.templates import Template, for_model, templates
 from tandem import secrets, trace
@@ -184,7 +185,7 @@ class Session:
             raise silence.Silence(self._waits_for)
         options = self._config.completion
         with stages.stage("context"):
-            hole = syntax.hole_kind(document.text, offset, document.language)
+            hole = hole_kind(document.text, offset, document.language)
             path = name_in_repository(document)
         with stages.stage("prompt"):
             can_heal = "heal" in self._served.capabilities

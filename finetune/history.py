@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from completion import syntax
+from completion import cut
 from finetune import files
 from finetune.files import SourceFile
 from finetune.holes import LONGEST, MAX_LINES, STARTED, Hole, kind_if_honoured
@@ -169,12 +169,12 @@ class _Places:
     """Offsets of line starts, with one past the end of the text, and spans of statements."""
 
     starts: list[int]
-    statements: tuple[syntax.Span, ...]
+    statements: tuple[cut.Span, ...]
 
 
 @lru_cache(maxsize=2)
 def _places(text: str, language: str) -> _Places:
-    return _Places([*syntax.line_starts(text), len(text) + 1], syntax.spans(text, language))
+    return _Places([*cut.line_starts(text), len(text) + 1], cut.spans(text, language))
 
 
 def _draw(

@@ -14,6 +14,7 @@ from functools import lru_cache
 from tree_sitter import Node
 
 from completion import syntax
+from completion.cut import spans
 from completion.filters import StopRule
 from completion.hole import Kind, hole_kind
 from completion.languages import language_row
@@ -119,7 +120,7 @@ def _places(text: str, language: str) -> _Places:
             nodes[cut].append((offset(node.start_byte), offset(node.end_byte)))
     nodes["statement"] = [
         (span.start + len(piece) - len(piece.lstrip()), span.end)
-        for span in syntax.spans(text, language)
+        for span in spans(text, language)
         if (piece := text[span.start : span.end])
     ]
     return _Places(nodes, lines)
@@ -143,10 +144,10 @@ def _draw(text: str, places: _Places, cut: str, rng: random.Random) -> tuple[int
             return None
         start, end = rng.choice(places.lines)
         return rng.randrange(start, end), end
-    spans = places.nodes.get(cut)
-    if not spans:
+    found = places.nodes.get(cut)
+    if not found:
         return None
-    start, end = rng.choice(spans)
+    start, end = rng.choice(found)
     if cut == "arguments":  # between the brackets
         start, end = start + 1, end - 1
     if cut == "statement" and rng.random() < STARTED:

@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from completion import filters, syntax
+from completion import filters
 from completion.engine.request import Request
+from completion.hole import hole_kind
 from completion.indent import Dedent
 from completion.prompt import Prompt
 from completion.session import FILTERED_SUFFIX
@@ -114,7 +115,7 @@ class Variant:
         """(raw, ended, shown, reason); stops as soon as all of them are known."""
         options = CompletionConfig()
         offset, text = len(case.prefix), case.prefix + case.suffix
-        hole = syntax.hole_kind(text, offset, case.language)
+        hole = hole_kind(text, offset, case.language)
         after = case.suffix[:FILTERED_SUFFIX]
         dedent = Dedent(case.prefix, hole)
         stop = filters.StopRule(case.prefix, after, hole, options.max_lines)

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from completion.filters import StopRule, finish
-from completion.syntax import hole_kind
+from completion.hole import hole_kind
 
 KINDS = ("line", "span", "statement", "block")
 

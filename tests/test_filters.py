@@ -14,10 +14,9 @@ from completion.filters import (
     finish,
     trim_suffix_overlap,
 )
-from completion.hole import Hole
+from completion.hole import Hole, hole_kind
 from completion.languages import PYTHON
 from completion.lexer import CLOSERS, OPENERS, Lexer
-from completion.syntax import hole_kind
 from tests.holes import Cutout, cutouts, outcomes
 
 MAX_LINES = 12

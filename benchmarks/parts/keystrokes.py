@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from completion import syntax
+from completion.cut import Count
 from completion.document import Document, language_of, name_in_repository
+from completion.hole import hole_kind
 from completion.languages import PLAINTEXT
 from completion.prompt import Prompt, fit
-from completion.syntax import Count
 from completion.templates import Template
 
 LONGEST_STRETCH = 4  # lines
@@ -159,7 +159,7 @@ class Prompter:
     def prompt(self, key: Key, heals: bool) -> Prompt | None:
         """None where nothing would be asked: the cursor stands in a secret."""
         document = Document(key.file, language_of(key.file), key.text)
-        hole = syntax.hole_kind(key.text, key.offset, document.language)
+        hole = hole_kind(key.text, key.offset, document.language)
         fitted = fit(
             key.text,
             key.offset,

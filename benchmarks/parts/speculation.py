@@ -18,7 +18,7 @@ from benchmarks.parts import Part, ratio, replay
 from benchmarks.parts.keystrokes import Key, Prompter
 from benchmarks.peers import Answer, Missing
 from benchmarks.peers.ours import Ours, offers
-from completion.syntax import Count
+from completion.cut import Count
 
 SETTING = "speculation"
 CAPABILITY = "prediction"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from completion.hole import logical_lines
+from completion.cut import PARSE_LIMIT, WINDOW_STEP, cut, spans, window
+from completion.hole import hole_kind, logical_lines
 from completion.languages import PLAINTEXT, PYTHON
 from completion.lexer import Lexer
-from completion.syntax import PARSE_LIMIT, WINDOW_STEP, cut, hole_kind, spans, window
 from tests.holes import modules
 
 BUDGET = 512

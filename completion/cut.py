@@ -1,0 +1,274 @@
+"""Where the text around a cursor may be cut: at the boundaries of statements and definitions.
+
+Texts have "\\n" line ends only. Offsets are character offsets (indices of a `str`). tree-sitter
+counts UTF-8 bytes, so we take only row numbers from it: a boundary is a line's start or end.
+
+The lines before the cursor's line and those after it are parsed apart. So an error at the cursor
+cannot move a boundary, and neither tree changes while one types within a line (it is cached).
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tree_sitter import Node
+
+from completion.languages import language_row
+from completion.lexer import indentation
+from completion.syntax import parse
+
+# tree-sitter parses about 7 MB/s here: a text above this costs more than 40 ms after each Enter.
+PARSE_LIMIT = 256 * 1024
+WINDOW_BEFORE = 128 * 1024
+WINDOW_AFTER = 64 * 1024
+WINDOW_STEP = 32 * 1024
+# No more characters than this in a token, on average over a text worth cutting: saves counting.
+CHARS_PER_TOKEN = 16
+# The size of the sample that tells how many characters a token has here.
+SAMPLE = 4096
+# Growing texts are counted in pieces of so many characters.
+PIECE = 512
+
+Count = Callable[[str], int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a document that we look at; `offset` is the cursor within `text`."""
+
+    text: str
+    offset: int
+    start: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """A statement, from the start of its first line to the end of its last (no newline).
+
+    `level` 0: of the module; 1: a definition inside another statement; 2: any other.
+    """
+
+    start: int
+    end: int
+    level: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The text kept on both sides of the cursor."""
+
+    prefix: str
+    suffix: str
+
+
+def window(text: str, offset: int) -> Window:
+    """All of a text of up to `PARSE_LIMIT` characters, else whole lines around the cursor.
+
+    The start moves in steps of `WINDOW_STEP`, not with each key. A window that starts inside a
+    string of many lines is lexed wrongly up to that string's end.
+    """
+    if len(text) <= PARSE_LIMIT:
+        return Window(text, offset, 0)
+    start = max(0, (offset - WINDOW_BEFORE) // WINDOW_STEP * WINDOW_STEP)
+    if start:
+        newline = text.find("\n", start, offset)
+        start = newline + 1 if newline >= 0 else start
+    end = min(len(text), offset + WINDOW_AFTER)
+    newline = text.rfind("\n", offset, end)
+    if end < len(text) and newline >= 0:
+        end = newline + 1
+    return Window(text[start:end], offset - start, start)
+
+
+@lru_cache(maxsize=8)
+def spans(text: str, language: str) -> tuple[Span, ...]:
+    """The statements of a text in order of their starts; none in a language without a grammar."""
+    root = parse(text, language)
+    if root is None:
+        return ()
+    row_of = language_row(language)
+    lines = text.split("\n")
+    starts = line_starts(text)
+    found: dict[int, Span] = {}
+    stack = [(root, False)]
+    while stack:  # not recursive: broken code nests 10,000 deep
+        node, decorated = stack.pop()
+        for child in node.children:
+            is_statement = child.is_named and child.type.endswith(row_of.statement)
+            if is_statement and not decorated:
+                span = _span(child, lines, starts, child.type in row_of.definition)
+                if span and span.start not in found:
+                    found[span.start] = span
+            if child.type in row_of.containers:
+                stack.append((child, child.type == "decorated_definition"))
+    return tuple(found[start] for start in sorted(found))
+
+
+def _span(node: Node, lines: list[str], starts: Sequence[int], definition: bool) -> Span | None:
+    """None when the node does not start its line, as after `;` or on the last line of a string."""
+    line = lines[node.start_point.row]
+    if node.start_point.column != len(line) - len(line.lstrip(" \t\f")):
+        return None
+    last = node.end_point.row
+    if node.end_point.column == 0 and last > node.start_point.row:
+        last -= 1
+    level = 0 if indentation(line) == 0 else 1 if definition else 2
+    return Span(starts[node.start_point.row], starts[last] + len(lines[last]), level)
+
+
+def line_starts(text: str) -> list[int]:
+    """The offset of each line's first character; only "\\n" ends a line, as in tree-sitter."""
+    return [0, *(match.end() for match in re.finditer("\n", text))]
+
+
+def cut(
+    document_text: str,
+    offset: int,
+    language: str,
+    budget: int,
+    count: Count,
+    suffix_share: float = 0.25,
+) -> Cut:
+    """The text around the cursor that fits `budget` tokens, cut at syntax boundaries.
+
+    `count` gives a text's length in tokens. It is called O(log n) times, on texts of at most
+    `CHARS_PER_TOKEN` characters per token of the budget; pass the same function each time, for
+    its answers are kept. `suffix_share` of the budget is the
+    suffix's; what one side does not need the other gets. While one types on, the suffix stays
+    the same and the start of the prefix moves rarely, by a quarter to a half of the prefix's
+    budget, so that the model's KV cache stays of use.
+    """
+    assert 0 <= offset <= len(document_text), "the cursor is outside the document"
+    view = window(document_text, offset)
+    assert "\r\n" not in view.text, 'line ends must be "\\n" by now'
+    prefix_budget = budget - int(budget * suffix_share)
+    needed = _needed(view.text[: view.offset], prefix_budget, budget // 8, count)
+    suffix = _suffix(view, language, budget - needed, count)
+    room = budget - _counted(count, suffix)
+    start = _prefix_start(view, language, room, prefix_budget, count)
+    return Cut(view.text[start : view.offset], suffix)
+
+
+@lru_cache(maxsize=512)
+def _counted(count: Count, text: str) -> int:
+    """Most pieces are the same from key to key, and counting costs 0.4 ms per 1000 characters."""
+    return count(text)
+
+
+def _estimate(count: Count, text: str) -> int:
+    """Tokens of a growing text, from pieces of which a key changes the last one only."""
+    pieces = (text[at : at + PIECE] for at in range(0, len(text), PIECE))
+    return sum(_counted(count, piece) for piece in pieces)
+
+
+def _needed(prefix: str, limit: int, step: int, count: Count) -> int:
+    """Tokens to keep free for the prefix, in steps, so that a key does not move the suffix."""
+    if len(prefix) > limit * CHARS_PER_TOKEN or step == 0:
+        return limit
+    return min(limit, -(-_estimate(count, prefix) // step) * step)
+
+
+def _suffix(view: Window, language: str, budget: int, count: Count) -> str:
+    """The longest run of whole statements after the cursor that fits, of the best level."""
+    rest = view.text[view.offset : view.offset + budget * CHARS_PER_TOKEN]
+    if not rest or _counted(count, rest) <= budget:
+        return rest
+    fits = lambda end: _counted(count, rest[:end]) <= budget  # noqa: E731
+    line_ends = [match.start() for match in re.finditer("\n", rest)]
+    lines = _last_that(fits, line_ends)
+    if lines is None:
+        return rest[: _last_that(fits, range(1, len(rest))) or 0]
+    tail_start = view.text.find("\n", view.offset) + 1
+    ends = [
+        (span.end + tail_start - view.offset, span.level)
+        for span in spans(view.text[tail_start:], language)
+    ]
+    for level, least in ((0, lines / 2), (1, lines / 2), (2, lines / 4)):
+        fitting = [end for end, its in ends if its <= level and least <= end <= lines]
+        if fitting:
+            return rest[: max(fitting)]
+    return rest[:lines]
+
+
+def _last_that(fits: Callable[[int], bool], values: Sequence[int]) -> int | None:
+    """The last of ascending values that fits, when all before one that fits do."""
+    index = bisect_left(values, True, key=lambda value: not fits(value))
+    return values[index - 1] if index else None
+
+
+def _prefix_start(view: Window, language: str, budget: int, usual: int, count: Count) -> int:
+    """Where the prefix starts: at the first stop of a chain of stops that leaves what fits.
+
+    The stops depend on the text before them only, and the step between them on `usual`, the
+    prefix's share of the budget; so typing at the cursor leaves them where they are.
+    """
+    text, offset = view.text, view.offset
+    if budget <= 0:
+        return offset
+    if offset <= budget * CHARS_PER_TOKEN and _estimate(count, text[:offset]) <= budget:
+        return 0
+    ratio = _chars_per_token(text, offset, count)
+    start = offset
+    while ratio >= 0.5:
+        stops = _chain(view, language, max(1, int(usual * ratio)))
+        fitting, used = _fitting(stops, text, offset, budget, count)
+        start = min(start, fitting)
+        # Text much denser in tokens than the sample needs shorter steps than the sample said.
+        if used >= min(usual, budget) / 3:
+            break
+        ratio /= 2
+    return start
+
+
+def _fitting(
+    stops: list[int], text: str, offset: int, budget: int, count: Count
+) -> tuple[int, int]:
+    """The first stop from which on the text fits the budget, and its tokens.
+
+    Counted from stop to stop, then once as a whole: a token may straddle two pieces.
+    """
+    index, used = len(stops), 0
+    while index:
+        end = stops[index] if index < len(stops) else offset
+        used += _counted(count, text[stops[index - 1] : end])
+        if used > budget:
+            break
+        index -= 1
+    for start in stops[index:]:
+        used = _counted(count, text[start:offset])
+        if used <= budget:
+            return start, used
+    return offset, 0
+
+
+def _chars_per_token(text: str, offset: int, count: Count) -> float:
+    """From an aligned sample before the cursor, which few keys change; in steps of a half."""
+    end = offset // SAMPLE * SAMPLE or offset
+    sample = text[max(0, end - SAMPLE) : end]
+    return max(0.5, round(2 * len(sample) / max(1, _counted(count, sample))) / 2)
+
+
+def _chain(view: Window, language: str, size: int) -> list[int]:
+    """Offsets a quarter to a half of `size` characters apart, at the best boundary in reach."""
+    line_start = view.text.rfind("\n", 0, view.offset) + 1
+    head = view.text[:line_start]
+    found = spans(head, language)
+    levels = [[span.start for span in found if span.level <= level] for level in (0, 1, 2)]
+    levels.append(line_starts(head))
+    near, far = max(1, size // 4), max(1, size // 2)
+    stops = [0]
+    while stops[-1] + near < view.offset:
+        low, high = stops[-1] + near, min(stops[-1] + far, view.offset)
+        stops.append(_boundary(levels, low, high))
+    return stops
+
+
+def _boundary(levels: list[list[int]], low: int, high: int) -> int:
+    """The first offset in [low, high] of the first level that has one; else `low` itself."""
+    for starts in levels:
+        index = bisect_left(starts, low)
+        if index < bisect_right(starts, high):
+            return starts[index]
+    return low
