@@ -1,0 +1,49 @@
+"""What retrieval brings to a prompt: pieces of other files, each with the reason it is there."""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from completion.templates import Snippet
+
+Source = Literal["definitions", "members", "callees", "siblings", "lexical", "edits"]
+SOURCES: tuple[Source, ...] = get_args(Source)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whole lines of another file.
+
+    `path` as the index has it, relative to the workspace. `first` and `last`: the rows that the
+    text stands for, from 0; a skeleton leaves some out. `symbol` is what it defines, "" for mere
+    code. `tokens` of it as it stands in a prompt.
+    """
+
+    path: str
+    text: str
+    source: Source
+    reason: str
+    first: int
+    last: int
+    symbol: str = ""
+    tokens: int = 0
+
+    @property
+    def snippet(self) -> Snippet:
+        return Snippet(self.path, self.text)
+
+
+@dataclass(frozen=True)
+class Context:
+    """The pieces in the order of the prompt.
+
+    `ms`: milliseconds by source, and of `scope`, `merge`, `total`. `left_out`: by source, or by
+    `all`, why it gave nothing: "gate: ...", "late", "no index yet".
+    """
+
+    pieces: tuple[Piece, ...] = ()
+    ms: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        return sum(piece.tokens for piece in self.pieces)
