@@ -41,25 +41,30 @@ _HARMLESS_FILES = (".env.example", ".env.sample", ".env.template", "secrets.py")
 
 # Quantifiers are bounded: the text may be one line of 100,000 characters.
 # Each pattern's last group is the secret itself; what stands before it (a name, a quote) stays.
+# A token's character. Five dashes begin the next key's header, which the token must not swallow.
+_DASHED = r"(?:\w|-(?!----))"
 _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "private key",
         re.compile(
             # Also inside a string literal, with its quotes and escaped line ends.
             r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-            r"\s*((?:(?!-----BEGIN)[A-Za-z0-9+/=\s:,.\-\\\"']){1,20000}?)(?=-----END|\Z)"
+            r"\s*((?:(?!-----(?:BEGIN|END))[A-Za-z0-9+/=\s:,.\-\\\"']){1,20000}?)(?=-----END|\Z)"
         ),
     ),
     ("aws key", re.compile(r"\b((?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16})\b")),
     ("github token", re.compile(r"\b((?:gh[pousr]_[A-Za-z0-9]{36,})|github_pat_\w{40,})")),
-    ("gitlab token", re.compile(r"\b(glpat-[A-Za-z0-9_\-]{20,})")),
-    ("slack token", re.compile(r"\b(xox[abeoprs]-[A-Za-z0-9\-]{10,})")),
-    ("openai key", re.compile(r"\b(sk-(?=[A-Za-z_\-]{0,60}\d)[A-Za-z0-9_\-]{20,})")),
-    ("google key", re.compile(r"\b(AIza[0-9A-Za-z_\-]{35})")),
+    ("gitlab token", re.compile(rf"\b(glpat-{_DASHED}{{20,}})")),
+    ("slack token", re.compile(rf"\b(xox[abeoprs]-{_DASHED}{{10,}})")),
+    ("openai key", re.compile(rf"\b(sk-(?=[A-Za-z_\-]{{0,60}}\d){_DASHED}{{20,}})")),
+    ("google key", re.compile(rf"\b(AIza{_DASHED}{{35}})")),
     ("stripe key", re.compile(r"\b([rs]k_(?:live|test)_[0-9A-Za-z]{16,})")),
     ("hugging face token", re.compile(r"\b(hf_[A-Za-z0-9]{30,})")),
-    ("pypi token", re.compile(r"\b(pypi-[A-Za-z0-9_\-]{40,})")),
-    ("json web token", re.compile(r"\b(eyJ[\w\-]{10,4000}\.eyJ[\w\-]{10,4000}\.[\w\-]{10,})")),
+    ("pypi token", re.compile(rf"\b(pypi-{_DASHED}{{40,}})")),
+    (
+        "json web token",
+        re.compile(rf"\b(eyJ{_DASHED}{{10,4000}}\.eyJ{_DASHED}{{10,4000}}\.{_DASHED}{{10,}})"),
+    ),
     (
         "password in an address",
         re.compile(r"\b[a-z][a-z0-9+.\-]{0,30}://[^\s:/@\"']{1,100}:([^\s@/\"']{3,200})@"),
@@ -119,7 +124,10 @@ def find(text: str) -> list[Secret]:
 
 def redact(text: str) -> str:
     """The text with each secret replaced by one word."""
-    return without(text, find(text))
+    # What stands in a token's place may make a cut-off private key of the text around it.
+    while (clean := without(text, find(text))) != text:
+        text = clean
+    return clean
 
 
 def without(text: str, found: Iterable[Secret], start: int = 0) -> str:
