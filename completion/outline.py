@@ -76,10 +76,11 @@ class _Found:
     owner: str
 
 
-def outline(data: bytes, language: str) -> Outline:
-    """Of a file's UTF-8 text; empty in a language without a query."""
+def outline(data: bytes, language: str, limit_s: float = 0) -> Outline:
+    """Of a file's UTF-8 text; empty in a language without a query, and where parsing it takes
+    longer than `limit_s` (0: no limit)."""
     query = _query(language)
-    root = syntax.parse_bytes(data, language)
+    root = syntax.parse_bytes(data, language, limit_s)
     if query is None or root is None:
         return Outline()
     return outline_of(root, data, language)
