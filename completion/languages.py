@@ -15,6 +15,10 @@ def _load(module: str, name: str = "language") -> object:
     return getattr(import_module(f"tree_sitter_{module}"), name)()
 
 
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 @dataclass(frozen=True)
 class Language:
     """Names of node types are those of the tree-sitter grammar.
@@ -32,7 +36,9 @@ class Language:
     `queries`: the files in `queries/` that say what a file defines and imports. What follows is
     for `tokens`, which reads all languages: `strings` are delimiters, longest first, `remarks`
     what starts a comment to the end of the line, as regular expressions, `block_remark` what
-    stands around one of many lines. `member` finds what stands between an object and its member.
+    stands around one of many lines. `member` finds what stands between an object and its member,
+    `word` a name, `importing` the start of a line that imports, `blocks` what makes a line open or
+    close a block. `selves`: what a method calls its own object.
 
     Where there are no `statement`s the model has learned single lines only: holes, the lexer and
     training treat the language as plain text, whatever else the row says.
@@ -59,6 +65,10 @@ class Language:
     remarks: tuple[str, ...] = ("//",)
     block_remark: tuple[str, str] | None = ("/*", "*/")
     member: str = r"\.|::|->"
+    word: str = r"[^\W\d]\w*"
+    importing: str = r"import\b"
+    blocks: str = r"[{}]"
+    selves: tuple[str, ...] = ("this",)
 
     @property
     def has_statements(self) -> bool:
@@ -77,6 +87,9 @@ PYTHON = Language(
     block_remark=None,
     member=r"\.",
     comment="#",
+    importing=r"(?:import|from)\b",
+    blocks=r"^\s*(?:async|def|class|if|elif|else|for|while|with|try|except|finally|match|case)\b.*:\s*(?:#.*)?$",
+    selves=("self", "cls"),
     grammar=partial(_load, "python"),
     queries=("python",),
     statement=("_statement", "_definition"),
@@ -118,6 +131,8 @@ _JAVASCRIPT = Language(
     endings=(".js", ".mjs", ".cjs"),
     grammar=partial(_load, "javascript"),
     queries=("ecmascript", "javascript"),
+    word=r"#?[^\W\d][\w$]*|\$[\w$]*",
+    importing=r"import\b|export\b.*\bfrom\b|.*\brequire\(",
     strings=('"', "'", "`"),
     member=r"\?\.|\.",
 )
@@ -126,11 +141,19 @@ _TYPESCRIPT = Language(
     endings=(".ts", ".mts", ".cts"),
     grammar=partial(_load, "typescript", "language_typescript"),
     queries=("ecmascript", "typescript"),
+    word=r"#?[^\W\d][\w$]*|\$[\w$]*",
+    importing=r"import\b|export\b.*\bfrom\b|.*\brequire\(",
     strings=('"', "'", "`"),
     member=r"\?\.|!\.|\.",
 )
 _C = Language(
-    "c", endings=(".c", ".h"), grammar=partial(_load, "c"), queries=("c",), member=r"\.|->"
+    "c",
+    endings=(".c", ".h"),
+    grammar=partial(_load, "c"),
+    queries=("c",),
+    member=r"\.|->",
+    selves=(),
+    importing=r"#\s*include\b|using\b",
 )
 
 _OTHERS = (
@@ -148,6 +171,7 @@ _OTHERS = (
         endings=(".go",),
         grammar=partial(_load, "go"),
         queries=("go",),
+        selves=(),
         strings=('"', "`", "'"),
         member=r"\.",
     ),
@@ -156,6 +180,8 @@ _OTHERS = (
         endings=(".rs",),
         grammar=partial(_load, "rust"),
         queries=("rust",),
+        importing=r"(?:pub(?:\([^)]*\))?\s+)?(?:use|extern\s+crate|mod)\b",
+        selves=("self",),
         strings=('"',),  # an apostrophe is a lifetime far more often
         member=r"\?\.|\.|::",
     ),
@@ -174,6 +200,7 @@ _OTHERS = (
         endings=(".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx", ".ipp", ".inl"),
         grammar=partial(_load, "cpp"),
         queries=("c", "cpp"),
+        selves=("this",),
         member=r"\.|->|::",
     ),
     Language(
@@ -181,6 +208,7 @@ _OTHERS = (
         endings=(".cs",),
         grammar=partial(_load, "c_sharp"),
         queries=("csharp",),
+        importing=r"using\s+(?!\(|var\b)",
         strings=('"""', '"', "'"),
         member=r"\?\.|!\.|\.|::",
     ),
@@ -190,6 +218,10 @@ _OTHERS = (
         files=("Rakefile", "Gemfile", "Vagrantfile"),
         grammar=partial(_load, "ruby"),
         queries=("ruby",),
+        word=r"(?:@@?|\$)?[^\W\d]\w*(?:[?!](?!=))?",
+        importing=r"(?:require|require_relative|load|autoload)\b",
+        blocks=r"\b(?:def|class|module|do|if|unless|while|until|for|case|begin|else|elsif|when|end)\b|[{}]",
+        selves=("self",),
         remarks=("#",),
         block_remark=("=begin", "=end"),
         member=r"&\.|\.|::",
@@ -199,6 +231,9 @@ _OTHERS = (
         endings=(".php",),
         grammar=partial(_load, "php", "language_php"),
         queries=("php",),
+        word=r"\$?[^\W\d]\w*",
+        importing=r"(?:use|require|require_once|include|include_once)\b",
+        selves=("$this",),
         remarks=("//", r"#(?!\[)"),
         member=r"\?->|->|::",
     ),
@@ -208,6 +243,9 @@ _OTHERS = (
         files=(".bashrc", ".bash_profile", ".profile", "PKGBUILD"),
         grammar=partial(_load, "bash"),
         queries=("shellscript",),
+        selves=(),
+        importing=r"(?:source|\.)\s",
+        blocks=r"\b(?:do|done|if|then|else|elif|fi|case|esac|function)\b|[{}]",
         remarks=(r"(?<![^\s;])#",),
         block_remark=None,
         member=r"(?!)",
@@ -217,6 +255,9 @@ _OTHERS = (
         endings=(".lua",),
         grammar=partial(_load, "lua"),
         queries=("lua",),
+        importing=r".*\brequire\b",
+        blocks=r"\b(?:function|do|if|then|else|elseif|for|while|repeat|until|end)\b|[{}]",
+        selves=("self",),
         remarks=(r"--(?!\[\[)",),
         block_remark=("--[[", "]]"),
         member=r"\.|:(?!:)",

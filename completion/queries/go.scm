@@ -21,7 +21,8 @@
 (source_file (var_declaration
   (var_spec_list (var_spec name: (identifier) @name) @definition.constant)))
 
-(import_spec name: (package_identifier)? @alias path: (_ (_) @module)) @import
+(import_spec !name path: (_ (_) @module)) @import
+(import_spec name: (package_identifier) @alias path: (_ (_) @module)) @import
 (import_spec name: (dot) @imported path: (_ (_) @module)) @import
 (import_spec name: (blank_identifier) @alias path: (_ (_) @module)) @import
 

@@ -14,7 +14,7 @@
   (#eq? @_call "define")) @definition.constant
 
 (namespace_use_declaration
-  (namespace_use_clause [(qualified_name) (name)] @path alias: (_)? @alias)) @import
+  (namespace_use_clause . [(qualified_name) (name)] @path alias: (_)? @alias)) @import
 (namespace_use_declaration (namespace_name) @module body: (namespace_use_group
   (namespace_use_clause . (name) @imported alias: (_)? @alias))) @import
 ([

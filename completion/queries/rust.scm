@@ -30,11 +30,11 @@
   (use_as_clause path: (identifier) @imported alias: (_) @alias)
   (scoped_identifier path: (_) @under name: (_) @imported)
   (use_as_clause path: (scoped_identifier path: (_) @under name: (_) @imported) alias: (_) @alias)
-  (use_wildcard "*" @imported)
+  (use_wildcard (_) @under "*" @imported)
   (scoped_use_list path: (_) @under list: (use_list [
     (identifier) @imported
     (self) @imported
     (use_as_clause path: (identifier) @imported alias: (_) @alias)
-    (use_wildcard "*" @imported)]))]))) @import
+    (use_wildcard (_) @under "*" @imported)]))]))) @import
 (extern_crate_declaration name: (_) @module) @import
 (mod_item name: (_) @module !body) @import
