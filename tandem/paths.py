@@ -25,7 +25,7 @@ def _folder(kind: str, default: str) -> Path:
 
 
 def cache_dir() -> Path:
-    """Things that can be fetched or made again: models."""
+    """Things that can be fetched or made again: models, indexes."""
     return _folder("cache", platformdirs.user_cache_dir("tandem"))
 
 
@@ -47,6 +47,11 @@ def kernels_dir() -> Path:
     """The engine's compiled kernels. `TANDEM_KERNELS` moves them: several homes can share them."""
     value = os.environ.get("TANDEM_KERNELS")
     return Path(value) if value else cache_dir() / "kernels"
+
+
+def index_dir() -> Path:
+    """Repository indexes, one database a workspace."""
+    return cache_dir() / "index"
 
 
 def packed_dir() -> Path:

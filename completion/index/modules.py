@@ -1,0 +1,29 @@
+"""How imports name modules, and files answer to it."""
+
+import re
+from pathlib import PurePosixPath
+
+_DOTTED = frozenset({"python", "java", "kotlin", "csharp", "scala", "lua"})
+_ENDING = re.compile(
+    r"\.(?:[cm]?[jt]sx?|vue|svelte|h|hh|hpp|hxx|c|cc|cpp|cxx|inl|cuh?|rb|php|sh|bash|json)\Z"
+)
+# These files are their folder's: a module is called by that.
+_OF_FOLDER = frozenset({"__init__", "index", "mod", "lib", "main", "init"})
+_NO_NAME = frozenset({"src", "lib"})
+
+
+def module_stem(module: str, language: str) -> str:
+    """The last component of a module's name or path: `c` of `a.b.c`, `../b/c.js`, `a::b::c`."""
+    if language in _DOTTED:
+        return module.rpartition(".")[2]
+    last = re.split(r"[/\\]|::", module.rstrip("/\\"))[-1]
+    return _ENDING.sub("", last)
+
+
+def stems_of(path: str) -> set[str]:
+    """What a file is looked for by: its name without the ending, and its folder's where it stands
+    for that."""
+    pure = PurePosixPath(path)
+    stem = pure.stem.removesuffix(".d")
+    folders = [name for name in pure.parts[:-1] if name not in _NO_NAME]
+    return {stem, folders[-1]} if stem in _OF_FOLDER and folders else {stem}

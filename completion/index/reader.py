@@ -1,0 +1,278 @@
+"""The index as a request asks it: what the disk's database has, and unsaved buffers over it.
+
+A buffer is digested when a lookup first needs it, into a second database, in memory, with the
+same tables. Installed packages that a lookup names go there too.
+"""
+
+import math
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from completion.index import schema
+from completion.index.digest import normal
+from completion.index.overlay import Overlay, is_own
+from completion.index.packages import Packages
+from completion.index.tables import Definition, File, Tables
+from completion.index.words import hash_of, line_starts
+from completion.outline import Import
+
+_COMMON = 1000  # chunks: what so many say is no hint
+_COMMON_SHARE = 50  # or a fiftieth of them,
+_LEAST_COMMON = 25  # but not fewer than these
+_K1, _B = 1.2, 0.75  # of BM25
+_MEAN = 40  # words of a chunk: about the mean over much code
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows `first` to `last` of a file, from 0. `score`: the higher the nearer."""
+
+    id: int
+    file: File
+    first: int
+    last: int
+    score: float
+
+
+class Index:
+    """Reads what an `Indexer` wrote, also while it writes. Any thread may use or close it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._path = schema.file_of(self.root)
+        self._lock = threading.RLock()
+        self._tables: Tables | None = None
+        self._inode = 0
+        self._overlay = Overlay()
+        self._packages = Packages(self.root)
+        self._closed = False
+        self._counted = (-1, 0)
+        self._common: set[str] = set()
+
+    @property
+    def ready(self) -> bool:
+        """A build has been completed once. Lookups work earlier, on what is there."""
+        return self._ask(lambda tables: tables.built(), False)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._forget()
+            self._overlay.close()
+            self._packages.close()
+
+    def set_buffer(self, path: str, text: str | None) -> None:
+        """What an editor has of a file, until None: then the file on disk counts again."""
+        with self._lock:
+            self._overlay.set(path, text)
+
+    def file(self, path: str) -> File | None:
+        with self._lock:
+            return self._overlay.file(path) or self._ask(lambda tables: tables.file(path), None)
+
+    def files_by_stem(self, stem: str, limit: int = 50) -> list[File]:
+        """By a file's name without its ending; `__init__.py` and the like also by their folder's."""
+        return self._files(lambda tables: tables.files_by_stem(stem), limit)
+
+    def files_in(self, folder: str, limit: int = 200) -> list[File]:
+        """Directly in that folder; "" is the root."""
+        return self._files(lambda tables: tables.files_in(folder), limit)
+
+    def importers_of(self, stem: str, limit: int = 50, exclude: str = "") -> list[File]:
+        """Files that import a module whose last component this is, or this name of any."""
+        return self._files(lambda tables: tables.importers_of(stem), limit, exclude)
+
+    def definitions(self, name: str, limit: int = 50, exclude: str = "") -> list[Definition]:
+        """Those of this name that other files can use, by path and row.
+
+        A buffer of `exclude` is not read again for this: name the file being typed in.
+        """
+        with self._lock:
+            found = self._ask(lambda tables: tables.definitions(name, limit), [])
+            found = [d for d in found if not self._overlay.has(d.file.path)]
+            found += self._overlay.fresh(exclude).definitions(name, limit)
+            found = [d for d in found if d.file.path != exclude]
+            return sorted(found, key=lambda d: (d.file.path, d.symbol.first))[:limit]
+
+    def symbols_of(
+        self, file: File, name: str = "", container: str | None = None
+    ) -> list[Definition]:
+        """All of a file, in its order; only those of a name, or in a container, if given."""
+        return self._of(file, lambda tables, own: tables.symbols_of(own, name, container))
+
+    def imports_of(self, file: File) -> list[Import]:
+        return self._of(file, lambda tables, own: tables.imports_of(own))
+
+    def neighbours(self, terms: Sequence[str], limit: int, exclude: str = "") -> list[Chunk]:
+        """The chunks of other files that say most of these words (see `terms_of`), best first.
+
+        BM25, in which a chunk says a word once at most. Words that very many chunks say do not
+        count. The longest chunks may miss out where thousands of others say as much.
+        """
+        with self._lock:
+            overlaid = self._overlay.fresh(exclude)
+            scores, total = self._scores(terms, overlaid)
+            best = sorted(scores, key=lambda one: (-scores[one], one))
+            found: list[Chunk] = []
+            for at in range(0, len(best), 8 * limit):  # until enough of them still stand
+                found += self._chunks(best[at : at + 8 * limit], scores, total, overlaid, exclude)
+                if len(found) >= limit:
+                    break
+            found.sort(key=lambda c: (-c.score, c.file.path, c.first))
+            return found[:limit]
+
+    def lines(self, file: File, first: int, last: int) -> str | None:
+        """These rows as they are now, in the buffer or on disk, without the last line's end."""
+        with self._lock:
+            data = self._data(file)
+        if data is None:
+            return None
+        return "\n".join(data.decode("utf-8", "replace").split("\n")[first : last + 1])
+
+    def text_of(self, chunk: Chunk) -> str | None:
+        """None if it has changed since it was indexed."""
+        with self._lock:
+            data = self._data(chunk.file)
+            if is_own(chunk.id):
+                row = self._overlay.tables.chunks([chunk.id]).get(chunk.id)
+            else:
+                row = self._ask(lambda tables: tables.chunks([chunk.id]).get(chunk.id), None)
+        if data is None or row is None:
+            return None
+        text = _rows(data, row[0], row[1])
+        return text.decode("utf-8").removesuffix("\n") if hash_of(text) == row[2] else None
+
+    def package(self, module: str) -> File | None:
+        """A module of an installed package: outlined when first asked for, then kept. Its
+        environment is found from the workspace, by looking at files only."""
+        with self._lock:
+            return self._packages.file(module)
+
+    def _files(
+        self, ask: Callable[[Tables], list[File]], limit: int, exclude: str = ""
+    ) -> list[File]:
+        with self._lock:
+            found = [f for f in self._ask(ask, []) if not self._overlay.has(f.path)]
+            found += ask(self._overlay.fresh(exclude))
+            found = [f for f in found if f.path != exclude]
+            return sorted(found, key=lambda f: f.path)[:limit]
+
+    def _of(self, file: File, ask: Callable[[Tables, File], list[T]]) -> list[T]:
+        with self._lock:
+            if file.id < 0:
+                return ask(self._packages.tables, file)
+            own = self._overlay.file(file.path)
+            if own:
+                return ask(self._overlay.tables, own)
+            return self._ask(lambda tables: ask(tables, file), [])
+
+    def _scores(self, terms: Sequence[str], overlaid: Tables) -> tuple[dict[int, float], int]:
+        """Sum of the words' weights by chunk, and how many chunks there are."""
+        total = self._count()
+        most = min(_COMMON, max(total // _COMMON_SHARE, _LEAST_COMMON))
+        scores: dict[int, float] = {}
+        for term in sorted(set(terms) - self._common):
+            ids = self._ask(lambda tables, term=term: tables.with_word(term, most + 1), [])
+            if len(ids) > most:
+                self._common.add(term)
+                continue
+            ids += overlaid.with_word(term, most)
+            weight = math.log(1 + (total - len(ids) + 0.5) / (len(ids) + 0.5)) if ids else 0.0
+            for one in ids:
+                scores[one] = scores.get(one, 0.0) + weight
+        return scores, total
+
+    def _chunks(
+        self,
+        ids: list[int],
+        scores: dict[int, float],
+        total: int,
+        overlaid: Tables,
+        exclude: str,
+    ) -> list[Chunk]:
+        found: list[Chunk] = []
+        own = [one for one in ids if is_own(one)]
+        disk = [one for one in ids if not is_own(one)]
+        for tables, some in ((overlaid, own), (self._tables, disk)):
+            if tables is None or not some:
+                continue
+            rows = tables.chunks(some)
+            files = tables.files_of(one >> schema.FILE_SHIFT for one in rows)
+            for one, (first, last, _, words) in rows.items():
+                file = files.get(one >> schema.FILE_SHIFT)
+                if file is None or file.path == exclude:
+                    continue
+                if tables is not overlaid and self._overlay.has(file.path):
+                    continue
+                score = scores[one] * (_K1 + 1) / (1 + _K1 * (1 - _B + _B * words / _MEAN))
+                found.append(Chunk(one, file, first, last, score))
+        return found
+
+    def _count(self) -> int:
+        """Of the disk's chunks; what is known of them is forgotten when the file has changed."""
+
+        def ask(tables: Tables) -> tuple[int, int]:
+            seen = tables.db.execute("PRAGMA data_version").fetchone()[0]
+            if seen == self._counted[0]:
+                return self._counted
+            self._common.clear()
+            return seen, tables.count_chunks()
+
+        self._counted = self._ask(ask, (-1, 0))
+        return self._counted[1]
+
+    def _data(self, file: File) -> bytes | None:
+        if file.id < 0:
+            return self._packages.data(file)
+        data = self._overlay.data(file.path)
+        if data is not None:
+            return data
+        try:
+            return normal((self.root / file.path).read_bytes())
+        except OSError:  # gone since
+            return None
+
+    def _ask(self, ask: Callable[[Tables], T], nothing: T) -> T:
+        """Of the disk's index; `nothing` if there is none, or it is damaged: then it goes."""
+        with self._lock:
+            try:
+                tables = self._open()
+                return nothing if tables is None else ask(tables)
+            except (schema.UnusableError, sqlite3.DatabaseError) as error:
+                self._forget()
+                if isinstance(error, schema.UnusableError) or schema.is_damage(error):
+                    with suppress(OSError):  # a folder that we may not write to
+                        schema.remove(self._path)
+                return nothing
+
+    def _open(self) -> Tables | None:
+        if self._closed:
+            return None
+        try:
+            inode = self._path.stat().st_ino
+        except OSError:
+            inode = 0
+        if self._tables is None or inode != self._inode:  # an indexer has made it anew
+            self._forget()
+            db = schema.open_to_read(self._path)
+            self._tables = Tables(db) if db else None
+            self._inode = inode
+        return self._tables
+
+    def _forget(self) -> None:
+        if self._tables:
+            self._tables.db.close()
+        self._tables = None
+        self._counted = (-1, 0)
+        self._common.clear()
+
+
+def _rows(data: bytes, first: int, last: int) -> bytes:
+    starts = line_starts(data)
+    return data[starts[first] : starts[last + 1]] if last + 1 < len(starts) else b""
