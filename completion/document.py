@@ -11,6 +11,8 @@ from tandem.workspace import root_of
 
 # Characters of a path in a prompt: more would take the place of code.
 LONGEST_NAME = 160
+_BY_ENDING = {ending: row.name for row in ROWS.values() for ending in row.endings}
+_BY_NAME = {name: row.name for row in ROWS.values() for name in row.files}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 
 
@@ -46,9 +48,8 @@ def name_in_repository(document: Document) -> str:
 
 
 def language_of(path: Path) -> str:
-    """The language id by file ending; `plaintext` when we know nothing about it."""
-    ending = path.suffix.lower()
-    return next((row.name for row in ROWS.values() if ending in row.endings), PLAINTEXT.name)
+    """The language id by file name or ending; `plaintext` when we know nothing about it."""
+    return _BY_NAME.get(path.name) or _BY_ENDING.get(path.suffix.lower(), PLAINTEXT.name)
 
 
 def read_text(path: Path) -> tuple[str, str]:

@@ -31,7 +31,8 @@ _CLOSING_ONLY = re.compile(r"[\s)\]}:,;'\"`]*\Z")
 class Hole:
     """The cursor's place.
 
-    `kind`: "line" ends at the newline (always, in a language without a grammar); "statement"
+    `kind`: "line" ends at the newline (always, in a language whose
+    statements we do not know); "statement"
     ends with the statement, a compound one with its body; "block" ends before the first line
     left of `indent`.
     `indent`: the statement's column, or the least that a line of the block may have.
@@ -83,7 +84,7 @@ def hole_kind(text: str, offset: int, language: str) -> Hole:
     next_indent = _next_indent(text, line_end, row.comment)
     string_closed = bool(lexer.quote) and closes_string(lexer.quote, text[offset:])
     kind: Kind = "statement"
-    if inside == "comment" or not row.grammar or not _CLOSING_ONLY.match(right):
+    if inside == "comment" or not row.has_statements or not _CLOSING_ONLY.match(right):
         kind = "line"
     elif not head and not right.strip():
         block = _block_indent(lines, columns(left), next_indent, row)

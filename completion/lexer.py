@@ -169,8 +169,8 @@ class Lexer:
         return False
 
     def _is_apostrophe(self, ch: str) -> bool:
-        """In prose `don't` opens no string; in a language with a row, r'x' does."""
-        return ch == "'" and not self.language.grammar and self.previous.isalnum()
+        """In prose `don't` opens no string; where we know the language, r'x' does."""
+        return ch == "'" and not self.language.has_statements and self.previous.isalnum()
 
     def _close(self, ch: str) -> None:
         opener = CLOSERS[ch]

@@ -1,12 +1,21 @@
-"""What one file defines and imports, read from its syntax tree by its language's query.
+"""What one file defines and imports, read from its syntax tree by its language's queries.
 
-A query file (`queries/LANGUAGE.scm`) captures each definition as `@definition.KIND` with its
-`@name`, and `@body` where the signature ends; what only holds definitions, as Rust's `impl`, as
-`@scope` with its `@name`. `@owner` names the type of a method that stands outside it, as in Go.
-An import is `@import` with `@module`, and `@imported` and `@alias` where it names them.
+A query file (`queries/NAME.scm`) captures each definition as `@definition.KIND` with its `@name`,
+and where its signature ends: `@body` starts after it, `@head` is its last part. What only holds
+definitions, as Rust's `impl`, is a `@scope` with its `@name`. `@owner` names the type of a method
+that stands outside it, as in Go; several of them are parts of one name. `@outer` stands around an
+`@inner` definition and belongs to it: decorators, `export`, `template`.
+
+An import is `@import` with `@module` (`@under`: more of the module's name, in Rust's lists) or
+with `@path`, whose last part is imported; and `@imported` and `@alias` where it names them.
+`(#set! imported X)` says what no node does: "*" for all, "default". `(#set! alias "first")`: the
+file calls a module by the first part of its name, not by the last.
+
+A name captured twice is one definition: that with a body, an owner or a head, else the first.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -18,19 +27,29 @@ from completion.languages import language_row
 
 LONGEST_SIGNATURE = 300  # characters
 LONGEST_DOC = 120
+FUNCTIONS = frozenset({"function", "method"})
+# These hold what stands inside them even where they have no body.
+_HOLDERS = frozenset({"class", "struct", "constant"})
 _SPACE = re.compile(rb"\s+")
+_SIGNATURE_END = re.compile(rb"(?:[\s{;,]|=>)+\Z")
 _DOC_END = re.compile(rb"\n[ \t]*\n|\n[ \t]*[:@]|(?<=[.!?])\s|\"\"\"|'''|\*/")
 _DOCSTRING = re.compile(rb"\s*[rRuU]?(?:\"\"\"|'''|\"|')\s*")
 # What a comment line begins with, in any of our languages.
 _COMMENT = re.compile(rb"(?:///?!?|/\*\*?|\*/?|#+!?|---?)(?:[ \t]+|$)")
-FUNCTIONS = frozenset({"function", "method"})
+# What may stand between a comment and its definition.
+_ATTRIBUTE = re.compile(rb"#?\[|@\w")
+_TAG = re.compile(rb"</?\w[^>\n]*>")
+_SEPARATOR = re.compile(r"::|[./\\:]")
+_VERSION = re.compile(r"[/.]v\d+\Z|\.(?:js|rb|php|sh|hpp|h)\Z")
+_KIND = re.compile(r"@(?:definition\.(\w+)|(scope|import|outer))\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
     """One definition.
 
-    `kind`: class, function, method, constant, field, or what else its query says. `container`:
+    `kind`: class, interface, struct, enum, trait, type, module, function, method, macro,
+    constant, field; scope for what holds definitions without being one. `container`:
     the names around it, joined by dots. `signature`: its header on one line. `doc`: the first
     sentence about it. `first` and `last`: its rows, from 0, decorators included. `local`: it
     stands inside a function, where no other file can use it.
@@ -70,125 +89,235 @@ class Outline:
 @dataclass(slots=True)
 class _Found:
     node: Node
+    start: int
+    end: int
     kind: str
     name: str
-    body: Node | None
+    body: int  # byte where the signature ends; -1 if only the node tells
     owner: str
 
 
-def outline(data: bytes, language: str) -> Outline:
-    """Of a file's UTF-8 text; empty in a language without a query."""
-    query = _query(language)
-    root = syntax.parse_bytes(data, language)
-    if query is None or root is None:
-        return Outline()
-    return outline_of(root, data, language)
+@dataclass(frozen=True)
+class _Queries:
+    """A language's patterns, with the kind of each and what it sets."""
+
+    query: Query
+    kinds: list[str]
+    settings: tuple[dict[str, str | None], ...]
+
+
+def outline(data: bytes, language: str, limit_s: float = 0) -> Outline:
+    """Of a file's UTF-8 text; empty in a language without a query, and if parsing takes longer
+    than `limit_s` (0: no limit)."""
+    root = syntax.parse_bytes(data, language, limit_s) if _queries(language) else None
+    return Outline() if root is None else outline_of(root, data, language)
 
 
 def outline_of(root: Node, data: bytes, language: str) -> Outline:
     """The same for a tree that is there already."""
-    query = _query(language)
-    if query is None:
+    queries = _queries(language)
+    if queries is None:
         return Outline()
-    found: list[_Found] = []
+    found, imports, outers = _read(queries, QueryCursor(queries.query), root, data)
+    symbols = _nested(found, outers, data, language)
+    return Outline(tuple(one for one in symbols if one.kind != "scope"), tuple(imports))
+
+
+def enclosing(root: Node, data: bytes, language: str, byte: int) -> tuple[Symbol, ...]:
+    """The definitions and scopes around a byte, outermost first."""
+    queries = _queries(language)
+    if queries is None:
+        return ()
+    cursor = QueryCursor(queries.query)
+    cursor.set_byte_range(byte, byte + 1)
+    found, _, outers = _read(queries, cursor, root, data)
+    found = [one for one in found if one.start <= byte < one.end]
+    return tuple(_nested(found, outers, data, language))
+
+
+def imports_of(root: Node, data: bytes, language: str) -> tuple[Import, ...]:
+    """What a whole file imports, four times as fast as its outline."""
+    queries = _queries(language, imports=True)
+    if queries is None:
+        return ()
+    return tuple(_read(queries, QueryCursor(queries.query), root, data)[1])
+
+
+def _read(
+    queries: _Queries, cursor: QueryCursor, root: Node, data: bytes
+) -> tuple[list[_Found], list[Import], dict[int, Node]]:
+    found: dict[int, _Found] = {}  # by where the name starts
     imports: list[Import] = []
-    for _, captures in QueryCursor(query).matches(root):
-        if "import" in captures:
-            imports.append(_import(captures))
-            continue
-        kind, nodes = next(
-            (name, nodes) for name, nodes in captures.items() if name.startswith(("def", "scope"))
-        )
-        name = _text(captures["name"][0])
-        body = captures["body"][0] if "body" in captures else None
-        owner = _text(captures["owner"][0]) if "owner" in captures else ""
-        found.append(_Found(nodes[0], kind.rpartition(".")[2], name, body, owner))
-    found.sort(key=lambda one: (one.node.start_byte, -one.node.end_byte))
-    return Outline(tuple(_nested(found, data, language)), tuple(imports))
+    outers: dict[int, Node] = {}  # by where what is inside starts
+    for pattern, captures in cursor.matches(root):
+        kind = queries.kinds[pattern]
+        if kind == "import":
+            alias = captures.get("alias")
+            imports.append(_import(captures, queries.settings[pattern], data))
+            if alias:  # `x = require(...)` is no constant
+                _keep(found, alias[0].start_byte, None)
+        elif kind == "outer":
+            outers.setdefault(captures["inner"][0].start_byte, captures["outer"][0])
+        else:
+            name = captures["name"][0]
+            if name.start_byte == name.end_byte:  # put in by the parser, to mend an error
+                continue
+            _keep(found, name.start_byte, _definition(captures, kind, name, data))
+    kept = [one for one in found.values() if one.kind]
+    kept.sort(key=lambda one: (one.start, -one.end))
+    return kept, imports, outers
 
 
-def _nested(found: list[_Found], data: bytes, language: str) -> list[Symbol]:
-    symbols: list[Symbol] = []
-    around: list[tuple[int, str, bool]] = []  # end, name, is a function
+def _definition(captures: dict[str, list[Node]], kind: str, name: Node, data: bytes) -> _Found:
+    node = captures["scope" if kind == "scope" else f"definition.{kind}"][0]
+    body = captures.get("body")
+    head = captures.get("head")
+    end = body[0].start_byte if body else head[0].end_byte if head else -1
+    owner = captures.get("owner")
+    owners = ".".join(_spelled(one, data) for one in owner) if owner else ""
+    return _Found(node, node.start_byte, node.end_byte, kind, _spelled(name, data), end, owners)
+
+
+_TAKEN = _Found(None, 0, 0, "", "", 0, "")  # type: ignore[arg-type]
+
+
+def _keep(found: dict[int, _Found], at: int, one: _Found | None) -> None:
+    other = found.get(at)
+    if one is None:
+        found[at] = _TAKEN
+    elif other is None or (other.body < 0 and (one.body >= 0 or one.owner)):
+        found[at] = one
+
+
+def _spelled(node: Node, data: bytes) -> str:
+    text = data[node.start_byte : node.end_byte].decode("utf-8", "replace")
+    return text.replace("::", ".").removeprefix(":")  # Ruby's symbols
+
+
+def _nested(
+    found: Iterable[_Found], outers: dict[int, Node], data: bytes, language: str
+) -> Iterable[Symbol]:
+    docstring = language_row(language).docstring
+    around: list[tuple[_Found, Symbol]] = []
     for one in found:
-        node = one.node
-        while around and around[-1][0] <= node.start_byte:
+        while around and (around[-1][0].end <= one.start or around[-1][0].node == one.node):
             around.pop()
-        container = ".".join(name for _, name, _ in around) or one.owner
-        local = any(function for _, _, function in around)
-        is_function = one.kind in FUNCTIONS
-        if one.kind != "scope":
-            kind = "method" if one.kind == "function" and container and not local else one.kind
-            outer = _decorated(node)
-            symbols.append(
-                Symbol(
-                    kind,
-                    one.name,
-                    container,
-                    _signature(node, one.body, data),
-                    _doc(outer, one.body, data, language),
-                    outer.start_point.row,
-                    outer.end_point.row,
-                    local,
-                )
-            )
-        around.append((node.end_byte, one.name, is_function))
-    return symbols
+        holders = [symbol for _, symbol in around]
+        if one.kind == "field" and holders and holders[-1].kind in FUNCTIONS:
+            holders.pop()  # a parameter of a constructor that is a field too
+        names = [holder.name for holder in holders]
+        local = any(holder.kind in FUNCTIONS for holder in holders)
+        outer = outers.get(one.start, one.node)
+        first, end = outer.start_point.row, outer.end_point
+        kind = one.kind
+        held = one.owner or (holders and holders[-1].kind != "module")
+        if kind == "function" and held and not local:
+            kind = "method"
+        symbol = Symbol(
+            kind,
+            one.name,
+            ".".join([*names, one.owner] if one.owner else names),
+            _signature(one, outer, data),
+            "" if holders and holders[-1].first == first else _doc(outer, one, data, docstring),
+            first,
+            end.row - 1 if end.column == 0 and end.row > first else end.row,
+            local,
+        )
+        yield symbol
+        if one.body >= 0 or kind in _HOLDERS:
+            around.append((one, symbol))
 
 
-def _decorated(node: Node) -> Node:
-    parent = node.parent
-    return parent if parent is not None and parent.type == "decorated_definition" else node
-
-
-def _signature(node: Node, body: Node | None, data: bytes) -> str:
-    end = body.start_byte if body is not None else node.end_byte
-    head = data[node.start_byte : min(end, node.start_byte + 4 * LONGEST_SIGNATURE)]
-    if body is None:
+def _signature(one: _Found, outer: Node, data: bytes) -> str:
+    start = one.start if outer.type == "decorated_definition" else outer.start_byte
+    end = one.body if one.body >= 0 else one.end
+    head = data[start : min(end, start + 4 * LONGEST_SIGNATURE)]
+    if one.body < 0 and one.kind not in FUNCTIONS:
         head = head.split(b"\n", 1)[0]
-    text = _SPACE.sub(b" ", head).strip().removesuffix(b"{").rstrip()
+    text = _SIGNATURE_END.sub(b"", _SPACE.sub(b" ", head).strip())
     return text.decode("utf-8", "replace")[:LONGEST_SIGNATURE]
 
 
-def _doc(node: Node, body: Node | None, data: bytes, language: str) -> str:
+def _doc(outer: Node, one: _Found, data: bytes, docstring: bool) -> str:
     """The first sentence of a docstring, else of the comment right above."""
-    if language_row(language).docstring and body is not None:
-        opening = _DOCSTRING.match(data, body.start_byte)
+    if docstring and one.body >= 0:
+        opening = _DOCSTRING.match(data, one.body)
         return _sentence(data[opening.end() : opening.end() + 400]) if opening else ""
     lines: list[bytes] = []
-    end = data.rfind(b"\n", 0, node.start_byte)
+    end = data.rfind(b"\n", 0, outer.start_byte)
     while end > 0 and len(lines) < 30:
         start = data.rfind(b"\n", 0, end) + 1
         line = data[start:end].strip()
         mark = _COMMENT.match(line)
-        if not mark:
+        if mark:
+            lines.append(line[mark.end() :])
+        elif lines or not _ATTRIBUTE.match(line):
             break
-        lines.append(line[mark.end() :])
         end = start - 1
     return _sentence(b"\n".join(reversed(lines)).strip()) if lines else ""
 
 
 def _sentence(text: bytes) -> str:
+    if text.startswith(b"<"):  # XML of C#'s comments
+        text = _TAG.sub(b"", text).strip()
     end = _DOC_END.search(text)
     kept = text[: end.start()] if end else text
     return _SPACE.sub(b" ", kept).strip().decode("utf-8", "replace")[:LONGEST_DOC]
 
 
-def _import(captures: dict[str, list[Node]]) -> Import:
-    one = lambda name: _text(captures[name][0]).strip("\"'`<>") if name in captures else ""  # noqa: E731
-    module, name = one("module"), one("imported")
-    alias = one("alias") or name or re.split(r"[./\\:]", module)[0]
-    return Import(module, name, alias, captures["import"][0].start_point.row)
+def _import(
+    captures: dict[str, list[Node]], settings: dict[str, str | None], data: bytes
+) -> Import:
+    def one(name: str) -> str:
+        nodes = captures.get(name)
+        if not nodes:
+            return settings.get(name) or ""
+        text = data[nodes[0].start_byte : nodes[0].end_byte].decode("utf-8", "replace")
+        return text.strip("\"'`<>")
+
+    row = captures["import"][0].start_point.row
+    module, path, name, alias = one("module"), one("path"), one("imported"), one("alias")
+    if "under" in captures:
+        module += "::" + "::".join(_spelled(node, data) for node in captures["under"])
+    if path and name:
+        module = path
+    elif path:
+        parts = [*_SEPARATOR.finditer(path)]
+        module = path[: parts[-1].start()] if parts else ""
+        name = path[parts[-1].end() :] if parts else path
+    if name == "self":  # Rust's name for the module itself
+        name = ""
+    if name == ".":  # Go's name for all of it
+        name = "*"
+    if not alias or alias == "first":
+        alias = name or _called(module, first=alias == "first")
+    return Import(module, name, alias, row)
 
 
-def _text(node: Node) -> str:
-    return node.text.decode("utf-8", "replace") if node.text else ""
+def _called(module: str, first: bool) -> str:
+    if first:
+        return _SEPARATOR.split(module)[0]
+    return _SEPARATOR.split(_VERSION.sub("", module))[-1]
 
 
-@lru_cache(maxsize=32)
-def _query(language: str) -> Query | None:
+@lru_cache(maxsize=64)
+def _queries(language: str, imports: bool = False) -> _Queries | None:
     grammar = syntax.grammar_of(language)
-    file = resources.files("completion") / "queries" / f"{language}.scm"
-    if grammar is None or not file.is_file():
+    if grammar is None:
         return None
-    return Query(grammar, file.read_text("utf-8"))
+    folder = resources.files("completion") / "queries"
+    files = [folder / f"{name}.scm" for name in language_row(language).queries]
+    source = "\n".join(file.read_text("utf-8") for file in files)
+    query = Query(grammar, source)
+    kinds: list[str] = []
+    for index in range(query.pattern_count):
+        start, end = query.start_byte_for_pattern(index), query.end_byte_for_pattern(index)
+        mark = _KIND.search(source.encode()[start:end].decode())
+        assert mark, f"a pattern of {language} captures nothing of ours"
+        kinds.append(mark[1] or mark[2])
+    if imports:
+        for index, kind in enumerate(kinds):
+            if kind != "import":
+                query.disable_pattern(index)
+    settings = tuple(query.pattern_settings(index) for index in range(query.pattern_count))
+    return _Queries(query, kinds, settings)

@@ -1,40 +1,150 @@
-"""tree-sitter: grammars and parse trees."""
+"""tree-sitter: grammars and parse trees.
+
+Texts are `str` with "\\n" line ends; trees count bytes of their UTF-8.
+"""
 
 import time
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from tree_sitter import Language as Grammar
-from tree_sitter import Node, Parser
+from tree_sitter import Node, Parser, Point, Tree
 
 from completion.languages import language_row
 
+# An editor waits for the tree of the open document: it takes 5 ms for 1,000 lines.
+LIMIT_S = 0.25
 _PIECE = 64 * 1024
 
 
 def parse(text: str, language: str) -> Node | None:
     """The root of a text's syntax tree, in bytes of UTF-8; None without a grammar."""
+    return parse_bytes(encoded(text), language)
+
+
+def encoded(text: str) -> bytes:
     # An editor may send half a surrogate pair; rows stay right whatever stands for it.
-    return parse_bytes(text.encode("utf-8", "replace"), language)
+    return text.encode("utf-8", "replace")
 
 
 def parse_bytes(data: bytes, language: str, limit_s: float = 0) -> Node | None:
     """The same of a text in UTF-8; also None if it takes longer than `limit_s` (0: no limit)."""
     grammar = grammar_of(language)
-    if grammar is None:
-        return None
+    tree = _parsed(grammar, data, None, limit_s) if grammar else None
+    return tree.root_node if tree else None
+
+
+class SyntaxTree:
+    """One document's tree, kept from edit to edit.
+
+    `root` is None without a grammar and where parsing took longer than `limit_s` seconds; the
+    same text is then not tried again. `data` is the text that the tree is of. The tree is always
+    that of a parse from scratch: tree-sitter repairs errors by what it parsed before, so where
+    there are errors the old tree is not reused.
+    """
+
+    def __init__(self, language: str, limit_s: float = LIMIT_S) -> None:
+        self.language = language
+        self.root: Node | None = None
+        self.data = b""
+        self.text: str | None = None
+        self.timed_out = False
+        self.full = 0  # parses from scratch so far
+        self.kept: dict[str, Any] = {}  # what others read from this tree; goes with the text
+        self._grammar = grammar_of(language)
+        self._limit_s = limit_s
+        # The last tree without errors, and its text: edits start from it.
+        self._good: tuple[Tree, bytes] | None = None
+        self._too_long = 0  # bytes that took longer than the limit
+
+    def update(self, text: str) -> None:
+        """Take the text as it is now."""
+        if text == self.text or self._grammar is None:
+            self.text = text
+            return
+        self.text, self.data, self.kept = text, encoded(text), {}
+        tree = self._parsed()
+        self.timed_out = tree is None
+        self.root = tree.root_node if tree else None
+        if tree and not tree.root_node.has_error:
+            self._good = tree, self.data
+
+    def _parsed(self) -> Tree | None:
+        assert self._grammar
+        data = self.data
+        # Of a text that took too long, one letter more would take as long.
+        if self._too_long and len(data) > 0.9 * self._too_long:
+            return None
+        if self._good:
+            tree, old = self._good
+            tree = tree.copy()
+            start, old_end, new_end = edit_between(old, data)
+            points = _point(old, start), _point(old, old_end), _point(data, new_end)
+            tree.edit(start, old_end, new_end, *points)
+            tree = _parsed(self._grammar, data, tree, self._limit_s)
+            if tree and not tree.root_node.has_error:
+                return tree
+        tree = _parsed(self._grammar, data, None, self._limit_s)
+        self.full += 1
+        self._too_long = 0 if tree else len(data)
+        return tree
+
+
+def edit_between(old: bytes, new: bytes) -> tuple[int, int, int]:
+    """The one edit that makes `new` of `old`: its start, and its end in each of them."""
+    shorter = min(len(old), len(new))
+    start = _common(lambda size: old[:size] == new[:size], shorter)
+    while start and _inside_character(old, start, new):
+        start -= 1
+    rest = shorter - start
+    tail = _common(lambda size: old[len(old) - size :] == new[len(new) - size :], rest)
+    while tail and _inside_character(old, len(old) - tail, new, len(new) - tail):
+        tail -= 1
+    return start, len(old) - tail, len(new) - tail
+
+
+def _common(same: Callable[[int], bool], most: int) -> int:
+    """The largest size up to `most` at which both sides are the same, by halving."""
+    low, high = 0, most
+    if same(most):
+        return most
+    while high - low > 1:
+        middle = (low + high) // 2
+        if same(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _inside_character(old: bytes, at: int, new: bytes, new_at: int | None = None) -> bool:
+    new_at = at if new_at is None else new_at
+    return (at < len(old) and old[at] & 0xC0 == 0x80) or (
+        new_at < len(new) and new[new_at] & 0xC0 == 0x80
+    )
+
+
+def _point(data: bytes, at: int) -> Point:
+    return Point(data.count(b"\n", 0, at), at - data.rfind(b"\n", 0, at) - 1)
+
+
+def _parsed(grammar: Grammar, data: bytes, old: Tree | None, limit_s: float) -> Tree | None:
+    parser = Parser(grammar)
     if not limit_s:
-        return Parser(grammar).parse(data).root_node
+        return parser.parse(data, old) if old else parser.parse(data)
     end = time.monotonic() + limit_s
     read = lambda at, point: data[at : at + _PIECE]  # noqa: E731
     late = lambda at, error: time.monotonic() > end  # noqa: E731
     try:
-        tree = Parser(grammar).parse(read, progress_callback=late)
+        if old is None:
+            return parser.parse(read, progress_callback=late)
+        return parser.parse(read, old, progress_callback=late)
     except ValueError:  # it was stopped
         return None
-    return tree.root_node
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def grammar_of(language: str) -> Grammar | None:
     load = language_row(language).grammar
     return Grammar(load()) if load else None

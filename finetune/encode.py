@@ -197,7 +197,7 @@ def _holes_of(job: Job, rng: random.Random) -> Iterator[tuple[str, Hole]]:
     if job.added:
         yield from history.holes(file.text, file.language, job.added, rng, job.count)
         return
-    if not language_row(file.language).grammar:
+    if not language_row(file.language).has_statements:
         shares = {"line": 1.0}
     for hole in holes(file.text, file.language, rng, job.count, shares):
         yield file.text, hole

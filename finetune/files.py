@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from completion.languages import ROWS
 from tandem import secrets
 
-# Of these we know no grammar yet: only the rest of a line can be taught (see `holes`).
-_WITHOUT_GRAMMAR = {
+# Of these we do not know the statements yet: only the rest of a line can be taught (see `holes`).
+_LINES_ONLY = {
     "javascript": (".js", ".jsx", ".mjs", ".cjs"),
     "typescript": (".ts", ".tsx", ".mts", ".cts"),
     "go": (".go",),
@@ -30,7 +30,7 @@ _WITHOUT_GRAMMAR = {
 LANGUAGE_OF = {
     ending: name
     for name, endings in (
-        {row.name: row.endings for row in ROWS.values()} | _WITHOUT_GRAMMAR
+        {row.name: row.endings for row in ROWS.values() if row.has_statements} | _LINES_ONLY
     ).items()
     for ending in endings
 }

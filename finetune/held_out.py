@@ -17,7 +17,7 @@ from finetune import files
 from finetune.cases import Case, cases_in
 from tandem.errors import UsageError
 
-_ENDINGS = tuple(ending for row in ROWS.values() for ending in row.endings)
+_ENDINGS = tuple(ending for row in ROWS.values() if row.has_statements for ending in row.endings)
 _GENERAL_FILES = ("*.py", "asyncio/*.py", "email/*.py", "json/*.py", "logging/*.py", "xml/*/*.py")
 _GENERAL_BYTES = range(2000, files.LARGEST)
 File = tuple[str, str, str]  # source, path, text

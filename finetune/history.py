@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from completion import cut
+from completion.languages import language_row
 from finetune import files
 from finetune.files import SourceFile
 from finetune.holes import LONGEST, MAX_LINES, STARTED, Hole, kind_if_honoured
@@ -174,7 +175,8 @@ class _Places:
 
 @lru_cache(maxsize=2)
 def _places(text: str, language: str) -> _Places:
-    return _Places([*cut.line_starts(text), len(text) + 1], cut.spans(text, language))
+    statements = cut.spans(text, language) if language_row(language).has_statements else ()
+    return _Places([*cut.line_starts(text), len(text) + 1], statements)
 
 
 def _draw(

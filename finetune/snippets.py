@@ -147,10 +147,11 @@ class Definitions:
 
 def definitions_in(file: SourceFile) -> Iterator[Definition]:
     """The definitions of a file's module and of its classes; not those inside functions."""
-    root = syntax.parse(file.text, file.language)
+    row = language_row(file.language)
+    root = syntax.parse(file.text, file.language) if row.has_statements else None
     if root is None:
         return
-    kinds = language_row(file.language).definition
+    kinds = row.definition
     lines = file.text.split("\n")
     stack: list[tuple[Node, str]] = [(root, "")]
     while stack:
@@ -208,8 +209,8 @@ class Names:
 
 @lru_cache(maxsize=2)
 def names(text: str, language: str) -> Names:
-    """None in a language without a grammar. The node types are those of Python's grammar."""
-    root = syntax.parse(text, language)
+    """None where we do not know the statements. The node types are those of Python's grammar."""
+    root = syntax.parse(text, language) if language_row(language).has_statements else None
     imported: set[str] = set()
     uses: list[Use] = []
     stack = [(root, False)] if root is not None else []

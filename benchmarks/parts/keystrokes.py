@@ -14,7 +14,7 @@ from pathlib import Path
 from completion.cut import Count
 from completion.document import Document, language_of, name_in_repository
 from completion.hole import hole_kind
-from completion.languages import PLAINTEXT
+from completion.languages import language_row
 from completion.prompt import Prompt, fit
 from completion.templates import Template
 
@@ -52,7 +52,7 @@ def files_in(folders: Sequence[Path], seed: int, count: int) -> list[Path]:
         for file in folder.rglob("*")
         if file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and language_of(file) != PLAINTEXT.name
+        and language_row(language_of(file)).has_statements
         and file.stat().st_size in _SIZES
     )
     usable = [file for file in found if _stretches(_read(file))]

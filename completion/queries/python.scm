@@ -7,9 +7,10 @@
 (class_definition body: (block (expression_statement
   (assignment left: (identifier) @name) @definition.field)))
 
-(import_statement name: (dotted_name) @module) @import
+(import_statement name: (dotted_name) @module (#set! alias "first")) @import
 (import_statement name: (aliased_import name: (dotted_name) @module alias: (identifier) @alias)) @import
 (import_from_statement module_name: (_) @module name: (dotted_name) @imported) @import
 (import_from_statement module_name: (_) @module
   name: (aliased_import name: (dotted_name) @imported alias: (identifier) @alias)) @import
 (import_from_statement module_name: (_) @module (wildcard_import) @imported) @import
+(decorated_definition definition: (_) @inner) @outer

@@ -1,0 +1,210 @@
+"""Trees kept from edit to edit: always those of a parse from scratch."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lsprotocol import types
+from tree_sitter import Node
+
+from completion.document import language_of
+from completion.languages import ROWS
+from completion.syntax import SyntaxTree, edit_between, parse, parse_bytes
+from lsp.documents import OpenDocument
+from tests.holes import modules
+
+SAMPLES = Path(__file__).parent / "languages"
+EDITED = ["shop.py", "shop.ts", "shop.go", "shop.rs", "shop.js", "shop.cpp", "shop.rb", "Shop.kt"]
+PIECES = [
+    *("a", "é", "語", "😀", " ", "    ", "\n", "\r\n", "\r", "\t", "(", ")", "{", "}", "[", "]"),
+    *(
+        '"',
+        "'",
+        '"""',
+        "`",
+        "//",
+        "#",
+        "/*",
+        "*/",
+        ":",
+        ";",
+        ",",
+        ".",
+        "=",
+        "x = 1\n",
+        "def f():\n",
+    ),
+    *(
+        "class A {}\n",
+        "if x {\n",
+        "return\n",
+        "import a\n",
+        "fn f() {}\n",
+        "\f",
+        "\u2028",
+        "<",
+        ">",
+    ),
+]
+
+
+def nodes(root: Node) -> list[tuple[object, ...]]:
+    """Every node, with its place."""
+    found: list[tuple[object, ...]] = []
+    cursor = root.walk()
+    depth = 0
+    while True:
+        node = cursor.node
+        assert node
+        place = (node.start_byte, node.end_byte, node.start_point, node.end_point)
+        found.append((depth, node.type, cursor.field_name, node.is_missing, *place))
+        if cursor.goto_first_child():
+            depth += 1
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return found
+            depth -= 1
+
+
+def is_that_of(tree: SyntaxTree, text: str) -> bool:
+    fresh = parse(text, tree.language)
+    assert tree.root
+    assert fresh
+    return nodes(tree.root) == nodes(fresh)
+
+
+def small(name: str) -> str:
+    return (SAMPLES / name).read_text("utf-8")
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> list[tuple[int, int, int, int, str]]:
+    """Ranges as line and column, in UTF-16 units, and what comes in their place."""
+    line, column = st.integers(0, 60), st.integers(0, 40)
+    text = st.lists(st.sampled_from(PIECES), max_size=4).map("".join)
+    lines = st.integers(0, 2)
+    found = draw(st.lists(st.tuples(line, column, lines, column, text), min_size=1, max_size=8))
+    return [(a, b, a + more, c, new) for a, b, more, c, new in found]
+
+
+@pytest.mark.parametrize("name", EDITED)
+@settings(max_examples=40, deadline=None)
+@given(changes=edits(), newline=st.sampled_from(["\n", "\r\n", "\r"]))
+def test_tree_after_any_edits_is_that_of_a_full_parse(
+    name: str, changes: list[tuple[int, int, int, int, str]], newline: str
+) -> None:
+    language = language_of(Path(name))
+    text = small(name).replace("\n", newline)
+    document = OpenDocument(types.TextDocumentItem(f"file:///w/{name}", "", 1, text), "utf-16")
+    tree = SyntaxTree(language, limit_s=0)
+    for first, column, last, end, new in changes:
+        now = document.at(types.Position(0, 0)).document.text
+        tree.update(now)
+        assert is_that_of(tree, now)
+        place = types.Range(types.Position(first, column), types.Position(last, end))
+        document.apply(types.TextDocumentContentChangePartial(place, new))
+    now = document.at(types.Position(0, 0)).document.text
+    tree.update(now)
+    assert is_that_of(tree, now)
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_tree_is_right_at_every_key_of_a_file_being_typed(name: str) -> None:
+    text = small(name)
+    middle = text.index("\n", len(text) // 2) + 1
+    end = text.index("\n", middle + 150) + 1
+    tree = SyntaxTree(language_of(Path(name)), limit_s=0)
+    for at in range(middle, end + 1):
+        now = text[:at] + text[end:]
+        tree.update(now)
+        assert is_that_of(tree, now)
+
+
+def test_typing_in_sound_code_parses_from_scratch_once() -> None:
+    text = max((text for _, text in modules()), key=len)
+    at = text.index("\n", len(text) // 2)
+    tree = SyntaxTree("python")
+    for typed in ("", "  #", "  # t", "  # th", "  # thi", "  # this", ""):
+        tree.update(text[:at] + typed + text[at:])
+        assert tree.root is not None
+    assert tree.full == 1
+
+
+def test_after_an_error_is_gone_the_old_tree_is_of_use_again() -> None:
+    tree = SyntaxTree("python")
+    for text in ("x = 1\n", "x = (1\n", "x = ((1\n", "x = (1)\n", "x = (12)\n"):
+        tree.update(text)
+        assert is_that_of(tree, text)
+    assert tree.full == 3  # the first, and two with errors
+
+
+def test_the_same_text_is_not_parsed_again() -> None:
+    tree = SyntaxTree("python")
+    tree.update("x = 1\n")
+    tree.kept["imports"] = ()
+    tree.update("x = " + "1\n")
+    assert tree.kept == {"imports": ()}
+
+
+def test_what_was_read_from_a_tree_goes_with_its_text() -> None:
+    tree = SyntaxTree("python")
+    tree.update("x = 1\n")
+    tree.kept["imports"] = ()
+    tree.update("x = 2\n")
+    assert tree.kept == {}
+
+
+def test_a_text_that_takes_too_long_has_no_tree_and_is_not_tried_again() -> None:
+    text = "x = [" + "(1, [2, 3]), " * 200_000 + "]\n"
+    tree = SyntaxTree("python", limit_s=0.001)
+    for typed in ("", "a", "ab"):
+        tree.update(text + typed)
+        assert tree.root is None
+        assert tree.timed_out
+    assert tree.full == 1
+    assert parse_bytes(text.encode(), "python", limit_s=0.001) is None
+    tree.update("x = 1\n")
+    assert tree.root is not None
+
+
+def test_a_language_without_a_grammar_has_no_tree() -> None:
+    tree = SyntaxTree("plaintext")
+    tree.update("hello")
+    assert (tree.root, tree.timed_out) == (None, False)
+
+
+@given(st.text("aé語😀\n", max_size=30), st.text("aé語😀\n", max_size=30))
+def test_edit_between_two_texts_makes_one_of_the_other(old: str, new: str) -> None:
+    before, after = old.encode(), new.encode()
+    start, old_end, new_end = edit_between(before, after)
+    assert before[:start] + after[start:new_end] + before[old_end:] == after
+    for piece in (before[:start], before[old_end:], after[start:new_end]):
+        piece.decode()  # no character is cut
+
+
+def test_edit_between_is_small_where_little_changed() -> None:
+    text = b"value = 1\n" * 10_000
+    changed = text[:50_008] + b"22" + text[50_009:]
+    assert edit_between(text, changed) == (50_008, 50_009, 50_010)
+    assert edit_between(text, text) == (len(text), len(text), len(text))
+
+
+@pytest.mark.parametrize("language", sorted(ROWS))
+@pytest.mark.parametrize(
+    "text",
+    ["", "\0" * 50, "(" * 10_000, "{" * 10_000 + "}" * 10_000, "if x:\n" * 3000, "a" * 1_000_000],
+    ids=["empty", "NUL", "open", "nested", "ifs", "long"],
+)
+def test_no_text_breaks_a_grammar(language: str, text: str) -> None:
+    tree = SyntaxTree(language)
+    tree.update(text)
+    assert tree.root is None or tree.root.end_byte <= len(text)
+
+
+def test_half_a_surrogate_pair_is_one_byte() -> None:
+    tree = SyntaxTree("python")
+    tree.update('x = "\ud83d"\ny = 1\n')
+    assert tree.root is not None
+    assert tree.data == b'x = "?"\ny = 1\n'
