@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune import files
 from finetune.cross_file import ELSEWHERE, FIRST, CrossCase, cross_file_holes
 from finetune.files import SourceFile
 from finetune.unique_names import UniqueNames
@@ -182,48 +183,94 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         root.chmod(0o755)
 
 
-# Other languages: by name alone. Python stands in for them, as it has a grammar for sure.
+# Other languages: by name and what can be seen of the imports.
+
+GO = "package store\n\nfunc OpenTable(path string) error {\n\treturn nil\n}\n"
+TS = "export function openTable(path: string, mode = 'r'): Table {\n  return path\n}\n"
+RUST = "pub fn open_table(path: &str) -> Table {\n    todo!()\n}\n"
+C = "int open_table(const char *path) {\n    return 0;\n}\n"
 
 
-def source(path: str, text: str, language: str = "python") -> SourceFile:
-    return SourceFile(path, language, text, "")
+def source(path: str, text: str) -> SourceFile:
+    return SourceFile(path, files.LANGUAGE_OF[Path(path).suffix], text, "")
 
 
-def spelled(files: list[SourceFile], of: int) -> list[tuple[str, str]]:
-    found = UniqueNames(files).uses_in(files[of]).uses
-    for use in found:
-        assert files[of].text[use.start :].startswith(use.target.name)
-    return [(use.target.name, use.target.path) for use in found]
-
-
-def test_a_name_that_one_other_file_defines_is_a_use() -> None:
-    files = [source("a.py", LIBRARY), source("b.py", "x = 'ä', open_table('ö')\n")]
-    assert spelled(files, 1) == [("open_table", "a.py")]
-    use = UniqueNames(files).uses_in(files[1]).uses[0]
-    assert use.opening == files[1].text.index("(") + 1
-    assert use.target.signatures == ('defopen_table(path:str,mode:str="r")->Table',)
-    assert use.target.row == 13
+def spelled(found: list[SourceFile], of: int = 1) -> list[tuple[str, str]]:
+    uses = UniqueNames(found).uses_in(found[of]).uses
+    for use in uses:
+        assert found[of].text[use.start :].startswith(use.target.name)
+        assert use.opening is None or found[of].text[use.opening - 1] == "("
+    return [(use.target.name, use.target.path) for use in uses]
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("path", "text", "user", "code"),
     [
-        "open_table = 1\nopen_table\n",  # its own
-        "def open_table(): ...\nopen_table()\n",
-        "import open_table\n",
-        "'open_table'  # open_table\n",
-        "row = bound\n",  # too short, or local
+        ("store/a.go", GO, "store/b.go", 'package store\n\nvar x = OpenTable("ä")\n'),
+        (
+            *("store/a.go", GO, "main.go"),
+            'package main\n\nimport "x/store"\n\nvar x = store.OpenTable("")\n',
+        ),
+        ("a.ts", TS, "b.ts", "import { openTable } from './a'\nconst x = openTable('')\n"),
+        ("src/a.rs", RUST, "src/b.rs", "use crate::a::open_table;\nfn f() { open_table(1); }\n"),
+        ("src/a.rs", RUST, "src/b.rs", "fn f() { crate::a::open_table(1); }\n"),
+        ("a.c", C, "b.c", "int main() { return open_table(0); }\n"),
+        ("a.py", LIBRARY, "b.py", "from a import open_table\nx = 'ä', open_table('ö')\n"),
     ],
 )
-def test_what_is_defined_here_or_imported_or_said_is_no_use(text: str) -> None:
-    assert spelled([source("a.py", LIBRARY), source("b.py", text)], 1) == []
+def test_a_name_that_one_other_file_defines_is_a_use(
+    path: str, text: str, user: str, code: str
+) -> None:
+    (found,) = spelled([source(path, text), source(user, code)])
+    assert found[1] == path
+    assert found[0].lower().replace("_", "") == "opentable"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "user", "code"),
+    [
+        ("store/a.go", GO, "main.go", "package main\n\nvar x = OpenTable(1)\n"),
+        ("store/a.go", GO, "store/b.go", "package store\n\nvar x = y.OpenTable(1)\n"),
+        ("a.ts", TS, "b.ts", "const x = openTable('')\n"),
+        ("a.ts", TS, "b.ts", "import { openTable } from 'elsewhere'\nopenTable('')\n"),
+        ("a.ts", TS, "b.ts", "export { openTable } from './a'\n"),
+        ("src/a.rs", RUST, "src/b.rs", "use crate::{\n    a::open_table,\n};\n"),
+        ("src/a.rs", RUST, "src/b.rs", "fn f() { thing.open_table(1); }\n"),
+        ("a.py", LIBRARY, "b.py", "from a import open_table\nopen_table = 1\nopen_table\n"),
+        ("a.py", LIBRARY, "b.py", "from a import open_table\n'open_table'  # open_table\n"),
+        ("a.py", LIBRARY, "b.py", "from a import rows_below\nrows_below(bound)\n"),
+    ],
+)
+def test_what_may_be_another_name_is_no_use(path: str, text: str, user: str, code: str) -> None:
+    assert spelled([source(path, text), source(user, code)]) == []
 
 
 def test_a_name_of_two_files_is_no_use() -> None:
-    files = [source("a.py", LIBRARY), source("c.py", LIBRARY), source("b.py", "open_table()\n")]
-    assert spelled(files, 2) == []
+    user = source("b.py", "from a import open_table\nopen_table()\n")
+    assert spelled([source("a.py", LIBRARY), user]) == [("open_table", "a.py")]
+    assert spelled([source("a.py", LIBRARY), user, source("c.py", LIBRARY)]) == []
+
+
+def test_row_and_signature_come_from_the_outline() -> None:
+    found = [source("a.py", LIBRARY), source("b.py", "from a import open_table\nopen_table()\n")]
+    (use,) = UniqueNames(found).uses_in(found[1]).uses
+    assert use.target.signatures == ('defopen_table(path:str,mode:str="r")->Table',)
+    assert LIBRARY.split("\n")[use.target.row].startswith("def open_table")
 
 
 def test_a_language_without_a_grammar_has_no_uses() -> None:
-    files = [source("a.x", LIBRARY, "nothing"), source("b.x", "open_table()\n", "nothing")]
-    assert spelled(files, 1) == []
+    found = [SourceFile(name, "nothing", LIBRARY, "") for name in ("a.x", "b.x")]
+    assert spelled(found) == []
+
+
+def test_holes_of_a_repository_in_several_languages(tmp_path: Path) -> None:
+    root = made(tmp_path / "repo", users=3)
+    body = "// Nothing else stands here.\n" * 12
+    (root / "a.ts").write_text(TS + body)
+    user = "import { openTable } from './a'\n\nexport const table = openTable('some/path')\n"
+    (root / "b.ts").write_text(user + body)
+    holes = cross_file_holes(root, 50)
+    (one,) = [hole for hole in holes if hole.case.language == "typescript"]
+    assert one.groups[:3] == ("typescript", "typescript, names", "first use")
+    assert (one.case.path, one.target.path) == ("b.ts", "a.ts")
+    assert {hole.case.language for hole in holes} == {"python", "typescript"}
