@@ -45,7 +45,7 @@ class Repository:
         self.root = root
         self.edits = EditLog()
         self._index = Index(root)
-        self._retrievers: dict[Count, Retriever] = {}
+        self._retriever: tuple[Count, Retriever] | None = None
         self._changed: dict[str, Text] = {}
         self._current = ""
         self._texts: dict[str, Text] = {}
@@ -79,9 +79,9 @@ class Repository:
     ) -> Context:
         for path, text in buffers.items():
             self._index.set_buffer(path, text)
-        if count not in self._retrievers:
-            self._retrievers[count] = Retriever(self._index, count)
-        return self._retrievers[count].context(document, offset, budget, hunks)
+        if self._retriever is None or self._retriever[0] != count:
+            self._retriever = count, Retriever(self._index, count)
+        return self._retriever[1].context(document, offset, budget, hunks)
 
     def _hunks(self, path: str, document: Document) -> list[Hunk]:
         if self._current != path and self._current in self._texts:

@@ -81,7 +81,8 @@ class Template:
             "path": self.render_path(path),
             "snippets": "".join(map(self.render_snippet, snippets)),
         }
-        return _filled((snippets and self.text_with_snippets) or self.text, parts)
+        layout = self.text_with_snippets if snippets else ""
+        return _filled(layout or self.text, parts)
 
     def _waits_for(self, kind: Kind, suffix: str) -> str:
         """What the cursor waits for, as a sentinel.
@@ -164,5 +165,7 @@ def _template(row: dict) -> Template:
     assert all(len(word) > 1 and not re.search(r"\s", word) for word in words), template.name
     assert all(layout.count(word) == 1 for word in template.sentinels), template.name
     many = template.text_with_snippets
-    assert not many or {"{snippets}", "{prefix}", "{suffix}"} <= {place[0] for place in _PLACES.finditer(many)}, template.name
+    assert not many or {"{snippets}", "{prefix}", "{suffix}"} <= {
+        place[0] for place in _PLACES.finditer(many)
+    }, template.name
     return template

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from completion.index import Index, Indexer
-from completion.retrieve import Retriever
-
 from completion.cut import Count
+from completion.index import Index, Indexer
 from completion.pieces import SOURCES, Source
+from completion.retrieve import Retriever
 from finetune.context import ALL, ALWAYS, Find, Sight
 from finetune.evaluate import Progress
 

@@ -5,13 +5,13 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from completion.index import Index, Indexer
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
 from completion.counting import counter_for
 from completion.document import Document, language_of, read_text
+from completion.index import Index, Indexer
 from completion.pieces import Context
 from completion.retrieve import Retriever
 from tandem import config, progress

@@ -34,9 +34,7 @@ def test_a_burst_is_no_edit_until_typing_pauses() -> None:
     for end in range(1, 6):
         doc.put(OLD.replace("area(w", "scale"[:end] + "(w"))
         assert doc.recent() == []
-    assert doc.recent(PAUSE_S + 0.1) == [
-        Hunk(PATH, 0, ("def area(w, h):",), ("def scale(w, h):",))
-    ]
+    assert doc.recent(PAUSE_S + 0.1) == [Hunk(PATH, 0, ("def area(w, h):",), ("def scale(w, h):",))]
 
 
 def test_what_is_frozen_stays_the_same_while_the_next_burst_is_typed() -> None:
@@ -79,9 +77,7 @@ def test_going_on_at_the_same_place_is_one_hunk() -> None:
     doc.put(OLD.replace("w * h", "w"))
     doc.recent(PAUSE_S + 1)
     doc.put(OLD.replace("w * h", "w / h"))
-    assert doc.recent(PAUSE_S + 1) == [
-        Hunk(PATH, 1, ("    return w * h",), ("    return w / h",))
-    ]
+    assert doc.recent(PAUSE_S + 1) == [Hunk(PATH, 1, ("    return w * h",), ("    return w / h",))]
 
 
 def test_taking_an_edit_back_leaves_nothing() -> None:
@@ -104,9 +100,8 @@ def test_only_so_many_are_kept_the_newest_first() -> None:
         rows = doc.text.split("\n")
         rows[n] = f"changed {n}"
         doc.put("\n".join(rows))
-        found = doc.recent(PAUSE_S + 1)
-        assert found[0].added == (f"changed {n}",)
-    assert len(found) == KEPT
+        assert doc.recent(PAUSE_S + 1)[0].added == (f"changed {n}",)
+    assert len(doc.recent()) == KEPT
 
 
 def test_a_hunk_reads_like_a_diff() -> None:

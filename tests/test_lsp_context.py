@@ -25,7 +25,9 @@ class Invoice:
         """Cents to add for so many days."""
         return days * self.cents // 1000
 '''
-WORK = "from shop.billing import Invoice\n\n\ndef total(name):\n    bill = Invoice(\n    return bill\n"
+WORK = (
+    "from shop.billing import Invoice\n\n\ndef total(name):\n    bill = Invoice(\n    return bill\n"
+)
 AFTER_INVOICE = (4, len("    bill = Invoice("))
 
 

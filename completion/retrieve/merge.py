@@ -23,6 +23,8 @@ WEIGHTS: Mapping[Source, float] = {
 }
 # A piece of which the text around the cursor shows so much already is of no use.
 _SHOWN = 0.8
+# Tokens: with fewer left there is nothing worth a path's own tokens.
+_LEAST = 12
 
 Count = Callable[[str], int]
 
@@ -54,13 +56,14 @@ def fill(
 ) -> tuple[Piece, ...]:
     """The pieces that fit `budget` tokens: every one's shortest form first, longer ones after.
 
-    `count` gives the tokens of a piece's text. Their order is by place, not by score, so that a
-    new one moves few others; edits are last.
+    `count` gives the tokens of a line; a text's are the sum of its lines', so that lines seen
+    before need no counting. Their order is by place, not by score, so that a new one moves few
+    others; edits are last.
     """
     chosen: dict[tuple[str, str], tuple[Candidate, Piece]] = {}
     left = budget
     for candidate in candidates:
-        if left <= 0:
+        if left < _LEAST:
             break
         if _covered(candidate, chosen.values()):
             continue
@@ -69,7 +72,7 @@ def fill(
             chosen[candidate.key] = candidate, made
             left -= made.tokens
     for key, (candidate, piece) in list(chosen.items()):
-        for form in candidate.texts[1:]:
+        for form in candidate.texts[1:] if left >= _LEAST else ():
             longer = _fitting(candidate, form(), left + piece.tokens, count, visible, whole=True)
             if longer is not None:
                 left -= longer.tokens - piece.tokens
@@ -90,21 +93,22 @@ def _fitting(
     """The text without secrets, cut to whole lines that fit; None if nothing new remains."""
     if not text or _shown(candidate, text, visible):
         return None
-    text = secrets.without(text, secrets.find(text))
-    header = count(candidate.path) + 2
-    tokens = count(text) + header
-    lines = text.split("\n")
-    while tokens > room and len(lines) > 1 and not whole and candidate.source != "edits":
-        lines = lines[: max(1, len(lines) * room // tokens if room > 0 else 1, len(lines) // 2)][
-            : len(lines) - 1
-        ]
-        text = "\n".join(lines)
-        tokens = count(text) + header
-    if tokens > room:
-        return None
+    kept: list[str] = []
+    tokens = count(candidate.path + "\n") + 1
+    lines = secrets.redact(text).split("\n")
+    for line in lines:
+        tokens += count(line + "\n")
+        if tokens > room:
+            break
+        kept.append(line)
+    if len(kept) < len(lines):
+        # Half an edit would say something else.
+        if whole or not kept or candidate.source == "edits":
+            return None
+        tokens -= count(lines[len(kept)] + "\n")
     return Piece(
         candidate.path,
-        text,
+        "\n".join(kept),
         candidate.source,
         candidate.reason,
         candidate.first,

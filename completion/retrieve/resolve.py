@@ -26,17 +26,30 @@ _CONTAINERS = frozenset(
 
 @dataclass(frozen=True)
 class Found:
-    """A definition and how we came to it, for the trace."""
+    """A definition and how we came to it, for the trace. `guess`: by its name alone."""
 
     definition: Definition
     via: str
+    guess: bool = False
 
 
 class Resolver:
-    """For one file at one state of its imports; answers are kept."""
+    """For one file at one state of its imports; answers are kept.
 
-    def __init__(self, index: Index, path: str, language: str, imports: Sequence[Import]) -> None:
+    With `installed` also in packages outside of the repository, each of which is read when it is
+    first asked for: tens of milliseconds for a large one.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        path: str,
+        language: str,
+        imports: Sequence[Import],
+        installed: bool = False,
+    ) -> None:
         self.index = index
+        self._installed = installed
         self.path = path
         self.language = language
         self._imports = {imported.alias: imported for imported in imports}
@@ -101,13 +114,14 @@ class Resolver:
         if imported is not None:
             yield from self._imported(imported, self.path, self.language, MOST_HOPS)
             return
+        own = self.index.file(self.path)
+        if own is not None and self.index.symbols_of(own, name, ""):
+            return
         known = [
             one
-            for one in self.index.definitions(name)
+            for one in self.index.definitions(name, exclude=self.path)
             if same_world(one.file.language, self.language) and not one.symbol.container
         ]
-        if any(one.file.path == self.path for one in known):
-            return
         if self.language in _FOLDER_SCOPE:
             folder = self.path.rpartition("/")[0]
             here = [one for one in known if one.file.path.rpartition("/")[0] == folder]
@@ -126,7 +140,7 @@ class Resolver:
                 yield from (Found(one, f"{imported.module} brings {name}") for one in through[:2])
                 return
         if len(known) == 1 and len(name) >= SHORTEST_NAME and known[0].symbol.kind != "constant":
-            yield Found(known[0], f"the only {name} in the repository")
+            yield Found(known[0], f"the only {name} in the repository", guess=True)
 
     def _imported(self, imported: Import, path: str, language: str, hops: int) -> Iterator[Found]:
         if not imported.name or imported.name == "*":
@@ -189,7 +203,8 @@ class Resolver:
         return [one for one in found if one.symbol.qualified != cls.symbol.qualified][:MOST_BASES]
 
     def _of(self, file: File) -> "Resolver":
-        return Resolver(self.index, file.path, file.language, self.index.imports_of(file))
+        imports = self.index.imports_of(file)
+        return Resolver(self.index, file.path, file.language, imports, self._installed)
 
     def _submodule(self, imported: Import, path: str, language: str) -> list[File]:
         """`from package import module`: the name may be a file of the package."""
@@ -203,11 +218,11 @@ class Resolver:
     def _files(self, module: str, path: str = "", language: str = "") -> list[File]:
         key = (module, path or self.path, language or self.language)
         if key not in self._modules:
-            self._modules[key] = files_of(self.index, *key) or self._installed(*key)
+            self._modules[key] = files_of(self.index, *key) or self._package(*key)
         return self._modules[key]
 
-    def _installed(self, module: str, path: str, language: str) -> list[File]:
-        if language != "python" or module.startswith("."):
+    def _package(self, module: str, path: str, language: str) -> list[File]:
+        if not self._installed or language != "python" or module.startswith("."):
             return []
         package = self.index.package(module)
         return [package] if package is not None else []

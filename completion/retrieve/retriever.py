@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 
 from completion.document import Document
@@ -30,6 +31,7 @@ MOST_CANDIDATES = 24
 # Of the file around the cursor a prompt shows about so much, in characters.
 SHOWN_BEFORE, SHOWN_AFTER = 1500, 500
 _KEPT_TREES = 16
+_KEPT_COUNTS = 20_000
 _KEPT_RESOLVERS = 8
 
 
@@ -74,12 +76,12 @@ class Retriever:
         time_box_ms: float = TIME_BOX_MS,
     ) -> None:
         self.index = index
-        self._count = count
-        self._sources = tuple(source for source in ALL if source in sources)
+        self._count = lru_cache(maxsize=_KEPT_COUNTS)(count)
+        self._sources: list[Source] = [source for source in ALL if source in sources]
         self._gate = gate
         self._time_box_ms = time_box_ms
         self._trees: OrderedDict[str, SyntaxTree] = OrderedDict()
-        self._resolvers: OrderedDict[tuple[object, ...], Resolver] = OrderedDict()
+        self._resolvers: OrderedDict[tuple[object, ...], tuple[Resolver, Resolver]] = OrderedDict()
         self._last: tuple[tuple[object, ...], Context] | None = None
 
     def context(
@@ -118,10 +120,10 @@ class Retriever:
         clock: _Clock,
     ) -> Context:
         with clock.part("scope"):
-            scope = scope_at(text, at, language, self._tree(path, language, text))
+            scope = scope_at(text, at, language, self._tree(path, language))
             query = self._query(path, language, text, at, scope, hunks)
         left_out: dict[str, str] = {}
-        ranked: dict[Source, list[Candidate]] = {}
+        ranked: dict[Source, Sequence[Candidate]] = {}
         for source in self._sources:
             reason = gate.before(source, query) if self._gate else ""
             if reason or clock.late:
@@ -141,31 +143,31 @@ class Retriever:
     def _query(
         self, path: str, language: str, text: str, at: int, scope: Scope, hunks: Sequence[Hunk]
     ) -> Query:
-        resolver = self._resolver(path, language, scope)
+        own, wide = self._resolver(path, language, scope)
         lines = text.split("\n")
-        return Query(
-            self.index, resolver, scope, path, language, text.count("\n", 0, at), lines, hunks
-        )
+        row = text.count("\n", 0, at)
+        return Query(self.index, own, wide, scope, path, language, row, lines, hunks)
 
-    def _tree(self, path: str, language: str, text: str) -> SyntaxTree:
+    def _tree(self, path: str, language: str) -> SyntaxTree:
         key = f"{language}:{path}"
         tree = self._trees.pop(key, None) or SyntaxTree(language)
         self._trees[key] = tree
         if len(self._trees) > _KEPT_TREES:
             self._trees.popitem(last=False)
-        tree.update(text)
         return tree
 
-    def _resolver(self, path: str, language: str, scope: Scope) -> Resolver:
-        """Kept, with its answers, as long as neither the imports nor the index change."""
+    def _resolver(self, path: str, language: str, scope: Scope) -> tuple[Resolver, Resolver]:
+        """Without and with installed packages. Kept, with their answers, as long as neither the
+        imports nor the index change."""
         key = (path, language, scope.imports, self.index.generation)
-        resolver = self._resolvers.pop(key, None) or Resolver(
-            self.index, path, language, scope.imports
-        )
-        self._resolvers[key] = resolver
+        pair = self._resolvers.pop(key, None)
+        if pair is None:
+            own = Resolver(self.index, path, language, scope.imports)
+            pair = own, Resolver(self.index, path, language, scope.imports, installed=True)
+        self._resolvers[key] = pair
         if len(self._resolvers) > _KEPT_RESOLVERS:
             self._resolvers.popitem(last=False)
-        return resolver
+        return pair
 
 
 def path_in(document: Document, index: Index) -> str:

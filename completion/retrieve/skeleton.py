@@ -1,5 +1,6 @@
 """How a definition is shown: its header and what is said about it, before any body."""
 
+import re
 from collections.abc import Iterable
 
 from completion.index import Definition, Index
@@ -10,6 +11,7 @@ MAX_LINES = 10
 MAX_CHARACTERS = 500
 MOST_MEMBERS = 12
 _INDENT = "    "
+_INNER_SPACE = re.compile(r"(?<=[(\[]) | (?=[)\]])|,(?= [)\]])")
 
 
 def skeleton(index: Index, definition: Definition, members: Iterable[Definition] = ()) -> str:
@@ -21,9 +23,9 @@ def skeleton(index: Index, definition: Definition, members: Iterable[Definition]
     owner = header_of_owner(index, definition)
     depth = 1 if owner else 0
     lines = [owner] if owner else []
-    lines += _documented(symbol.signature, symbol.doc, definition.file.language, depth)
+    lines += _documented(tidy(symbol.signature), symbol.doc, definition.file.language, depth)
     lines += [
-        _INDENT * (depth + 1) + member.symbol.signature
+        _INDENT * (depth + 1) + tidy(member.symbol.signature)
         for member in list(members)[:MOST_MEMBERS]
         if member.symbol.kind != "class"
     ]
@@ -64,7 +66,12 @@ def header_of_owner(index: Index, definition: Definition) -> str:
     if not name:
         return ""
     found = index.symbols_of(definition.file, name, container)
-    return found[0].symbol.signature if found else ""
+    return tidy(found[0].symbol.signature) if found else ""
+
+
+def tidy(signature: str) -> str:
+    """A header that stood on several lines, as one would write it on one."""
+    return _INNER_SPACE.sub("", signature)
 
 
 def _documented(signature: str, doc: str, language: str, depth: int) -> list[str]:

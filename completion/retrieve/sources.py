@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from completion.edits import Hunk
-from completion.index import Definition, File, Index
-from completion.index.terms import terms_of
+from completion.index import Definition, File, Index, terms_of
 from completion.pieces import Source
 from completion.retrieve.resolve import Found, Resolver
 from completion.retrieve.skeleton import body, members_of, skeleton
@@ -42,10 +41,12 @@ class Candidate:
 @dataclass(frozen=True)
 class Query:
     """A place in a file, as the sources see it. `row` is the cursor's, `lines` are the file's,
-    with the cursor's line only up to where the prompt's context was fixed."""
+    with the cursor's line only up to where the prompt's context was fixed. `own` knows the
+    repository, `wide` installed packages too."""
 
     index: Index
-    resolver: Resolver
+    own: Resolver
+    wide: Resolver
     scope: Scope
     path: str
     language: str
@@ -63,8 +64,10 @@ def definitions(query: Query) -> Iterator[Candidate]:
         seen.add((use.receiver, use.text))
         if len(seen) > MOST_NAMES:
             return
-        for found in _of(query, use.receiver, use.text):
-            if not _installed(found.definition.file):
+        # What is neither called nor a type's name is a variable more often than not.
+        is_variable = not (use.call or use.text[:1].isupper())
+        for found in _of(query, query.own, use.receiver, use.text):
+            if not (found.guess and is_variable):
                 yield _candidate(query, found, "definitions")
 
 
@@ -77,14 +80,14 @@ def members(query: Query) -> Iterator[Candidate]:
     if receiver in _SELF:
         for cls in _own_classes(query):
             yield _class(query, cls, f"{receiver} is a {cls.symbol.name}")
-            for base in query.resolver.bases(cls):
+            for base in query.wide.bases(cls):
                 yield _class(query, base, f"base of {cls.symbol.name}")
         return
-    for file in query.resolver.module(receiver)[:1]:
+    for file in query.wide.module(receiver)[:1]:
         shown = [one for one in index.symbols_of(file, "", "") if one.symbol.kind != "constant"]
         yield _listing(query, file, shown, "members", f"{receiver} is {file.path}")
     owner = query.scope.types.get(receiver, "")
-    for found in query.resolver.classes(owner)[:2] if owner else ():
+    for found in query.wide.classes(owner)[:2] if owner else ():
         yield _class(query, found.definition, f"{receiver} is a {owner}, {found.via}")
 
 
@@ -92,7 +95,7 @@ def callees(query: Query) -> Iterator[Candidate]:
     """The function or class whose arguments are being written."""
     callee = query.scope.callee
     if callee is not None:
-        for found in _of(query, callee.receiver, callee.text):
+        for found in _of(query, query.wide, callee.receiver, callee.text):
             yield _candidate(query, found, "callees")
 
 
@@ -163,17 +166,17 @@ def edits(query: Query) -> Iterator[Candidate]:
         )
 
 
-def _of(query: Query, receiver: str, name: str) -> tuple[Found, ...]:
+def _of(query: Query, resolver: Resolver, receiver: str, name: str) -> tuple[Found, ...]:
     if not receiver:
-        return query.resolver.name(name)
+        return resolver.name(name)
     if receiver in _SELF:
         return tuple(
             Found(one, f"inherited from {base.symbol.name}")
             for cls in _own_classes(query)
-            for base in query.resolver.bases(cls)
+            for base in resolver.bases(cls)
             for one in query.index.symbols_of(base.file, name, base.symbol.qualified)
         )
-    return query.resolver.member(receiver, name, query.scope.types)
+    return resolver.member(receiver, name, query.scope.types)
 
 
 def _own_classes(query: Query) -> list[Definition]:
@@ -259,10 +262,6 @@ def _nearest(query: Query, stems: Sequence[str], folder: str) -> list[File]:
     ]
     shared = lambda file: len(posixpath.commonprefix([file.path, folder + "/"]))  # noqa: E731
     return sorted(found, key=lambda file: (-shared(file), file.path))
-
-
-def _installed(file: File) -> bool:
-    return posixpath.isabs(file.path)
 
 
 def _densest(lines: list[str], terms: Sequence[str]) -> tuple[int, list[str]]:
