@@ -133,7 +133,7 @@ class Comparison:
             pieces = one.context.pieces
             same[name] = by_pieces.setdefault(pieces, name)
             if same[name] == name:
-                shown = replace(case, snippets=tuple(piece.snippet for piece in pieces))
+                shown = replace(case, snippets=tuple(one.context.snippets))
                 pairs.append((shown, replace(self._variant, name=name, context_tokens=budget)))
         answered = answer_each(pairs)
         if answered is None:
@@ -162,7 +162,7 @@ class Comparison:
         counted them."""
         tokens = context.tokens
         if self._variant:
-            snippets = [piece.snippet for piece in context.pieces]
+            snippets = context.snippets
             tokens = self._variant.encoder.snippet_tokens("", snippets)
         figures = {
             "asked": float(bool(context.pieces)),
