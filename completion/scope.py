@@ -122,7 +122,7 @@ def _enclosing(
         told = enclosing(tree.root, tree.data, row.name, len(encoded(text[:at])))
         if row.opener:
             told = tuple(one for one in told if _indent_of(text, tree, one) < indent)
-        if not tree.root.has_error and not row.opener:
+        if not tree.root.has_error:
             return told
     return headers.with_headers(told, text, cursor.start, cursor.row, indent, row)
 

@@ -5,9 +5,9 @@ Offsets count characters of the whole text.
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from completion.languages import Language, language_row, words
 from completion.lexer import CLOSERS
@@ -33,8 +33,7 @@ _DEFINING = _PRIMITIVES | words("def function fn func fun class struct interface
 _BEFORE_CALLS = words("throw yield await return new not and or in is else case do")
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """A name as used. `receiver`: the expression before its dot, "" for none. `call`: a round
     bracket opens right after it. `row` counts from 0."""
 
@@ -156,7 +155,7 @@ def read(
 def _mark_call(names: list[Name], callee: Name) -> None:
     for index in range(len(names) - 1, -1, -1):
         if names[index].offset == callee.offset:
-            names[index] = replace(callee, call=True)
+            names[index] = callee._replace(call=True)
             return
 
 
@@ -174,7 +173,7 @@ def _opened(
     level = _Level(bracket, at, chain if follows else at)
     if bracket == "(":
         if follows and before == "name":
-            level.callee = callee and replace(callee, call=True)
+            level.callee = callee and callee._replace(call=True)
             level.ends_search = callee is None  # parameters
         elif before and before not in ("closed", "value") and before not in _BEFORE_CALLS:
             level.ends_search = True  # `if (`

@@ -8,7 +8,7 @@ from completion.languages import Language, words
 from completion.outline import FUNCTIONS, Symbol
 
 # Characters read of a function and of a class.
-LONGEST_FUNCTION, LONGEST_CLASS, LONGEST_HEAD = 8000, 48_000, 1500
+LONGEST_FUNCTION, LONGEST_CLASS, LONGEST_HEAD = 8000, 24_000, 1500
 MOST_LINES = 150  # of a function, before the cursor
 CLASSES = frozenset({"class", "struct", "interface", "trait", "enum", "scope", "object", "record"})
 _TYPE = r"[A-Za-z_][\w.]*(?:(?:::|\\)\w+)*"
@@ -107,11 +107,13 @@ def types_near(text: str, row: int, around: Sequence[Symbol], language: Language
     return found
 
 
+@lru_cache(maxsize=8)
 def _members(body: str, language: Language) -> dict[str, str]:
     """What the class says of the members of its object."""
     own = language.selves[0] + ("->" if language.name == "php" else ".")
     lines = body.split("\n")
-    said = "\n".join(line for line in lines if own in line or "@" in line)
+    mark = "@" if language.name == "ruby" else own
+    said = "\n".join([line for line in lines if mark in line])
     found = {own + name.lstrip("$"): kind for name, kind in _fields(lines, language.name)}
     if language.name == "php":
         found |= {own + name: kind for kind, name in _PROMOTED_IN_PHP.findall(body)}

@@ -47,6 +47,13 @@ def test_every_row_has_a_grammar_and_queries(language: str) -> None:
     assert row.queries
 
 
+def test_every_language_stands_in_the_docs_with_its_files() -> None:
+    table = (Path(__file__).parent.parent / "docs" / "languages.md").read_text("utf-8")
+    for row in ROWS.values():
+        line = next(line for line in table.split("\n") if f" {row.name} " in line.replace(",", " "))
+        assert all(f"{name}" in line for name in (*row.endings, *row.files))
+
+
 def test_the_model_knows_the_statements_of_python_alone() -> None:
     assert [name for name, row in ROWS.items() if row.has_statements] == ["python"]
 
