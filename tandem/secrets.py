@@ -4,6 +4,7 @@ Used before any text reaches a model or a log. Each rule names the kind of secre
 person can see what was taken out and why.
 """
 
+import fnmatch
 import math
 import re
 from collections import Counter
@@ -38,11 +39,13 @@ _SECRET_FILES = (
     "secrets.*",
 )
 _HARMLESS_FILES = (".env.example", ".env.sample", ".env.template", "secrets.py")
+_SECRET_FILE = re.compile("|".join(map(fnmatch.translate, _SECRET_FILES)))
 
 # Quantifiers are bounded: the text may be one line of 100,000 characters.
 # Each pattern's last group is the secret itself; what stands before it (a name, a quote) stays.
-# Before it: the words of which any match holds one. A text is searched for those first, since
+# Before it: the signs of which any match holds one. A text is searched for those first, since
 # that is a hundred times faster, and hardly any text has them.
+_ADDRESS = re.compile(r"://(?<=[a-z0-9+.\-]://)[^\s:/@\"']{1,100}:([^\s@/\"']{3,200})@")
 _RULES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
     (
         "private key",
@@ -79,11 +82,7 @@ _RULES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
         ("eyJ",),
         re.compile(r"\b(eyJ[\w\-]{10,4000}\.eyJ[\w\-]{10,4000}\.[\w\-]{10,})"),
     ),
-    (
-        "password in an address",
-        ("://",),
-        re.compile(r"://(?<=[a-z0-9+.\-]://)[^\s:/@\"']{1,100}:([^\s@/\"']{3,200})@"),
-    ),
+    ("password in an address", ("://",), _ADDRESS),
 )
 # A name that tells, maybe a subscript's end or a type, then a string literal of any prefix.
 _ASSIGNMENT = re.compile(
@@ -97,6 +96,10 @@ _TELLING = (
     *("passw", "passphrase", "secret", "token", "credential", "apikey", "api_key", "accesskey"),
     *("access_key", "authkey", "auth_key", "privatekey", "private_key"),
 )
+# The signs of tokens that lie within a word, and the others.
+_SIGNS = [sign for _, signs, _ in _RULES for sign in signs if sign != "://"]
+_WORDS = tuple(sign for sign in _SIGNS if sign.isidentifier())
+_MARKS = tuple(sign for sign in _SIGNS if not sign.isidentifier())
 _REACH = (48, 720)  # characters of an assignment before and after the start of what tells
 _PLACEHOLDER = re.compile(
     r"(?i)^(x+|\*+|\.+|<.*>|\$\{.*\}|\{.*\}|%\(.*\)s|your[_\-].*|change[_\-]?me.*|example.*|"
@@ -115,18 +118,28 @@ class Secret:
 
 def is_secret_file(path: PurePath) -> bool:
     """Whether a file's name alone says that its content must never be read for a model."""
-    name = PurePath(path.name.lower())
-    if any(name.match(pattern) for pattern in _HARMLESS_FILES):
-        return False
-    return any(name.match(pattern) for pattern in _SECRET_FILES)
+    name = path.name.lower()
+    return _SECRET_FILE.match(name) is not None and name not in _HARMLESS_FILES
+
+
+def tells(word: str) -> bool:
+    """Whether a run of letters, digits and _ may be part of a secret, or its name."""
+    lower = _lowered(word)
+    return any(sign in word for sign in _WORDS) or any(sign in lower for sign in _TELLING)
+
+
+def may_hold(text: str) -> bool:
+    """Whether a text whose words do not tell may hold a secret all the same. Where neither says
+    so `find` finds nothing; it takes a fifth of the time where the words are known already."""
+    return any(sign in text for sign in _MARKS) or _ADDRESS.search(text) is not None
 
 
 def find(text: str) -> list[Secret]:
     """The secrets in a text, in order, without overlaps."""
     found = [
         Secret(kind, match.start(match.lastindex or 0), match.end(match.lastindex or 0))
-        for kind, words, pattern in _RULES
-        if any(word in text for word in words)
+        for kind, signs, pattern in _RULES
+        if any(sign in text for sign in signs)
         for match in pattern.finditer(text)
     ]
     found += [
@@ -163,9 +176,7 @@ def without(text: str, found: Iterable[Secret], start: int = 0) -> str:
 
 def _around_telling(text: str) -> Iterator[tuple[int, int]]:
     """Where an assignment of a secret may stand: from and to, in order, apart."""
-    if not text.isascii():  # what ignoring case takes for i and s, and what lowering makes longer
-        text = text.replace("İ", "i").replace("ı", "i").replace("ſ", "s")
-    lower = text.lower()
+    lower = _lowered(text)
     words = [word for word in _TELLING if word in lower]
     start = end = 0
     for hit in re.finditer("|".join(words), lower) if words else ():
@@ -177,6 +188,13 @@ def _around_telling(text: str) -> Iterator[tuple[int, int]]:
         end = after
     if end:
         yield start, end
+
+
+def _lowered(text: str) -> str:
+    """As long as the text; i and s are also what ignoring case takes for them."""
+    if not text.isascii():
+        text = text.replace("İ", "i").replace("ı", "i").replace("ſ", "s")
+    return text.lower()
 
 
 def _looks_random(value: str) -> bool:
