@@ -100,7 +100,8 @@ _TELLING = (
 _SIGNS = [sign for _, signs, _ in _RULES for sign in signs if sign != "://"]
 _WORDS = tuple(sign for sign in _SIGNS if sign.isidentifier())
 _MARKS = tuple(sign for sign in _SIGNS if not sign.isidentifier())
-_REACH = (48, 720)  # characters of an assignment before and after the start of what tells
+_LONGEST_PREFIX = 40  # characters of a name before what tells
+_EDGE = re.compile(r"\b")
 _PLACEHOLDER = re.compile(
     r"(?i)^(x+|\*+|\.+|<.*>|\$\{.*\}|\{.*\}|%\(.*\)s|your[_\-].*|change[_\-]?me.*|example.*|"
     r"placeholder.*|redacted|none|null|true|false)$"
@@ -122,10 +123,10 @@ def is_secret_file(path: PurePath) -> bool:
     return _SECRET_FILE.match(name) is not None and name not in _HARMLESS_FILES
 
 
-def tells(word: str) -> bool:
-    """Whether a run of letters, digits and _ may be part of a secret, or its name."""
-    lower = _lowered(word)
-    return any(sign in word for sign in _WORDS) or any(sign in lower for sign in _TELLING)
+def tells(words: str) -> bool:
+    """Whether any of these runs of letters, digits and _ may be part of a secret, or its name."""
+    lower = _lowered(words)
+    return any(sign in words for sign in _WORDS) or any(sign in lower for sign in _TELLING)
 
 
 def may_hold(text: str) -> bool:
@@ -144,8 +145,7 @@ def find(text: str) -> list[Secret]:
     ]
     found += [
         Secret("assigned secret", *match.span("value"))
-        for start, end in _around_telling(text)
-        for match in _ASSIGNMENT.finditer(text, start, end)
+        for match in _assignments(text)
         if _looks_random(match["value"])
     ]
     result: list[Secret] = []
@@ -174,20 +174,18 @@ def without(text: str, found: Iterable[Secret], start: int = 0) -> str:
     return "".join([*pieces, text[last:]])
 
 
-def _around_telling(text: str) -> Iterator[tuple[int, int]]:
-    """Where an assignment of a secret may stand: from and to, in order, apart."""
+def _assignments(text: str) -> Iterator[re.Match[str]]:
+    """What `_ASSIGNMENT.finditer` finds: tried only where a name that tells is near."""
     lower = _lowered(text)
     words = [word for word in _TELLING if word in lower]
-    start = end = 0
+    done = 0
     for hit in re.finditer("|".join(words), lower) if words else ():
-        before, after = hit.start() - _REACH[0], hit.start() + _REACH[1]
-        if before > end:
-            if end:
-                yield start, end
-            start = before
-        end = after
-    if end:
-        yield start, end
+        for edge in _EDGE.finditer(text, max(done, hit.start() - _LONGEST_PREFIX), hit.end()):
+            match = _ASSIGNMENT.match(text, edge.start()) if edge.start() >= done else None
+            if match:
+                yield match
+                done = match.end()
+        done = max(done, hit.end())
 
 
 def _lowered(text: str) -> str:

@@ -16,8 +16,9 @@ from completion.outline import Outline, outline
 from tandem import secrets
 
 PARSE_S = 5.0  # longer than any file of 1 MB takes that a grammar can read
-# Longer lines than a person writes; here only what no reader could use is left out.
-LONGEST_LINE, DENSEST = 5000, 200
+# Here only what no reader could use is left out: so many bytes a line on average, or without one
+# line end in a block.
+DENSEST, BLOCK = 200, 5000
 # A file changed this long ago may change again without another modification time.
 _UNSETTLED_NS = 50_000_000
 _READS = 3
@@ -150,9 +151,14 @@ def _fit(data: bytes) -> bytes | str:
         return "not UTF-8"
     if sourcefile.is_generated(head):
         return "generated"
-    lines = data.splitlines() or [b""]
-    long = len(data) > DENSEST * len(lines) or max(map(len, lines)) > LONGEST_LINE
-    return "minified" if long else data
+    return "minified" if _is_minified(data) else data
+
+
+def _is_minified(data: bytes) -> bool:
+    if len(data) > DENSEST * (data.count(b"\n") + 1):
+        return True
+    blocks = range(0, len(data) - BLOCK, BLOCK)
+    return any(data.find(b"\n", at, at + BLOCK) < 0 for at in blocks)
 
 
 def _masked(text: str, hidden: list[secrets.Secret]) -> bytes:

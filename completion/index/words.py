@@ -20,7 +20,7 @@ _PART = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z\x80-\xff]+")
 _SPACES = bytes(
     byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else 32 for byte in range(256)
 )
-_MOST_KNOWN = 200_000
+_MOST_KNOWN = 300_000
 # Words that chunks say in any repository: keywords of our languages, and plain English.
 _SAID_BY_ALL = frozenset(
     b"and any are args array assert async await bool break but byte bytes can case cast catch char"
@@ -34,34 +34,36 @@ _SAID_BY_ALL = frozenset(
 )
 
 
-class _Known(dict[bytes, str]):
-    """What an identifier is found by: a repository says the same ones again and again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.telling: set[bytes] = set()  # those that may be of a secret
-
-    def __missing__(self, identifier: bytes) -> str:
-        if len(self) > _MOST_KNOWN:
-            self.clear()
-        if secrets.tells(identifier.decode("utf-8", "replace")):
-            self.telling.add(identifier)
-        self[identifier] = words = " ".join(sorted(_split(identifier)))
-        return words
+# What an identifier is found by: a repository says the same ones again and again.
+_known: dict[bytes, str] = {}
+_telling: set[bytes] = set()  # identifiers that may be of a secret
 
 
-_known = _Known()
+def _said(identifiers: set[bytes]) -> str:
+    new = identifiers.difference(_known)
+    if new:
+        if len(_known) > _MOST_KNOWN:
+            _known.clear()
+            new = identifiers
+        if secrets.tells(b" ".join(new).decode("utf-8", "replace")):
+            _telling.update(one for one in new if secrets.tells(one.decode("utf-8", "replace")))
+        for identifier in new:
+            _known[identifier] = " ".join(sorted(_split(identifier)))
+    return " ".join(map(_known.__getitem__, identifiers))
 
 
 def _split(identifier: bytes) -> set[str]:
-    if identifier[:1].isdigit():
+    if identifier.isalpha() and identifier.islower():
+        words = {identifier}
+    elif identifier[:1].isdigit():
         return set()
-    parts = _PART.findall(identifier)
-    lower = {part.lower() for part in (*parts, identifier.strip(b"_") if parts else b"")}
+    else:
+        parts = _PART.findall(identifier)
+        words = {part.lower() for part in (*parts, identifier.strip(b"_") if parts else b"")}
     return {
         word.decode("utf-8", "replace")
-        for word in lower - _SAID_BY_ALL
-        if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD
+        for word in words
+        if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD and word not in _SAID_BY_ALL
     }
 
 
@@ -90,8 +92,8 @@ def chunks(data: bytes, definitions: Iterable[int], public: bytes | None = None)
     for first, last in _runs(data, starts, set(definitions)):
         begin, end = starts[first], starts[last + 1]
         identifiers = set(spaced[begin:end].split())
-        words = " ".join(map(_known.__getitem__, identifiers))
-        telling = telling or not identifiers.isdisjoint(_known.telling)
+        words = _said(identifiers)
+        telling = telling or not identifiers.isdisjoint(_telling)
         if words and not words.isspace():
             found.append((first, last, hash_of(data[begin:end]), len(identifiers), words))
     return Chunks(found, telling)
@@ -99,7 +101,7 @@ def chunks(data: bytes, definitions: Iterable[int], public: bytes | None = None)
 
 def words_of(data: bytes) -> str:
     """The words of a chunk, as `chunks` has them."""
-    return " ".join(map(_known.__getitem__, set(data.translate(_SPACES).split())))
+    return _said(set(data.translate(_SPACES).split()))
 
 
 def line_starts(data: bytes) -> list[int]:
