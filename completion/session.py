@@ -19,8 +19,10 @@ from completion.client import Answer, Busy, Client, ServedModel, Superseded, Una
 from completion.counting import Counter, counter_for
 from completion.document import Document, name_in_repository
 from completion.engine import background
-from completion.hole import hole_kind
+from completion.hole import Hole, hole_kind
 from completion.indent import Dedent
+from completion.pieces import Context
+from completion.repository import Repositories
 from completion.templates import Template, for_model, templates
 from tandem import secrets, trace
 from tandem.config import Config
@@ -84,9 +86,12 @@ class _Reader:
 class Session:
     """Completions for one set of settings, over one connection to a model server."""
 
-    def __init__(self, config: Config, source: str = "lsp") -> None:
+    def __init__(
+        self, config: Config, source: str = "lsp", repositories: Repositories | None = None
+    ) -> None:
         self._config = config
         self._source = source
+        self._repositories = repositories
         self._id = uuid.uuid4().hex
         self._client: Client | None = None
         self._served = ServedModel("")
@@ -186,20 +191,10 @@ class Session:
         options = self._config.completion
         with stages.stage("context"):
             hole = hole_kind(document.text, offset, document.language)
-            path = name_in_repository(document)
+            context = await self._context(document, offset, event)
         with stages.stage("prompt"):
             can_heal = "heal" in self._served.capabilities
-            fitted = prompt.fit(
-                document.text,
-                offset,
-                document.language,
-                self._template,
-                self._prompt_budget(),
-                self._count,
-                can_heal,
-                hole.kind,
-                path,
-            )
+            fitted = self._fit(document, offset, hole, context, can_heal)
             if fitted is None:
                 raise silence.Silence(silence.CURSOR_IN_KEY)
             built, cut = fitted.prompt, fitted.cut
@@ -225,14 +220,59 @@ class Session:
             raise silence.Silence(silence.TOO_SLOW)
         raise silence.Silence("repeats the suffix" if stop.repeats_suffix else kept.reason)
 
-    def _prompt_budget(self) -> int:
-        """Tokens for the prompt: what is wanted, or what the served model has room for."""
+    async def _context(self, document: Document, offset: int, event: trace.Event) -> Context:
+        """What other files have to say here; the event tells what it was, or why nothing."""
+        budget = self._budgets()[1]
+        repository = None
+        if self._repositories is not None and budget and self._template.uses_snippets:
+            repository = self._repositories.of(document.path, document.root)
+        if repository is None:
+            return Context()
+        context = await repository.context(document, offset, budget, self._count)
+        event.details["context"] = [
+            {
+                "file": piece.path,
+                "symbol": piece.symbol or f"line {piece.first + 1}",
+                "source": piece.source,
+                "reason": piece.reason,
+                "tokens": piece.tokens,
+            }
+            for piece in context.pieces
+        ]
+        event.details["context_ms"] = {name: round(ms, 2) for name, ms in context.ms.items()}
+        event.details["context_left_out"] = context.left_out
+        return context
+
+    def _fit(
+        self, document: Document, offset: int, hole: Hole, context: Context, can_heal: bool
+    ) -> prompt.Fitted | None:
+        snippets = [piece.snippet for piece in context.pieces]
+        extra = self._count("".join(map(self._template.render_snippet, snippets)))
+        return prompt.fit(
+            document.text,
+            offset,
+            document.language,
+            self._template,
+            # What the pieces take does not come off the text around the cursor.
+            self._budgets()[0] + extra,
+            self._count,
+            can_heal,
+            hole.kind,
+            name_in_repository(document),
+            snippets,
+        )
+
+    def _budgets(self) -> tuple[int, int]:
+        """Tokens for the file's own text and for pieces of others: what is wanted, or what the
+        served model has room for."""
         options = self._config.completion
+        text, pieces = options.prompt_tokens, options.context_tokens
         if not self._served.context:
-            return options.prompt_tokens
+            return text, pieces
         # The template's own tokens and a begin token need a little too.
         room = self._served.context - options.max_tokens - 16
-        return min(options.prompt_tokens, max(room, self._served.context // 2))
+        text = min(text, max(room, self._served.context // 2))
+        return text, max(0, min(pieces, room - text))
 
     def _gate(self, document: Document) -> None:
         options = self._config.completion

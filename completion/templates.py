@@ -35,7 +35,8 @@ class Template:
 
     `text` places {prefix} and {suffix}, and may place {snippets} of other files, each laid out
     as `snippet`, the file's own {path}, laid out as `path`, and what the cursor waits for, as a
-    sentinel of `kinds`. `sentinels` are the special tokens that these hold, `specials` the
+    sentinel of `kinds`. A family that wants another layout where there are snippets has it in
+    `text_with_snippets`. `sentinels` are the special tokens that these hold, `specials` the
     family's others that a prompt must not hold. A text of `stop` ends the answer. The begin
     token, where a family has one, is the server's to add. `models` are regular expressions,
     searched in the names of models.
@@ -48,6 +49,7 @@ class Template:
     stop: tuple[str, ...]
     models: tuple[str, ...]
     source: str
+    text_with_snippets: str = ""
     snippet: str = ""
     path: str = ""
     kinds: Mapping[str, str] = field(default_factory=dict)
@@ -58,7 +60,7 @@ class Template:
 
     @property
     def uses_snippets(self) -> bool:
-        return "{snippets}" in self.text
+        return "{snippets}" in self.text + self.text_with_snippets
 
     def render(
         self,
@@ -79,7 +81,8 @@ class Template:
             "path": self.render_path(path),
             "snippets": "".join(map(self.render_snippet, snippets)),
         }
-        return _filled(self.text, parts)
+        layout = self.text_with_snippets if snippets else ""
+        return _filled(layout or self.text, parts)
 
     def _waits_for(self, kind: Kind, suffix: str) -> str:
         """What the cursor waits for, as a sentinel.
@@ -152,6 +155,7 @@ def _template(row: dict) -> Template:
         stop=tuple(row["stop"]),
         models=tuple(row["models"]),
         source=row["source"],
+        text_with_snippets=row.get("text_with_snippets", ""),
         snippet=row.get("snippet", ""),
         path=row.get("path", ""),
         kinds=row.get("kinds", {}),
@@ -160,4 +164,8 @@ def _template(row: dict) -> Template:
     layout = "".join((template.text, template.snippet, template.path, *template.kinds.values()))
     assert all(len(word) > 1 and not re.search(r"\s", word) for word in words), template.name
     assert all(layout.count(word) == 1 for word in template.sentinels), template.name
+    many = template.text_with_snippets
+    assert not many or {"{snippets}", "{prefix}", "{suffix}"} <= {
+        place[0] for place in _PLACES.finditer(many)
+    }, template.name
     return template

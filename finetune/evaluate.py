@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from rich.console import Console
@@ -33,18 +33,21 @@ if TYPE_CHECKING:
 __all__ = ["Figure", "Report", "Scored", "Variant", "answer_all", "report", "run", "score"]
 
 Progress = Callable[[int, int], None]
+Hole = TypeVar("Hole")
 
 
 @dataclass(frozen=True)
 class Scored:
     """All variants' scores on one case, by variant and metric; a metric may be missing.
 
-    `tokens` is the length of its true middle.
+    `tokens` is the length of its true middle. `named`: the groups it counts in besides "all", by
+    length and by cut if none are told.
     """
 
     case: Case
     scores: Mapping[str, Mapping[str, float]]
     tokens: int
+    named: tuple[str, ...] = ()
 
     @property
     def file(self) -> tuple[str, str]:
@@ -52,7 +55,8 @@ class Scored:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        return "all", GROUPS[1] if self.case.lines == 1 else GROUPS[2], self.case.cut
+        length = GROUPS[1] if self.case.lines == 1 else GROUPS[2]
+        return "all", *(self.named or (length, self.case.cut))
 
 
 def run(
@@ -63,12 +67,29 @@ def run(
     """Answer every case with every variant, and compare. A KeyboardInterrupt ends it early:
     the report is then of the holes answered until that, and not `complete`."""
     assert len({one.name for one in variants}) == len(variants) > 0
+    done = score_all(found, lambda case: answer_all(case, variants), on_progress)
+    return report(done.scored, [one.name for one in variants], done.skipped, done.complete)
+
+
+@dataclass(frozen=True)
+class Done:
+    """`skipped` holes could not be asked; `complete` is false after a KeyboardInterrupt."""
+
+    scored: list[Scored]
+    skipped: int
+    complete: bool
+
+
+def score_all(
+    found: Sequence[Hole], answer: Callable[[Hole], Scored | None], on_progress: Progress
+) -> Done:
+    """Answer one hole after the other, until a KeyboardInterrupt."""
     scored: list[Scored] = []
     skipped, complete = 0, True
     try:
-        for done, case in enumerate(found):
+        for done, hole in enumerate(found):
             on_progress(done, len(found))
-            one = answer_all(case, variants)
+            one = answer(hole)
             if one is None:
                 skipped += 1
             else:
@@ -76,21 +97,26 @@ def run(
         on_progress(len(found), len(found))
     except KeyboardInterrupt:
         complete = False
-    return report(scored, [one.name for one in variants], skipped, complete)
+    return Done(scored, skipped, complete)
 
 
 def answer_all(case: Case, variants: Sequence[Variant]) -> Scored | None:
     """None if one of the variants cannot be asked: then none is, so that all see the same."""
-    asked = [(one, built) for one in variants if (built := one.prompt(case)) is not None]
-    if len(asked) < len(variants):
+    return answer_each([(case, one) for one in variants])
+
+
+def answer_each(pairs: Sequence[tuple[Case, Variant]]) -> Scored | None:
+    """The same for cases of one hole that differ in their snippets."""
+    asked = [(case, one, built) for case, one in pairs if (built := one.prompt(case)) is not None]
+    if len(asked) < len(pairs):
         return None
     scores: dict[str, dict[str, float]] = {}
     tokens = 0
-    for one, built in asked:
+    for case, one, built in asked:
         answer = one.answer(case, built)
         scores[one.name] = score(case, answer, one)
         tokens = tokens or answer.tokens
-    return Scored(case, scores, tokens)
+    return Scored(pairs[0][0], scores, tokens)
 
 
 def score(case: Case, answer: Answer, variant: Variant) -> dict[str, float]:
@@ -115,7 +141,7 @@ def score(case: Case, answer: Answer, variant: Variant) -> dict[str, float]:
 def report(
     scored: Sequence[Scored], names: Sequence[str], skipped: int = 0, complete: bool = True
 ) -> Report:
-    """Figures by group: all, single-line and multi-line holes, then by cut."""
+    """Figures by group: all, single-line and multi-line holes, then the others."""
     groups: dict[str, int] = dict.fromkeys(GROUPS, 0)
     for one in scored:
         for group in one.groups:
@@ -143,7 +169,8 @@ def _differences(group: str, members: Sequence[Scored], names: Sequence[str]) ->
     files = [one.file for one in members]
     for first, second in combinations(names, 2):
         for metric in METRICS:
-            if metric == "exact_of_shown":  # of other holes in each variant: not paired
+            measured = (metric in one.scores[name] for one in members for name in (first, second))
+            if not all(measured):  # of other holes in each variant: not paired
                 continue
             a, b = ([one.scores[name][metric] for one in members] for name in (first, second))
             found = difference(a, b, files, _weights(metric, members))

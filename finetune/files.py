@@ -142,7 +142,7 @@ def parse(path: str, data: bytes) -> SourceFile | str:
     language = LANGUAGE_OF[PurePosixPath(path).suffix.lower()]
     if b"\0" in data:
         return "binary"
-    text = _decoded(data, language)
+    text = decoded(data, language)
     if text is None:
         return "not UTF-8"
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -167,7 +167,7 @@ def _form(text: str) -> str:
     return "data" if sum(map(text.count, "0123456789")) > DIGITS * len(text) else ""
 
 
-def _decoded(data: bytes, language: str) -> str | None:
+def decoded(data: bytes, language: str) -> str | None:
     """By the coding line of PEP 263 where the language is Python, else UTF-8; None if it fails."""
     codec = "utf-8-sig"
     if language == "python" and not data.startswith(codecs.BOM_UTF8):

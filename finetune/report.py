@@ -23,6 +23,11 @@ METRICS = {
     "exact_of_shown": ("right of shown %", 100),
     "loss": ("loss on middle", 1),
     "end_loss": ("loss on end", 1),
+    # With pieces of other files in the prompt:
+    "found": ("definition there %", 100),
+    "asked": ("has context %", 100),
+    "pieces": ("pieces", 1),
+    "context": ("their tokens", 1),
 }
 GROUPS = ("all", "single-line", "multi-line")
 
@@ -84,15 +89,19 @@ class Report:
         with paths.atomic_write(file) as stream:
             stream.write(json.dumps(self.to_json(), indent=1) + "\n")
 
-    def tables(self, metrics: Sequence[str] = tuple(METRICS)) -> list[Table]:
-        """One table of rates, one of differences from the first variant."""
+    def tables(
+        self, metrics: Sequence[str] = tuple(METRICS), groups: Sequence[str] = ()
+    ) -> list[Table]:
+        """One table of rates, one of differences from the first variant; of all groups if none
+        are named."""
+        of_groups = lambda figures: [one for one in figures if one.group in (groups or self.groups)]  # noqa: E731
         of = f"{self.holes} holes" + ("" if self.complete else ", interrupted")
         notes = f"{self.skipped} holes not asked" if self.skipped else None
         caption = "Mean and 95% bootstrap interval over files." + (f" {notes}." if notes else "")
-        tables = [_table(f"{of}", caption, self.rates, metrics)]
+        tables = [_table(f"{of}", caption, of_groups(self.rates), metrics)]
         first = self.variants[0] if self.variants else ""
-        against = [figure for figure in self.differences if figure.against == first]
-        if against:
+        against = [one for one in of_groups(self.differences) if one.against == first]
+        if any(one.metric in metrics for one in against):
             title = f"difference from: {first}"
             tables.append(_table(title, "Paired over the same holes.", against, metrics))
         return tables
@@ -119,7 +128,7 @@ def _table(title: str, caption: str, figures: Sequence[Figure], metrics: Sequenc
     for (group, variant), row in cells.items():
         if last and group != last:
             table.add_section()
-        n = str(row["exact"].n) if group != last else ""
+        n = str(next(iter(row.values())).n) if group != last else ""
         values = (_cell(row.get(name), METRICS[name][1]) for name in shown)
         table.add_row(group if group != last else "", n, variant, *values)
         last = group

@@ -87,6 +87,12 @@ class Encoder:
         )
         return None if fitted is None or fitted.redacted else fitted.prompt
 
+    def snippet_tokens(self, path: str, snippets: Sequence[Snippet]) -> int:
+        """What snippets add to a prompt that names `path`."""
+        named = self.template.render_path(path)
+        shown = "".join(map(self.template.render_snippet, snippets))
+        return self._count(named + shown) - self._count(named)
+
     def sample(
         self, built: Prompt, middle: str, kind: Kind, cut: str, end_weight: float = 1.0
     ) -> Sample:

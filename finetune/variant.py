@@ -59,7 +59,8 @@ class Answer:
 @dataclass(frozen=True)
 class Variant:
     """`suffix`, `snippets` and `path` say what of a case goes into the prompt, where the
-    template has a place for it. `prompt_tokens` is the budget."""
+    template has a place for it. `prompt_tokens` is the budget; up to `context_tokens` more are
+    for snippets, so that they take nothing from the text around the cursor."""
 
     name: str
     decoder: "Decoder"
@@ -68,6 +69,7 @@ class Variant:
     snippets: bool = True
     path: bool = True
     prompt_tokens: int = CompletionConfig().prompt_tokens
+    context_tokens: int = 0
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -79,14 +81,18 @@ class Variant:
         """None where the editor would not ask: a secret in reach, nothing before the cursor, or
         more than the model's context holds."""
         room = self.decoder.context - RAW_TOKENS - 16
+        path, snippets = case.path if self.path else "", case.snippets if self.snippets else ()
+        budget = self.prompt_tokens
+        if self.context_tokens:
+            budget += min(self.context_tokens, self.encoder.snippet_tokens(path, snippets))
         built = self.encoder.prompt(
             case.prefix,
             case.suffix if self.suffix else "",
             case.language,
             case.kind,
-            min(self.prompt_tokens, max(room, self.decoder.context // 2)),
-            case.path if self.path else "",
-            case.snippets if self.snippets else (),
+            min(budget, max(room, self.decoder.context // 2)),
+            path,
+            snippets,
         )
         if built is None:
             return None

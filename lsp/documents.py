@@ -57,6 +57,11 @@ class OpenDocument:
         """The text as the editor has it, line endings included."""
         return "".join(line + end for line, end in zip(self._lines, [*self._ends, ""], strict=True))
 
+    @property
+    def plain(self) -> str:
+        """The text with "\n" line ends."""
+        return "\n".join(self._lines)
+
     def apply(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Carry out one edit, or take a whole new text."""
         if not isinstance(change, types.TextDocumentContentChangePartial):
@@ -70,7 +75,7 @@ class OpenDocument:
         line, column = self._locate(position)
         before = self._lines[line][:column]
         return Cursor(
-            document=Document(self.path, self.language, "\n".join(self._lines), self.version),
+            document=Document(self.path, self.language, self.plain, self.version),
             offset=sum(map(len, self._lines[:line])) + line + column,
             position=types.Position(line, units(before, self._encoding)),
             newline=self._newline(line),

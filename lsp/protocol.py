@@ -15,6 +15,7 @@ from pygls.exceptions import (
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from lsp.documents import Documents
+from lsp.repositories import OpenRepositories
 
 
 class Protocol(LanguageServerProtocol):
@@ -29,16 +30,29 @@ class Protocol(LanguageServerProtocol):
     def _documents(self) -> Documents:
         return self._server.documents  # pyright: ignore[reportAttributeAccessIssue]
 
+    @property
+    def _repositories(self) -> OpenRepositories:
+        return self._server.repositories  # pyright: ignore[reportAttributeAccessIssue]
+
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Any:
         self._documents.open(params.text_document)
+        document = self._documents.get(params.text_document.uri)
+        if document is not None:
+            self._repositories.opened(document)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Any:
+        document = self._documents.get(params.text_document.uri)
+        if document is not None:
+            self._repositories.changing(document)
         self._documents.change(params.text_document, params.content_changes)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> Any:
+        document = self._documents.get(params.text_document.uri)
+        if document is not None:
+            self._repositories.closed(document)
         self._documents.close(params.text_document.uri)
 
     def structure_message(self, data: dict[str, Any]) -> Any:

@@ -19,6 +19,7 @@ from pygls.lsp.server import LanguageServer
 
 from lsp.documents import Cursor, Documents, path_of
 from lsp.protocol import Protocol
+from lsp.repositories import OpenRepositories
 from lsp.sessions import Sessions
 from lsp.settings import SECTION, Settings
 from tandem import __version__
@@ -34,7 +35,8 @@ class TandemServer(LanguageServer):
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self.documents = Documents()
         self.settings = Settings(options or {}, self.tell)
-        self.sessions = Sessions(self)
+        self.repositories = OpenRepositories(self, self.settings)
+        self.sessions = Sessions(self, self.repositories.all)
         self.editor: psutil.Process | None = None
         super().__init__("tandem", __version__, protocol_cls=Protocol)
         _register(self)
@@ -102,6 +104,8 @@ def _register(server: TandemServer) -> None:
         (types.INITIALIZED, initialized, None),
         (types.WORKSPACE_DID_CHANGE_CONFIGURATION, did_change_configuration, None),
         (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, did_change_folders, None),
+        (types.WORKSPACE_DID_CHANGE_WATCHED_FILES, did_change_watched_files, None),
+        (types.TEXT_DOCUMENT_DID_SAVE, did_save, None),
         (types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_completion, types.InlineCompletionOptions()),
         (types.TEXT_DOCUMENT_COMPLETION, completion, types.CompletionOptions(TRIGGERS)),
     ):
@@ -119,15 +123,39 @@ def initialize(ls: TandemServer, params: types.InitializeParams) -> None:
 
 async def initialized(ls: TandemServer, params: types.InitializedParams) -> None:
     workspace = ls.client_capabilities.workspace
+    registrations = []
     changes = workspace.did_change_configuration if workspace else None
     if changes is not None and changes.dynamic_registration:
-        registration = types.Registration(
-            "tandem-configuration",
-            types.WORKSPACE_DID_CHANGE_CONFIGURATION,
-            types.DidChangeConfigurationRegistrationOptions(SECTION),
+        registrations.append(
+            types.Registration(
+                "tandem-configuration",
+                types.WORKSPACE_DID_CHANGE_CONFIGURATION,
+                types.DidChangeConfigurationRegistrationOptions(SECTION),
+            )
         )
-        ls.client_register_capability(types.RegistrationParams([registration]))
+    files = workspace.did_change_watched_files if workspace else None
+    if files is not None and files.dynamic_registration:
+        everything = types.FileSystemWatcher(glob_pattern="**/*")
+        registrations.append(
+            types.Registration(
+                "tandem-files",
+                types.WORKSPACE_DID_CHANGE_WATCHED_FILES,
+                types.DidChangeWatchedFilesRegistrationOptions([everything]),
+            )
+        )
+    if registrations:
+        ls.client_register_capability(types.RegistrationParams(registrations))
     await ls.configure()
+
+
+def did_change_watched_files(ls: TandemServer, params: types.DidChangeWatchedFilesParams) -> None:
+    ls.repositories.changed_on_disk(path_of(change.uri) for change in params.changes)
+
+
+def did_save(ls: TandemServer, params: types.DidSaveTextDocumentParams) -> None:
+    document = ls.documents.get(params.text_document.uri)
+    if document is not None:
+        ls.repositories.saved(document)
 
 
 async def did_change_configuration(

@@ -11,6 +11,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from completion.document import Document
+from completion.repository import Repositories
 from completion.session import Completion, Session
 from lsp.progress import Progress
 from tandem.config import Config
@@ -34,8 +35,9 @@ class _Served:
 class Sessions:
     """All sessions of one language server."""
 
-    def __init__(self, server: LanguageServer) -> None:
+    def __init__(self, server: LanguageServer, repositories: Repositories) -> None:
         self._server = server
+        self._repositories = repositories
         self._served: list[_Served] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -69,7 +71,7 @@ class Sessions:
     def _of(self, config: Config) -> _Served:
         served = next((one for one in self._served if one.config == config), None)
         if served is None:
-            served = _Served(config, Session(config, source="lsp"))
+            served = _Served(config, Session(config, "lsp", self._repositories))
             self._served.append(served)
         if config.completion.enabled and self._should_start(served):
             served.starting = self._spawn(self._start(served))

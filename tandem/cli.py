@@ -79,6 +79,22 @@ def complete(
 
 
 @app.command()
+def context(
+    file: Annotated[Path, typer.Argument(help="The file to complete in.")],
+    line: Annotated[int, typer.Option(help="Line of the cursor, from 1.")],
+    col: Annotated[int, typer.Option(help="Column of the cursor, from 0, in characters.")],
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Budget; default: completion.context_tokens.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show which pieces of other files a suggestion there would see, and why."""
+    from tandem import context_cli
+
+    context_cli.run(file, line, col, tokens, as_json)
+
+
+@app.command()
 def lsp(
     tcp: Annotated[
         int | None,

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from completion.document import Document, language_of, read_text
+from completion.repository import Repositories
 from completion.session import Completion, Session
 from tandem import config
 from tandem.errors import UsageError
@@ -52,7 +53,8 @@ def offset_of(text: str, line: int, column: int) -> int:
 
 
 async def _complete(settings: config.Config, document: Document, offset: int) -> Completion:
-    session = Session(settings, source="cli")
+    repositories = Repositories()
+    session = Session(settings, "cli", repositories)
     console = Console(stderr=True)
     try:
         with console.status("Looking for the engine") as status:
@@ -60,3 +62,4 @@ async def _complete(settings: config.Config, document: Document, offset: int) ->
             return await session.complete(document, offset, invoked=True)
     finally:
         await session.close()
+        repositories.close()

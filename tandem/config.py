@@ -74,6 +74,12 @@ class CompletionConfig(_Section):
     prompt_tokens: int = Field(
         default=512, ge=32, le=65_536, description="Token budget of the prompt: prefix and suffix."
     )
+    context_tokens: int = Field(
+        default=256,
+        ge=0,
+        le=65_536,
+        description="Token budget for pieces of other files, besides `prompt_tokens`; 0: none.",
+    )
     timeout_ms: int = Field(
         default=10_000, ge=100, description="Stop waiting for the model after this long."
     )
@@ -181,7 +187,7 @@ def _permitted(
         allowed["disabled_languages"] = sorted(
             {*base.disabled_languages, *wanted["disabled_languages"]}
         )
-    for name in ("max_tokens", "max_lines", "prompt_tokens", "timeout_ms"):
+    for name in ("max_tokens", "max_lines", "prompt_tokens", "context_tokens", "timeout_ms"):
         if name in wanted and wanted[name] <= getattr(base, name):
             allowed[name] = wanted[name]
     left_out = sorted(

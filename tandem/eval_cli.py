@@ -38,6 +38,13 @@ def completion(
         Path | None, typer.Option("--json", metavar="FILE", help="Also write all figures there.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other holes.")] = 0,
+    context: Annotated[
+        bool, typer.Option("--context", help="Compare without and with pieces of other files.")
+    ] = False,
+    recall_only: Annotated[
+        bool,
+        typer.Option("--recall-only", help="Only whether context holds what is used; no model."),
+    ] = False,
 ) -> None:
     """Cut holes in a repository's code and see how well they are filled.
 
@@ -45,6 +52,11 @@ def completion(
     """
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {json_file.absolute().parent}.", "Make it first.")
+    if context or recall_only:
+        from tandem import eval_context_cli
+
+        best = None if recall_only else partial(_best, repo, adapter)
+        return eval_context_cli.run(repo, n, seed, config.load(_root(repo)), best, json_file)
     from finetune import evaluate
     from finetune.held_out import repository_cases
 
@@ -104,6 +116,11 @@ def _variants(repo: Path, adapter: str) -> "list[Variant]":
         decoder = with_adapter(served, chosen.folder, found.folder)
         variants.append(Variant(chosen.name, decoder, template, prompt_tokens=tokens))
     return variants
+
+
+def _best(repo: Path, adapter: str) -> "Variant":
+    """What is served for this repository."""
+    return _variants(repo, adapter)[-1]
 
 
 def _adapter(repo: Path, model: "InstalledModel", name: str) -> "Adapter | None":

@@ -46,6 +46,8 @@ _SECRET_FILE = re.compile("|".join(map(fnmatch.translate, _SECRET_FILES)))
 # Before it: the signs of which any match holds one. A text is searched for those first, since
 # that is a hundred times faster, and hardly any text has them.
 _ADDRESS = re.compile(r"://(?<=[a-z0-9+.\-]://)[^\s:/@\"']{1,100}:([^\s@/\"']{3,200})@")
+# A token's character. Five dashes begin the next key's header, which no token may swallow.
+_DASHED = r"(?:[A-Za-z0-9_]|-(?!----))"
 _RULES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
     (
         "private key",
@@ -53,7 +55,7 @@ _RULES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
         re.compile(
             # Also inside a string literal, with its quotes and escaped line ends.
             r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-            r"\s*((?:(?!-----BEGIN)[A-Za-z0-9+/=\s:,.\-\\\"']){1,20000}?)(?=-----END|\Z)"
+            r"\s*((?:(?!-----(?:BEGIN|END))[A-Za-z0-9+/=\s:,.\-\\\"']){1,20000}?)(?=-----END|\Z)"
         ),
     ),
     (
@@ -66,21 +68,21 @@ _RULES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
         ("ghp_", "gho_", "ghu_", "ghr_", "ghs_", "github_pat_"),
         re.compile(r"\b((?:gh[pousr]_[A-Za-z0-9]{36,})|github_pat_\w{40,})"),
     ),
-    ("gitlab token", ("glpat-",), re.compile(r"\b(glpat-[A-Za-z0-9_\-]{20,})")),
-    ("slack token", ("xox",), re.compile(r"\b(xox[abeoprs]-[A-Za-z0-9\-]{10,})")),
-    ("openai key", ("sk-",), re.compile(r"\b(sk-(?=[A-Za-z_\-]{0,60}\d)[A-Za-z0-9_\-]{20,})")),
-    ("google key", ("AIza",), re.compile(r"\b(AIza[0-9A-Za-z_\-]{35})")),
+    ("gitlab token", ("glpat-",), re.compile(rf"\b(glpat-{_DASHED}{{20,}})")),
+    ("slack token", ("xox",), re.compile(rf"\b(xox[abeoprs]-{_DASHED}{{10,}})")),
+    ("openai key", ("sk-",), re.compile(rf"\b(sk-(?=[A-Za-z_\-]{{0,60}}\d){_DASHED}{{20,}})")),
+    ("google key", ("AIza",), re.compile(rf"\b(AIza{_DASHED}{{35}})")),
     (
         "stripe key",
         ("k_live_", "k_test_"),
         re.compile(r"\b([rs]k_(?:live|test)_[0-9A-Za-z]{16,})"),
     ),
     ("hugging face token", ("hf_",), re.compile(r"\b(hf_[A-Za-z0-9]{30,})")),
-    ("pypi token", ("pypi-",), re.compile(r"\b(pypi-[A-Za-z0-9_\-]{40,})")),
+    ("pypi token", ("pypi-",), re.compile(rf"\b(pypi-{_DASHED}{{40,}})")),
     (
         "json web token",
         ("eyJ",),
-        re.compile(r"\b(eyJ[\w\-]{10,4000}\.eyJ[\w\-]{10,4000}\.[\w\-]{10,})"),
+        re.compile(rf"\b(eyJ{_DASHED}{{10,4000}}\.eyJ{_DASHED}{{10,4000}}\.{_DASHED}{{10,}})"),
     ),
     ("password in an address", ("://",), _ADDRESS),
 )
@@ -159,7 +161,10 @@ def find(text: str) -> list[Secret]:
 
 def redact(text: str) -> str:
     """The text with each secret replaced by one word."""
-    return without(text, find(text))
+    # What stands in a token's place may make a cut-off private key of the text around it.
+    while (clean := without(text, find(text))) != text:
+        text = clean
+    return clean
 
 
 def without(text: str, found: Iterable[Secret], start: int = 0) -> str:

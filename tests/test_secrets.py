@@ -128,6 +128,13 @@ def test_where_two_rules_overlap_nothing_sticks_out() -> None:
     assert KNOWN[1][1] not in clean
 
 
+def test_a_token_does_not_swallow_the_header_of_the_key_after_it() -> None:
+    text = BEGIN + dict(KNOWN)["gitlab token"] + BEGIN
+    once = secrets.redact(text)
+    assert once == BEGIN + "REDACTED" + BEGIN
+    assert secrets.redact(once) == once
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(

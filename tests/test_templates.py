@@ -49,7 +49,8 @@ def sentinels_in(
     """The sentinels of a prompt as the template's row says: its text, with its parts put in."""
     words = sorted(template.sentinels, key=len, reverse=True)
     find = re.compile("|".join(map(re.escape, words)) or r"(?!)").findall
-    layout = template.text.replace("{kind}", template.kinds.get(kind, ""))
+    text = (snippets and template.text_with_snippets) or template.text
+    layout = text.replace("{kind}", template.kinds.get(kind, ""))
     layout = layout.replace("{path}", template.path if path else "")
     return find(layout.replace("{snippets}", template.snippet * snippets))
 
@@ -107,6 +108,25 @@ def test_content_without_special_tokens_is_kept_to_the_letter(template: Template
     prompt = template.render(prefix, suffix)
     assert prefix in prompt
     assert suffix in prompt or not template.uses_suffix
+
+
+def test_other_files_stand_before_the_prompt_as_the_family_wants_them() -> None:
+    shown = [Snippet("b.py", "y = 1")]
+    qwen = templates()["qwen2.5-coder"].render("x = ", "\n", "line", "a.py", shown)
+    assert qwen == (
+        "<|file_sep|>b.py\ny = 1\n<|file_sep|>a.py\n"
+        "<|fim_prefix|>x = <|fim_suffix|>\n<|fim_middle|>"
+    )
+    star = templates()["starcoder2"].render("x = ", "\n", "line", "a.py", shown)
+    assert star == (
+        "<file_sep>b.py\ny = 1\n<file_sep><fim_prefix>a.py\nx = <fim_suffix>\n<fim_middle>"
+    )
+
+
+@pytest.mark.parametrize("template", FIM, ids=lambda t: t.name)
+def test_without_other_files_the_layout_is_the_one_for_a_single_file(template: Template) -> None:
+    alone = template.render("x = ", "\n", "line", "")
+    assert "file_sep" not in alone
 
 
 def test_overlapping_special_tokens_are_all_broken() -> None:

@@ -16,7 +16,7 @@ from completion.document import Document, language_of, name_in_repository
 from completion.hole import hole_kind
 from completion.languages import language_row
 from completion.prompt import Prompt, fit
-from completion.templates import Template
+from completion.templates import Snippet, Template
 
 LONGEST_STRETCH = 4  # lines
 WRONG_KEY = 0.04
@@ -156,20 +156,22 @@ class Prompter:
     count: Count
     budget: int
 
-    def prompt(self, key: Key, heals: bool) -> Prompt | None:
+    def prompt(self, key: Key, heals: bool, snippets: Sequence[Snippet] = ()) -> Prompt | None:
         """None where nothing would be asked: the cursor stands in a secret."""
         document = Document(key.file, language_of(key.file), key.text)
+        extra = self.count("".join(map(self.template.render_snippet, snippets)))
         hole = hole_kind(key.text, key.offset, document.language)
         fitted = fit(
             key.text,
             key.offset,
             document.language,
             self.template,
-            self.budget,
+            self.budget + extra,
             self.count,
             heals,
             hole.kind,
             name_in_repository(document),
+            snippets,
         )
         return fitted.prompt if fitted else None
 

@@ -19,6 +19,7 @@ class Overlay:
     """Of one workspace. The caller holds a lock."""
 
     def __init__(self) -> None:
+        self.changes = 0
         self._texts: dict[str, bytes] = {}
         self._stale: set[str] = set()
         self.tables = Tables(schema.open_in_memory())
@@ -37,6 +38,7 @@ class Overlay:
         """Cheap: the text is digested when a lookup needs it."""
         if text is None:
             if self._texts.pop(path, None) is not None:
+                self.changes += 1
                 self._stale.discard(path)
                 with schema.transaction(self.tables.db):
                     self._writer.begin()
@@ -44,6 +46,7 @@ class Overlay:
         elif not scan.name_reason(path.rpartition("/")[2]):
             data = text.encode("utf-8", "replace")
             if self._texts.get(path) != data:
+                self.changes += 1
                 self._texts[path] = data
                 self._stale.add(path)
 

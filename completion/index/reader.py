@@ -63,6 +63,18 @@ class Index:
         """A build has been completed once. Lookups work earlier, on what is there."""
         return self._ask(lambda tables: tables.built(), False)
 
+    @property
+    def exists(self) -> bool:
+        """There is something to ask, complete or not."""
+        return self._ask(lambda tables: True, False)
+
+    @property
+    def generation(self) -> tuple[int, int, int]:
+        """Another one whenever an answer may be another."""
+        with self._lock:
+            seen = self._ask(lambda t: t.db.execute("PRAGMA data_version").fetchone()[0], -1)
+            return self._inode, seen, self._overlay.changes
+
     def close(self) -> None:
         with self._lock:
             self._closed = True

@@ -1,0 +1,198 @@
+"""A folder of code as completions use it: its index kept fresh, unsaved buffers, recent edits.
+
+The event loop's thread owns these objects. Looking up runs in one thread of its own, writing the
+index in another; a first build, or a change of many files, is a process of its own, so that it
+takes no time from the editor.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from completion.document import Document
+from completion.edits import EditLog, Hunk
+from completion.index import Index, Indexer
+from completion.pieces import Context
+from completion.retrieve import Retriever
+from completion.retrieve.merge import Count
+from completion.retrieve.retriever import path_in
+from tandem.workspace import root_of
+
+log = logging.getLogger(__name__)
+
+# With more changed files than this at once, a process looks through the whole folder.
+MANY_FILES = 40
+NICE = 10
+# Longest that a completion waits for its context, in seconds, whatever holds it up.
+WAIT_S = 0.15
+NO_INDEX = "no index yet"
+_PERCENT = re.compile(r"(\d+)%")
+
+Text = Callable[[], str]
+
+
+class Repository:
+    """One root. `document_texts` are asked for only when they are needed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.edits = EditLog()
+        self._index = Index(root)
+        self._retriever: tuple[Count, Retriever] | None = None
+        self._changed: dict[str, Text] = {}
+        self._current = ""
+        self._texts: dict[str, Text] = {}
+        self._reader = ThreadPoolExecutor(1, "tandem-context")
+        self._writer = ThreadPoolExecutor(1, "tandem-index")
+        self._building: asyncio.subprocess.Process | None = None
+
+    async def context(self, document: Document, offset: int, budget: int, count: Count) -> Context:
+        """The pieces for a cursor; none, with the reason, where there is no index or no time."""
+        if not self._index.exists:
+            return Context((), {}, {"all": NO_INDEX})
+        path = path_in(document, self._index)
+        hunks = self._hunks(path, document)
+        # Their own text is what the request brings; the others' are as they are now.
+        buffers = {other: text() for other, text in self._changed.items() if other != path}
+        self._changed = {other: text for other, text in self._changed.items() if other == path}
+        work = self._reader.submit(self._look_up, buffers, document, offset, budget, hunks, count)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(work), WAIT_S)
+        except TimeoutError:
+            return Context((), {}, {"all": "late"})
+
+    def _look_up(
+        self,
+        buffers: dict[str, str],
+        document: Document,
+        offset: int,
+        budget: int,
+        hunks: list[Hunk],
+        count: Count,
+    ) -> Context:
+        for path, text in buffers.items():
+            self._index.set_buffer(path, text)
+        if self._retriever is None or self._retriever[0] != count:
+            self._retriever = count, Retriever(self._index, count)
+        return self._retriever[1].context(document, offset, budget, hunks)
+
+    def _hunks(self, path: str, document: Document) -> list[Hunk]:
+        if self._current != path and self._current in self._texts:
+            self.edits.leave(self._current, self._texts[self._current])
+        self._current = path
+        return self.edits.recent(path, lambda: document.text, time.monotonic())
+
+    def before_change(self, file: Path, text: Text) -> None:
+        """An open document is about to change; `text` gives its text, then and later."""
+        path = self._path(file)
+        self._texts[path] = text
+        self.edits.before_change(path, text, time.monotonic())
+        self._changed[path] = text
+
+    def saved(self, file: Path) -> None:
+        """What is on the disk counts again."""
+        path = self._path(file)
+        if path in self._texts:
+            self.edits.leave(path, self._texts[path])
+        self._changed.pop(path, None)
+        self._reader.submit(self._index.set_buffer, path, None)
+        self.update([file])
+
+    def closed(self, file: Path) -> None:
+        path = self._path(file)
+        if path in self._texts:
+            self.edits.leave(path, self._texts.pop(path))
+        self.edits.forget(path)
+        self._changed.pop(path, None)
+        self._reader.submit(self._index.set_buffer, path, None)
+
+    def update(self, files: Iterable[Path]) -> "Future[object]":
+        """Read these files again, in the background."""
+        return self._writer.submit(self._update, list(files))
+
+    def _update(self, files: list[Path]) -> None:
+        try:
+            if self._index.exists:
+                Indexer(self.root).update_files(files)
+        except Exception:
+            log.exception("the index was not updated")
+
+    async def build(self, report: Callable[[str], None]) -> str:
+        """Bring the whole index up to date in another process. Returns how it went, in a line."""
+        if self._building is not None:
+            return "is being read already"
+        command = [sys.executable, "-m", "tandem", "index", str(self.root)]
+        self._building = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: os.nice(NICE) and None,
+        )
+        last = ""
+        try:
+            assert self._building.stderr is not None
+            async for line in self._building.stderr:
+                last = line.decode("utf-8", "replace").strip()
+                report(last.removeprefix("tandem: "))
+            code = await self._building.wait()
+        finally:
+            self._stop_building()
+        if code:
+            log.warning("the index was not built: %s", last)
+            return last or f"tandem index failed ({code})"
+        return "is indexed"
+
+    def _stop_building(self) -> None:
+        building, self._building = self._building, None
+        if building is not None and building.returncode is None:
+            building.terminate()
+
+    def close(self) -> None:
+        self._stop_building()
+        self._reader.shutdown(wait=True, cancel_futures=True)
+        self._writer.shutdown(wait=False, cancel_futures=True)
+        self._index.close()
+
+    def _path(self, file: Path) -> str:
+        return path_in(Document(file, "", ""), self._index)
+
+
+class Repositories:
+    """All of one process, by their roots."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, Repository] = {}
+        self._roots: dict[Path, Path | None] = {}
+
+    def of(self, file: Path, folder: Path | None = None) -> Repository | None:
+        """The repository of a file: git's root, else `folder`, which the editor has open."""
+        if not file.is_absolute():
+            return None
+        if file not in self._roots:
+            self._roots[file] = root_of(file)
+        root = self._roots[file] or folder
+        return self.at(root) if root is not None and may_be_indexed(root) else None
+
+    def at(self, root: Path) -> Repository:
+        if root not in self._open:
+            self._open[root] = Repository(root)
+        return self._open[root]
+
+    def close(self) -> None:
+        for repository in self._open.values():
+            repository.close()
+        self._open.clear()
+
+
+def may_be_indexed(root: Path) -> bool:
+    """Not somebody's whole home, nor what holds it."""
+    home = Path.home()
+    return root != home and root not in home.parents

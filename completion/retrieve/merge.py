@@ -1,0 +1,145 @@
+"""From each source's candidates to the pieces of a prompt.
+
+Reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): a candidate's score is the sum
+over the sources of weight / (60 + rank). No source's own scores have to be compared.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from completion.pieces import Piece, Source
+from completion.retrieve.sources import Candidate
+from tandem import secrets
+
+_K = 60
+# What is surely meant comes before what only looks alike.
+WEIGHTS: Mapping[Source, float] = {
+    "callees": 4.0,
+    "members": 3.0,
+    "definitions": 2.0,
+    "edits": 1.5,
+    "siblings": 1.0,
+    "lexical": 1.0,
+}
+# A piece of which the text around the cursor shows so much already is of no use.
+_SHOWN = 0.8
+# Tokens: with fewer left there is nothing worth a path's own tokens.
+_LEAST = 12
+
+Count = Callable[[str], int]
+
+
+@dataclass(frozen=True)
+class Visible:
+    """What the prompt shows of the file itself: rows [first, last], and their lines, stripped."""
+
+    path: str
+    first: int
+    last: int
+    lines: frozenset[str]
+
+
+def fuse(ranked: Mapping[Source, Sequence[Candidate]]) -> list[Candidate]:
+    """All candidates once, the best first; what two sources name keeps the weightier's form."""
+    scores: dict[tuple[str, str], float] = {}
+    best: dict[tuple[str, str], Candidate] = {}
+    for source, candidates in sorted(ranked.items(), key=lambda item: -WEIGHTS[item[0]]):
+        for rank, candidate in enumerate(candidates):
+            score = WEIGHTS[source] / (_K + rank)
+            scores[candidate.key] = scores.get(candidate.key, 0.0) + score
+            best.setdefault(candidate.key, candidate)
+    return sorted(best.values(), key=lambda one: (-scores[one.key], one.key))
+
+
+def fill(
+    candidates: Iterable[Candidate], budget: int, count: Count, visible: Visible
+) -> tuple[Piece, ...]:
+    """The pieces that fit `budget` tokens: every one's shortest form first, longer ones after.
+
+    `count` gives the tokens of a line; a text's are the sum of its lines', so that lines seen
+    before need no counting. Their order is by place, not by score, so that a new one moves few
+    others; edits are last.
+    """
+    chosen: dict[tuple[str, str], tuple[Candidate, Piece]] = {}
+    left = budget
+    for candidate in candidates:
+        if left < _LEAST:
+            break
+        if _covered(candidate, chosen.values()):
+            continue
+        made = _fitting(candidate, candidate.texts[0](), left, count, visible)
+        if made is not None:
+            chosen[candidate.key] = candidate, made
+            left -= made.tokens
+    for key, (candidate, piece) in list(chosen.items()):
+        for form in candidate.texts[1:] if left >= _LEAST else ():
+            longer = _fitting(candidate, form(), left + piece.tokens, count, visible, whole=True)
+            if longer is not None:
+                left -= longer.tokens - piece.tokens
+                chosen[key] = candidate, longer
+                piece = longer
+    pieces = [piece for _, piece in chosen.values()]
+    return tuple(sorted(pieces, key=lambda one: (one.source == "edits", one.path, one.first)))
+
+
+def _fitting(
+    candidate: Candidate,
+    text: str | None,
+    room: int,
+    count: Count,
+    visible: Visible,
+    whole: bool = False,
+) -> Piece | None:
+    """The text without secrets, cut to whole lines that fit; None if nothing new remains."""
+    if not text or _shown(candidate, text, visible):
+        return None
+    kept: list[str] = []
+    tokens = count(candidate.path + "\n") + 1
+    lines = secrets.redact(text).split("\n")
+    for line in lines:
+        tokens += count(line + "\n")
+        if tokens > room:
+            break
+        kept.append(line)
+    if len(kept) < len(lines):
+        # Half an edit would say something else.
+        if whole or not kept or candidate.source == "edits":
+            return None
+        tokens -= count(lines[len(kept)] + "\n")
+    return Piece(
+        candidate.path,
+        "\n".join(kept),
+        candidate.source,
+        candidate.reason,
+        candidate.first,
+        candidate.last,
+        candidate.symbol,
+        tokens,
+    )
+
+
+def _shown(candidate: Candidate, text: str, visible: Visible) -> bool:
+    if candidate.source == "edits":
+        # What went away is nowhere else to be seen.
+        added = [line[1:].strip() for line in text.split("\n") if line.startswith("+")]
+        only_added = len(added) == text.count("\n") + 1
+        return only_added and all(line in visible.lines for line in added)
+    if candidate.path == visible.path and (
+        visible.first <= candidate.first and candidate.last <= visible.last
+    ):
+        return True
+    lines = [line.strip() for line in text.split("\n") if len(line.strip()) > 3]
+    return sum(line in visible.lines for line in lines) >= _SHOWN * max(1, len(lines))
+
+
+def _covered(candidate: Candidate, chosen: Iterable[tuple[Candidate, Piece]]) -> bool:
+    """Mere code that overlaps a piece we have."""
+    if candidate.symbol or candidate.source == "edits":
+        return False
+    return any(
+        other.path == candidate.path
+        and piece.source == "lexical"
+        and other.first <= candidate.last
+        and candidate.first <= other.last
+        for other, piece in chosen
+    )

@@ -1,0 +1,247 @@
+"""What the names in one file stand for: definitions in other files, found through its imports.
+
+By name alone only as a last resort, where the whole repository has one definition of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from completion.index import Definition, File, Index
+from completion.outline import Import
+from completion.retrieve.modules import files_of, same_world
+
+# How many files that only pass a name on are followed: `from .core import run` in `__init__.py`.
+MOST_HOPS = 3
+# Base classes above a class.
+MOST_BASES = 4
+SHORTEST_NAME = 4
+# Everything that a module defines is visible in its whole folder there.
+_FOLDER_SCOPE = frozenset({"go", "java", "kotlin", "csharp"})
+# An import there names no names: whatever the file defines is visible.
+_WHOLE_FILE = frozenset({"c", "cpp", "ruby", "lua", "php", "shellscript", "csharp"})
+_CONTAINERS = frozenset(
+    {"class", "interface", "struct", "enum", "trait", "object", "type", "record", "module"}
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A definition and how we came to it, for the trace. `guess`: by its name alone."""
+
+    definition: Definition
+    via: str
+    guess: bool = False
+
+
+class Resolver:
+    """For one file at one state of its imports; answers are kept.
+
+    With `installed` also in packages outside of the repository, each of which is read when it is
+    first asked for: tens of milliseconds for a large one.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        path: str,
+        language: str,
+        imports: Sequence[Import],
+        installed: bool = False,
+    ) -> None:
+        self.index = index
+        self._installed = installed
+        self.path = path
+        self.language = language
+        self._imports = {imported.alias: imported for imported in imports}
+        self._whole = [
+            imported
+            for imported in imports
+            if imported.name == "*" or (not imported.name and language in _WHOLE_FILE)
+        ]
+        self._names: dict[str, tuple[Found, ...]] = {}
+        self._modules: dict[tuple[str, str, str], list[File]] = {}
+
+    def name(self, name: str) -> tuple[Found, ...]:
+        """What a bare name stands for; nothing if this file or no file defines it."""
+        if name not in self._names:
+            self._names[name] = tuple(self._name(name))
+        return self._names[name]
+
+    def imported(self, name: str) -> bool:
+        return name in self._imports
+
+    def module(self, alias: str) -> list[File]:
+        """The files of the module that this file calls `alias`; none if that is no module."""
+        imported = self._imports.get(alias)
+        if imported is None:
+            return []
+        if not imported.name:
+            return self._files(imported.module)
+        return self._submodule(imported, self.path, self.language)
+
+    def member(self, receiver: str, name: str, types: dict[str, str]) -> tuple[Found, ...]:
+        """What `receiver.name` stands for: a module's name, or a member of the class that the
+        receiver is of, where `types` tells that."""
+        for file in self.module(receiver):
+            found = tuple(self._in_file(file, name, f"{receiver} is {file.path}"))
+            if found:
+                return found
+        owner = types.get(receiver, "") or (receiver if receiver[:1].isupper() else "")
+        for cls in self.classes(owner):
+            found = tuple(self._member_of(cls.definition, name, MOST_BASES))
+            if found:
+                return found
+        return ()
+
+    def classes(self, name: str) -> list[Found]:
+        """The definitions of a type's name, as annotations write it: `a.B`, `B | None`, `List[B]`."""
+        bare = name.rpartition(".")[2]
+        head = name.rpartition(".")[0]
+        if not bare:
+            return []
+        if head and self.module(head):
+            found: Sequence[Found] = [
+                one
+                for file in self.module(head)
+                for one in self._in_file(file, bare, f"{head} is {file.path}")
+            ]
+        else:
+            found = self.name(bare)
+        return [one for one in found if one.definition.symbol.kind in _CONTAINERS]
+
+    def _name(self, name: str) -> Iterator[Found]:
+        imported = self._imports.get(name)
+        if imported is not None:
+            yield from self._imported(imported, self.path, self.language, MOST_HOPS)
+            return
+        own = self.index.file(self.path)
+        if own is not None and self.index.symbols_of(own, name, ""):
+            return
+        known = [
+            one
+            for one in self.index.definitions(name, exclude=self.path)
+            if same_world(one.file.language, self.language) and not one.symbol.container
+        ]
+        if self.language in _FOLDER_SCOPE:
+            folder = self.path.rpartition("/")[0]
+            here = [one for one in known if one.file.path.rpartition("/")[0] == folder]
+            if here:
+                yield from (Found(one, f"{name} is in the same folder") for one in here[:2])
+                return
+        for imported in self._whole if known else ():
+            files = {file.id for file in self._files(imported.module)}
+            stems = {file.path.rpartition(".")[0] for file in self._files(imported.module)}
+            through = [
+                one
+                for one in known
+                if one.file.id in files or one.file.path.rpartition(".")[0] in stems
+            ]
+            if through:
+                yield from (Found(one, f"{imported.module} brings {name}") for one in through[:2])
+                return
+        if len(known) == 1 and len(name) >= SHORTEST_NAME and known[0].symbol.kind != "constant":
+            yield Found(known[0], f"the only {name} in the repository", guess=True)
+
+    def _imported(self, imported: Import, path: str, language: str, hops: int) -> Iterator[Found]:
+        if not imported.name or imported.name == "*":
+            return
+        for file in self._files(imported.module, path, language):
+            found = [
+                Found(one, f"imported from {imported.module}")
+                for one in self.index.symbols_of(file, imported.name, "")
+            ]
+            if not found and hops:
+                found = list(self._passed_on(file, imported.name, hops - 1))
+            if found:
+                yield from found[:2]
+                return
+        if language not in ("python", "rust"):
+            # Java's `import a.b.C` and PHP's `use`: the last part is the name itself.
+            whole = f"{imported.module}.{imported.name}"
+            for file in files_of(self.index, whole, path, language):
+                yield from self._in_file(file, imported.name, f"imported from {imported.module}")
+
+    def _passed_on(self, file: File, name: str, hops: int) -> Iterator[Found]:
+        """What a file that does not define a name imports under it."""
+        stars = []
+        for imported in self.index.imports_of(file):
+            if imported.alias == name and imported.name not in ("", "*"):
+                yield from self._imported(imported, file.path, file.language, hops)
+                return
+            if imported.name == "*":
+                stars.append(imported)
+        for imported in stars if hops else ():
+            for source in self._files(imported.module, file.path, file.language):
+                found = list(self._in_file(source, name, f"imported from {imported.module}"))
+                if found:
+                    yield from found
+                    return
+
+    def _in_file(self, file: File, name: str, via: str) -> Iterator[Found]:
+        found = [Found(one, via) for one in self.index.symbols_of(file, name, "")]
+        yield from found[:2] or list(self._passed_on(file, name, MOST_HOPS - 1))
+
+    def _member_of(self, cls: Definition, name: str, bases: int) -> Iterator[Found]:
+        owner = cls.symbol.qualified
+        found = self.index.symbols_of(cls.file, name, owner)
+        if found:
+            yield from (Found(one, f"member of {owner}") for one in found[:2])
+            return
+        for base in self.bases(cls) if bases else ():
+            inherited = list(self._member_of(base, name, bases - 1))
+            if inherited:
+                yield from inherited
+                return
+
+    def bases(self, cls: Definition) -> list[Definition]:
+        """The definitions of a class's bases, as its own file names them."""
+        resolver = self if cls.file.path == self.path else self._of(cls.file)
+        found: list[Definition] = []
+        for name in base_names(cls.symbol.signature):
+            here = self.index.symbols_of(cls.file, name, "")
+            found += here[:1] or [one.definition for one in resolver.classes(name)[:1]]
+        return [one for one in found if one.symbol.qualified != cls.symbol.qualified][:MOST_BASES]
+
+    def _of(self, file: File) -> "Resolver":
+        imports = self.index.imports_of(file)
+        return Resolver(self.index, file.path, file.language, imports, self._installed)
+
+    def _submodule(self, imported: Import, path: str, language: str) -> list[File]:
+        """`from package import module`: the name may be a file of the package."""
+        joiner = (
+            "" if imported.module.endswith((".", "/")) else "." if language == "python" else "/"
+        )
+        found = self._files(f"{imported.module}{joiner}{imported.name}", path, language)
+        stem = imported.name.lower()
+        return [file for file in found if stem in file.path.lower()]
+
+    def _files(self, module: str, path: str = "", language: str = "") -> list[File]:
+        key = (module, path or self.path, language or self.language)
+        if key not in self._modules:
+            self._modules[key] = files_of(self.index, *key) or self._package(*key)
+        return self._modules[key]
+
+    def _package(self, module: str, path: str, language: str) -> list[File]:
+        if not self._installed or language != "python" or module.startswith("."):
+            return []
+        package = self.index.package(module)
+        return [package] if package is not None else []
+
+
+def base_names(signature: str) -> list[str]:
+    """The names of a class's bases, read from its header in any of our languages."""
+    head = signature.split(" where ", 1)[0]
+    _, bracket, inside = head.partition("(")
+    if signature.startswith("class ") and bracket and " extends " not in head:
+        parts = inside.rpartition(")")[0] or inside  # Python; Kotlin's constructor does no harm
+    else:
+        parts = ""
+        for word in (" extends ", " implements ", " : ", " < "):
+            if word in head:
+                parts += "," + head.split(word, 1)[1]
+    names = []
+    for part in parts.replace(" implements ", ",").replace(" extends ", ",").split(","):
+        name = part.strip().partition("=")[0].partition("[")[0].partition("<")[0].partition("(")[0]
+        if name and "=" not in part and name.replace(".", "").replace("_", "").isalnum():
+            names.append(name.strip())
+    return names

@@ -1,0 +1,84 @@
+"""How a definition is shown: its header and what is said about it, before any body."""
+
+import re
+from collections.abc import Iterable
+
+from completion.index import Definition, Index
+from completion.languages import language_row
+
+# As in the samples that the shipped model learned from (finetune/snippets.py).
+MAX_LINES = 10
+MAX_CHARACTERS = 500
+MOST_MEMBERS = 12
+_INDENT = "    "
+_INNER_SPACE = re.compile(r"(?<=[(\[]) | (?=[)\]])|,(?= [)\]])")
+
+
+def skeleton(index: Index, definition: Definition, members: Iterable[Definition] = ()) -> str:
+    """Signature and first sentence, under the header of the class it stands in.
+
+    `members` of a class are shown by their signatures.
+    """
+    symbol = definition.symbol
+    owner = header_of_owner(index, definition)
+    depth = 1 if owner else 0
+    lines = [owner] if owner else []
+    lines += _documented(tidy(symbol.signature), symbol.doc, definition.file.language, depth)
+    lines += [
+        _INDENT * (depth + 1) + tidy(member.symbol.signature)
+        for member in list(members)[:MOST_MEMBERS]
+        if member.symbol.kind != "class"
+    ]
+    return "\n".join(lines)
+
+
+def body(index: Index, definition: Definition) -> str | None:
+    """The first lines as they stand in the file; None if it changed since it was read."""
+    symbol = definition.symbol
+    owner = header_of_owner(index, definition)
+    last = min(symbol.last, symbol.first + MAX_LINES - 1 - bool(owner))
+    text = index.lines(definition.file, symbol.first, last)
+    if text is None or symbol.name not in text:
+        return None
+    kept = [owner] if owner else []
+    room = MAX_CHARACTERS - len(owner)
+    for line in text.split("\n"):
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept.append(line.rstrip())
+    return "\n".join(kept).rstrip() if len(kept) > bool(owner) else None
+
+
+def members_of(index: Index, definition: Definition) -> list[Definition]:
+    """What a class holds, as others may use it: private names last and special ones never."""
+    found = [
+        member
+        for member in index.symbols_of(definition.file, "", definition.symbol.qualified)
+        if not (member.symbol.name.startswith("__") and member.symbol.name != "__init__")
+    ]
+    return sorted(found, key=lambda member: member.symbol.name.startswith("_"))
+
+
+def header_of_owner(index: Index, definition: Definition) -> str:
+    """The signature of the class around a member, "" for what stands alone."""
+    container, _, name = definition.symbol.container.rpartition(".")
+    if not name:
+        return ""
+    found = index.symbols_of(definition.file, name, container)
+    return tidy(found[0].symbol.signature) if found else ""
+
+
+def tidy(signature: str) -> str:
+    """A header that stood on several lines, as one would write it on one."""
+    return _INNER_SPACE.sub("", signature)
+
+
+def _documented(signature: str, doc: str, language: str, depth: int) -> list[str]:
+    space = _INDENT * depth
+    row = language_row(language)
+    if not doc:
+        return [space + signature]
+    if row.docstring:
+        return [space + signature, f'{space}{_INDENT}"""{doc}"""']
+    return [f"{space}{row.comment or '//'} {doc}", space + signature]

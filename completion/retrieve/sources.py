@@ -1,0 +1,290 @@
+"""Where pieces come from. Each source gives its candidates, the best first."""
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from completion.edits import Hunk
+from completion.index import Definition, File, Index, terms_of
+from completion.pieces import Source
+from completion.retrieve.resolve import Found, Resolver
+from completion.retrieve.skeleton import body, members_of, skeleton
+from completion.scope import Scope
+
+MOST_NAMES = 32
+MOST_HUNKS = 6
+MOST_CHUNKS = 4
+CHUNK_LINES = 10
+# Lines around the cursor whose words are looked for elsewhere.
+WORDS_BEFORE, WORDS_AFTER = 12, 6
+_SELF = frozenset({"self", "cls", "this", "$this", "super()", "super"})
+_TEST = re.compile(r"^(?:test_|spec_)|(?:_test|_spec|\.test|\.spec|Tests?|Spec)$")
+_MOST_SIBLINGS = 6
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What may become a piece. `key` is the same for the same thing from two sources; `texts`
+    are its forms, the shortest first, made when they are wanted."""
+
+    key: tuple[str, str]
+    path: str
+    source: Source
+    reason: str
+    first: int
+    last: int
+    symbol: str
+    texts: tuple[Callable[[], str | None], ...]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A place in a file, as the sources see it. `row` is the cursor's, `lines` are the file's,
+    with the cursor's line only up to where the prompt's context was fixed. `own` knows the
+    repository, `wide` installed packages too."""
+
+    index: Index
+    own: Resolver
+    wide: Resolver
+    scope: Scope
+    path: str
+    language: str
+    row: int
+    lines: Sequence[str]
+    hunks: Sequence[Hunk] = field(default=())
+
+
+def definitions(query: Query) -> Iterator[Candidate]:
+    """Of the names used near the cursor, where this repository defines them in other files."""
+    seen: set[tuple[str, str]] = set()
+    for use in query.scope.names:
+        if (use.receiver, use.text) in seen:
+            continue
+        seen.add((use.receiver, use.text))
+        if len(seen) > MOST_NAMES:
+            return
+        # What is neither called nor a type's name is a variable more often than not.
+        is_variable = not (use.call or use.text[:1].isupper())
+        for found in _of(query, query.own, use.receiver, use.text):
+            if not (found.guess and is_variable):
+                yield _candidate(query, found, "definitions")
+
+
+def members(query: Query) -> Iterator[Candidate]:
+    """What the thing before the cursor's dot has: its class's members, or its module's names."""
+    receiver = query.scope.receiver
+    if not receiver:
+        return
+    index = query.index
+    if receiver in _SELF:
+        for cls in _own_classes(query):
+            yield _class(query, cls, f"{receiver} is a {cls.symbol.name}")
+            for base in query.wide.bases(cls):
+                yield _class(query, base, f"base of {cls.symbol.name}")
+        return
+    for file in query.wide.module(receiver)[:1]:
+        shown = [one for one in index.symbols_of(file, "", "") if one.symbol.kind != "constant"]
+        yield _listing(query, file, shown, "members", f"{receiver} is {file.path}")
+    owner = query.scope.types.get(receiver, "")
+    for found in query.wide.classes(owner)[:2] if owner else ():
+        yield _class(query, found.definition, f"{receiver} is a {owner}, {found.via}")
+
+
+def callees(query: Query) -> Iterator[Candidate]:
+    """The function or class whose arguments are being written."""
+    callee = query.scope.callee
+    if callee is not None:
+        for found in _of(query, query.wide, callee.receiver, callee.text):
+            yield _candidate(query, found, "callees")
+
+
+def siblings(query: Query) -> Iterator[Candidate]:
+    """The code that this test tests; the tests of the function being written."""
+    folder, name = posixpath.split(query.path)
+    stem = posixpath.splitext(name)[0]
+    bare = _TEST.sub("", stem)
+    used = {use.text for use in query.scope.names}
+    if bare != stem:
+        for file in _nearest(query, [bare], folder)[:1]:
+            shown = [
+                one
+                for one in query.index.symbols_of(file, "", "")
+                if one.symbol.kind not in ("constant", "field")
+            ]
+            shown.sort(key=lambda one: one.symbol.name not in used)
+            if shown:
+                shown = shown[:_MOST_SIBLINGS]
+                yield _listing(query, file, shown, "siblings", f"{query.path} tests it")
+        return
+    names = [symbol.name for symbol in query.scope.enclosing if len(symbol.name) > 3]
+    stems = [f"test_{stem}", f"{stem}_test", f"{stem}.test", f"{stem}.spec", f"{stem}Test"]
+    for file in _nearest(query, stems, folder)[:1] if names else ():
+        for one in query.index.symbols_of(file):
+            if (
+                one.symbol.kind in ("function", "method")
+                and names[-1].strip("_") in one.symbol.name
+            ):
+                found = Found(one, f"tests {names[-1]}")
+                yield _candidate(query, found, "siblings")
+
+
+def lexical(query: Query) -> Iterator[Candidate]:
+    """Code elsewhere that uses the same words (BM25)."""
+    low, high = max(0, query.row - WORDS_BEFORE), query.row + WORDS_AFTER
+    terms = terms_of("\n".join(query.lines[low:high]))
+    for chunk in query.index.neighbours(terms, MOST_CHUNKS, query.path):
+        text = query.index.text_of(chunk)
+        if text is None:
+            continue
+        start, kept = _densest(text.split("\n"), terms)
+        first = chunk.first + start
+        yield Candidate(
+            (chunk.file.path, f"row {first}"),
+            chunk.file.path,
+            "lexical",
+            f"shares its words, BM25 {chunk.score:.1f}",
+            first,
+            first + len(kept) - 1,
+            "",
+            (lambda kept=kept: "\n".join(kept),),
+        )
+
+
+def edits(query: Query) -> Iterator[Candidate]:
+    """What the user changed last, anywhere."""
+    for hunk in query.hunks[:MOST_HUNKS]:
+        yield Candidate(
+            (hunk.path, f"edit {hunk.row} {hash((hunk.removed, hunk.added))}"),
+            hunk.path,
+            "edits",
+            "edited just now",
+            hunk.row,
+            hunk.row + max(0, len(hunk.added) - 1),
+            "",
+            (lambda hunk=hunk: hunk.text,),
+        )
+
+
+def _of(query: Query, resolver: Resolver, receiver: str, name: str) -> tuple[Found, ...]:
+    if not receiver:
+        return resolver.name(name)
+    if receiver in _SELF:
+        return tuple(
+            Found(one, f"inherited from {base.symbol.name}")
+            for cls in _own_classes(query)
+            for base in resolver.bases(cls)
+            for one in query.index.symbols_of(base.file, name, base.symbol.qualified)
+        )
+    return resolver.member(receiver, name, query.scope.types)
+
+
+def _own_classes(query: Query) -> list[Definition]:
+    """The class around the cursor, as the index has it."""
+    file = query.index.file(query.path)
+    around = [
+        symbol for symbol in query.scope.enclosing if symbol.kind not in ("function", "method")
+    ]
+    if file is None or not around:
+        return []
+    return query.index.symbols_of(file, around[-1].name, around[-1].container)[:1]
+
+
+def _candidate(query: Query, found: Found, source: Source) -> Candidate:
+    definition, index = found.definition, query.index
+    if definition.symbol.kind == "class":
+        return _class(query, definition, found.via, source)
+    return Candidate(
+        _key(definition),
+        definition.file.path,
+        source,
+        found.via,
+        definition.symbol.first,
+        definition.symbol.last,
+        definition.symbol.qualified,
+        (lambda: skeleton(index, definition), lambda: body(index, definition)),
+    )
+
+
+def _class(
+    query: Query, definition: Definition, reason: str, source: Source = "members"
+) -> Candidate:
+    index = query.index
+    wanted = {use.text for use in query.scope.names}
+
+    def with_members() -> str:
+        found = members_of(index, definition)
+        if source == "callees":
+            found = [one for one in found if one.symbol.name in ("__init__", "constructor")] or [
+                one for one in found if one.symbol.kind == "field"
+            ]
+        found.sort(key=lambda one: one.symbol.name not in wanted)
+        return skeleton(index, definition, found)
+
+    bare = (lambda: skeleton(index, definition),) if source == "definitions" else ()
+    return Candidate(
+        _key(definition),
+        definition.file.path,
+        source,
+        reason,
+        definition.symbol.first,
+        definition.symbol.last,
+        definition.symbol.qualified,
+        (*bare, with_members),
+    )
+
+
+def _listing(
+    query: Query, file: File, shown: Sequence[Definition], source: Source, reason: str
+) -> Candidate:
+    return Candidate(
+        (file.path, ""),
+        file.path,
+        source,
+        reason,
+        0,
+        max(0, file.lines - 1),
+        "",
+        (lambda: "\n".join(skeleton(query.index, one) for one in shown[:12]),),
+    )
+
+
+def _key(definition: Definition) -> tuple[str, str]:
+    return definition.file.path, f"{definition.symbol.qualified} {definition.symbol.first}"
+
+
+def _nearest(query: Query, stems: Sequence[str], folder: str) -> list[File]:
+    found = [
+        file
+        for stem in stems
+        for file in query.index.files_by_stem(stem)
+        if file.language == query.language and file.path != query.path
+    ]
+    shared = lambda file: len(posixpath.commonprefix([file.path, folder + "/"]))  # noqa: E731
+    return sorted(found, key=lambda file: (-shared(file), file.path))
+
+
+def _densest(lines: list[str], terms: Sequence[str]) -> tuple[int, list[str]]:
+    """The run of lines that has the most of these words, without blank edges."""
+    wanted = set(terms)
+    weight = [len(wanted.intersection(terms_of(line))) for line in lines]
+    best = max(
+        range(max(1, len(lines) - CHUNK_LINES + 1)),
+        key=lambda at: (sum(weight[at : at + CHUNK_LINES]), -at),
+    )
+    kept = lines[best : best + CHUNK_LINES]
+    while kept and not kept[0].strip():
+        kept, best = kept[1:], best + 1
+    while kept and not kept[-1].strip():
+        kept = kept[:-1]
+    return best, kept
+
+
+ALL: dict[Source, Callable[[Query], Iterator[Candidate]]] = {
+    "callees": callees,
+    "members": members,
+    "definitions": definitions,
+    "siblings": siblings,
+    "lexical": lexical,
+    "edits": edits,
+}

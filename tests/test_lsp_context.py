@@ -1,0 +1,171 @@
+"""Context of other files through the real language server: found, fresh, and told in the trace."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lsprotocol import types
+
+from lsp.client import Editor
+from tests.lsp_client import StartEditor, events, until
+from tests.repositories import MadeRepository
+
+BILLING = '''"""Invoices."""
+
+
+class Invoice:
+    """What a customer owes."""
+
+    def __init__(self, customer: str, cents: int) -> None:
+        self.customer = customer
+        self.cents = cents
+
+    def overdue_fee(self, days: int) -> int:
+        """Cents to add for so many days."""
+        return days * self.cents // 1000
+'''
+WORK = (
+    "from shop.billing import Invoice\n\n\ndef total(name):\n    bill = Invoice(\n    return bill\n"
+)
+AFTER_INVOICE = (4, len("    bill = Invoice("))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    made = MadeRepository(tmp_path / "project")
+    made.write({"shop/__init__.py": "", "shop/billing.py": BILLING, "work.py": WORK})
+    return made.folder
+
+
+async def indexed(editor: Editor) -> None:
+    """Wait until the repository is read, as an editor's user sees it."""
+    while not any("indexed" in told[-1].get("message", "") for told in editor.progress.values()):
+        await editor._next()
+
+
+def context_of(file: Path) -> list[dict[str, Any]]:
+    return events(file)[-1]["details"]["context"]
+
+
+async def test_a_name_of_another_file_brings_its_signature_and_the_trace_says_why(
+    start: StartEditor, repository: Path
+) -> None:
+    editor, work = await start(), repository / "work.py"
+    editor.open(work.as_uri(), WORK)
+    await indexed(editor)
+    await editor.inline(work.as_uri(), *AFTER_INVOICE)
+    [piece] = [one for one in context_of(work) if one["symbol"] == "Invoice"]
+    assert piece["file"] == "shop/billing.py"
+    assert piece["source"] == "callees"
+    assert "imported from shop.billing" in piece["reason"]
+    assert piece["tokens"] > 0
+    assert events(work)[-1]["details"]["context_ms"]["total"] > 0
+
+
+async def test_before_the_index_is_there_completions_go_without_and_say_so(
+    start: StartEditor, repository: Path
+) -> None:
+    editor, work = await start(), repository / "work.py"
+    editor.open(work.as_uri(), WORK)
+    await editor.inline(work.as_uri(), *AFTER_INVOICE)
+    details = events(work)[-1]["details"]
+    assert details["context"] or details["context_left_out"]["all"] == "no index yet"
+
+
+async def test_an_unsaved_change_in_another_file_counts_at_once(
+    start: StartEditor, repository: Path
+) -> None:
+    editor, work = await start(), repository / "work.py"
+    billing = repository / "shop" / "billing.py"
+    editor.open(work.as_uri(), WORK)
+    editor.open(billing.as_uri(), BILLING)
+    await indexed(editor)
+    at = BILLING.split("\n").index("class Invoice:")
+    renamed = "class Receipt:\n    pass\n\n\n"
+    editor.change(billing.as_uri(), (types.Position(at, 0), types.Position(at, 0), renamed))
+    other = WORK.replace("Invoice", "Receipt")
+    end = types.Position(100, 0)
+    editor.change(work.as_uri(), (types.Position(0, 0), end, other))
+    await editor.inline(work.as_uri(), *AFTER_INVOICE)
+    assert "Receipt" in [one["symbol"] for one in context_of(work)]
+    assert "Receipt" not in billing.read_text()
+
+
+async def test_a_saved_file_is_read_again(start: StartEditor, repository: Path) -> None:
+    editor, work = await start(), repository / "work.py"
+    billing = repository / "shop" / "billing.py"
+    editor.open(work.as_uri(), WORK)
+    editor.open(billing.as_uri(), BILLING)
+    await indexed(editor)
+    billing.write_text(BILLING.replace("customer: str", "buyer: Person"))
+    editor.client.text_document_did_save(
+        types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(billing.as_uri()))
+    )
+    editor.shut(billing.as_uri())
+
+    async def shown() -> bool:
+        await editor.inline(work.as_uri(), *AFTER_INVOICE)
+        return context_of(work)[0]["tokens"] > 0
+
+    await asyncio.sleep(0.5)
+    assert await shown()
+
+
+async def test_a_file_changed_by_another_program_is_read_again(
+    start: StartEditor, repository: Path
+) -> None:
+    editor, work = await start(), repository / "work.py"
+    editor.open(work.as_uri(), WORK.replace("billing import Invoice", "till import Till"))
+    await indexed(editor)
+    till = repository / "shop" / "till.py"
+    till.write_text("class Till:\n    def __init__(self, drawer: int) -> None: ...\n")
+    editor.client.workspace_did_change_watched_files(
+        types.DidChangeWatchedFilesParams(
+            [types.FileEvent(till.as_uri(), types.FileChangeType.Created)]
+        )
+    )
+    text = WORK.replace("billing import Invoice", "till import Till").replace("Invoice(", "Till(")
+    editor.change(work.as_uri(), (types.Position(0, 0), types.Position(100, 0), text))
+    for _ in range(100):
+        await editor.inline(work.as_uri(), 4, len("    bill = Till("))
+        if any(one["symbol"] == "Till" for one in context_of(work)):
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("the new file never came in")
+
+
+async def test_what_was_edited_elsewhere_is_in_the_next_file_s_context(
+    start: StartEditor, repository: Path
+) -> None:
+    editor, work = await start(), repository / "work.py"
+    billing = repository / "shop" / "billing.py"
+    editor.open(work.as_uri(), WORK)
+    editor.open(billing.as_uri(), BILLING)
+    await indexed(editor)
+    row = BILLING.split("\n").index("        return days * self.cents // 1000")
+    start_of, end = types.Position(row, 15), types.Position(row, 19)
+    editor.change(billing.as_uri(), (start_of, end, "weeks"))
+    await editor.inline(billing.as_uri(), row, 20)
+    await editor.inline(work.as_uri(), *AFTER_INVOICE)
+    assert "edits" in [one["source"] for one in context_of(work)]
+
+
+async def test_context_can_be_switched_off(start: StartEditor, repository: Path) -> None:
+    editor = await start(options={"completion": {"context_tokens": 0}})
+    work = repository / "work.py"
+    editor.open(work.as_uri(), WORK)
+    await editor.inline(work.as_uri(), *AFTER_INVOICE)
+    assert "context" not in events(work)[-1]["details"]
+    assert not any("project" in told[0].get("title", "") for told in editor.progress.values())
+
+
+async def test_the_server_ends_while_it_reads_the_repository(
+    start: StartEditor, repository: Path
+) -> None:
+    for number in range(300):
+        (repository / f"file{number}.py").write_text(BILLING * 20)
+    editor, work = await start(), repository / "work.py"
+    editor.open(work.as_uri(), WORK)
+    await until(lambda: len(editor.progress) > 1)
+    assert await editor.close() == 0
