@@ -18,7 +18,7 @@ _GENERATED_MARK = re.compile(
     r"|thrift|antlr|swig|cython|bison|flex|sip|ply|makefile|script)"
     r"|\bthis (?:file|code|module) (?:is|was|has been) (?:\w+ )?generated\b"
 )
-_MARKED_HEAD = 1500
+HEAD = 1500  # characters of a text that tell
 
 
 def is_generated_name(name: str) -> bool:
@@ -28,10 +28,10 @@ def is_generated_name(name: str) -> bool:
 
 def is_generated(text: str) -> bool:
     """Whether a text says near its top that a program made it."""
-    return _GENERATED_MARK.search(text[:_MARKED_HEAD]) is not None
+    return _GENERATED_MARK.search(text[:HEAD]) is not None
 
 
-def is_minified(text: str, longest: int = LONGEST_LINE, densest: int = DENSEST) -> bool:
-    """Whether the lines are longer than a person's: any of them, or on average (characters)."""
+def is_minified(text: str) -> bool:
+    """Whether the lines are longer than a person's: any of them, or on average."""
     lines = text.split("\n")
-    return max(map(len, lines)) > longest or len(text) / len(lines) > densest
+    return max(map(len, lines)) > LONGEST_LINE or len(text) / len(lines) > DENSEST

@@ -4,6 +4,7 @@ Used before any text reaches a model or a log. Each rule names the kind of secre
 person can see what was taken out and why.
 """
 
+import fnmatch
 import math
 import re
 from collections import Counter
@@ -38,11 +39,13 @@ _SECRET_FILES = (
     "secrets.*",
 )
 _HARMLESS_FILES = (".env.example", ".env.sample", ".env.template", "secrets.py")
+_SECRET_FILE = re.compile("|".join(map(fnmatch.translate, _SECRET_FILES)))
 
 # Quantifiers are bounded: the text may be one line of 100,000 characters.
 # Each pattern's last group is the secret itself; what stands before it (a name, a quote) stays.
-# Before it: the words of which any match holds one. A text is searched for those first, since
+# Before it: the signs of which any match holds one. A text is searched for those first, since
 # that is a hundred times faster, and hardly any text has them.
+_ADDRESS = re.compile(r"://(?<=[a-z0-9+.\-]://)[^\s:/@\"']{1,100}:([^\s@/\"']{3,200})@")
 # A token's character. Five dashes begin the next key's header, which no token may swallow.
 _DASHED = r"(?:[A-Za-z0-9_]|-(?!----))"
 _RULES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
@@ -81,11 +84,7 @@ _RULES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
         ("eyJ",),
         re.compile(rf"\b(eyJ{_DASHED}{{10,4000}}\.eyJ{_DASHED}{{10,4000}}\.{_DASHED}{{10,}})"),
     ),
-    (
-        "password in an address",
-        ("://",),
-        re.compile(r"://(?<=[a-z0-9+.\-]://)[^\s:/@\"']{1,100}:([^\s@/\"']{3,200})@"),
-    ),
+    ("password in an address", ("://",), _ADDRESS),
 )
 # A name that tells, maybe a subscript's end or a type, then a string literal of any prefix.
 _ASSIGNMENT = re.compile(
@@ -99,7 +98,12 @@ _TELLING = (
     *("passw", "passphrase", "secret", "token", "credential", "apikey", "api_key", "accesskey"),
     *("access_key", "authkey", "auth_key", "privatekey", "private_key"),
 )
-_REACH = (48, 720)  # characters of an assignment before and after the start of what tells
+# The signs of tokens that lie within a word, and the others.
+_SIGNS = [sign for _, signs, _ in _RULES for sign in signs if sign != "://"]
+_WORDS = tuple(sign for sign in _SIGNS if sign.isidentifier())
+_MARKS = tuple(sign for sign in _SIGNS if not sign.isidentifier())
+_LONGEST_PREFIX = 40  # characters of a name before what tells
+_EDGE = re.compile(r"\b")
 _PLACEHOLDER = re.compile(
     r"(?i)^(x+|\*+|\.+|<.*>|\$\{.*\}|\{.*\}|%\(.*\)s|your[_\-].*|change[_\-]?me.*|example.*|"
     r"placeholder.*|redacted|none|null|true|false)$"
@@ -117,24 +121,33 @@ class Secret:
 
 def is_secret_file(path: PurePath) -> bool:
     """Whether a file's name alone says that its content must never be read for a model."""
-    name = PurePath(path.name.lower())
-    if any(name.match(pattern) for pattern in _HARMLESS_FILES):
-        return False
-    return any(name.match(pattern) for pattern in _SECRET_FILES)
+    name = path.name.lower()
+    return _SECRET_FILE.match(name) is not None and name not in _HARMLESS_FILES
+
+
+def tells(words: str) -> bool:
+    """Whether any of these runs of letters, digits and _ may be part of a secret, or its name."""
+    lower = _lowered(words)
+    return any(sign in words for sign in _WORDS) or any(sign in lower for sign in _TELLING)
+
+
+def may_hold(text: str) -> bool:
+    """Whether a text whose words do not tell may hold a secret all the same. Where neither says
+    so `find` finds nothing; it takes a fifth of the time where the words are known already."""
+    return any(sign in text for sign in _MARKS) or _ADDRESS.search(text) is not None
 
 
 def find(text: str) -> list[Secret]:
     """The secrets in a text, in order, without overlaps."""
     found = [
         Secret(kind, match.start(match.lastindex or 0), match.end(match.lastindex or 0))
-        for kind, words, pattern in _RULES
-        if any(word in text for word in words)
+        for kind, signs, pattern in _RULES
+        if any(sign in text for sign in signs)
         for match in pattern.finditer(text)
     ]
     found += [
         Secret("assigned secret", *match.span("value"))
-        for start, end in _around_telling(text)
-        for match in _ASSIGNMENT.finditer(text, start, end)
+        for match in _assignments(text)
         if _looks_random(match["value"])
     ]
     result: list[Secret] = []
@@ -166,22 +179,25 @@ def without(text: str, found: Iterable[Secret], start: int = 0) -> str:
     return "".join([*pieces, text[last:]])
 
 
-def _around_telling(text: str) -> Iterator[tuple[int, int]]:
-    """Where an assignment of a secret may stand: from and to, in order, apart."""
-    if not text.isascii():  # what ignoring case takes for i and s, and what lowering makes longer
-        text = text.replace("İ", "i").replace("ı", "i").replace("ſ", "s")
-    lower = text.lower()
+def _assignments(text: str) -> Iterator[re.Match[str]]:
+    """What `_ASSIGNMENT.finditer` finds: tried only where a name that tells is near."""
+    lower = _lowered(text)
     words = [word for word in _TELLING if word in lower]
-    start = end = 0
+    done = 0
     for hit in re.finditer("|".join(words), lower) if words else ():
-        before, after = hit.start() - _REACH[0], hit.start() + _REACH[1]
-        if before > end:
-            if end:
-                yield start, end
-            start = before
-        end = after
-    if end:
-        yield start, end
+        for edge in _EDGE.finditer(text, max(done, hit.start() - _LONGEST_PREFIX), hit.end()):
+            match = _ASSIGNMENT.match(text, edge.start()) if edge.start() >= done else None
+            if match:
+                yield match
+                done = match.end()
+        done = max(done, hit.end())
+
+
+def _lowered(text: str) -> str:
+    """As long as the text; i and s are also what ignoring case takes for them."""
+    if not text.isascii():
+        text = text.replace("İ", "i").replace("ı", "i").replace("ſ", "s")
+    return text.lower()
 
 
 def _looks_random(value: str) -> bool:

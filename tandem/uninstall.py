@@ -21,6 +21,7 @@ from tandem.errors import TandemError, UsageError
 # What each folder may hold. Anything else in it was not put there by us, so it stays.
 _OURS = {
     "models": ("models",),
+    "indexes": ("index",),
     "state": ("engine", "trace.jsonl*", "lsp.log*", "trusted.json", ".trusted.json.*"),
     "adapters": ("adapters",),
     "settings": ("config.toml", ".config.toml.*"),
@@ -40,6 +41,7 @@ def found() -> list[Place]:
     """Everything of ours outside the project. Raises UsageError for a dangerous TANDEM_HOME."""
     folders = {
         "models": paths.cache_dir(),
+        "indexes": paths.cache_dir(),
         "state": paths.state_dir(),
         "adapters": paths.state_dir(),
         "settings": paths.config_dir(),

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from completion import sourcefile
-from completion.index import words
+from completion.index import rows, words
 from completion.index.scan import LARGEST
-from completion.outline import outline
+from completion.outline import Outline, outline
 from tandem import secrets
 
 PARSE_S = 5.0  # longer than any file of 1 MB takes that a grammar can read
-# Longer lines than a person writes; here only what no reader could use is left out.
-LONGEST_LINE, DENSEST = 5000, 200
+# Here only what no reader could use is left out: so many bytes a line on average, or without one
+# line end in a block.
+DENSEST, BLOCK = 200, 5000
 # A file changed this long ago may change again without another modification time.
 _UNSETTLED_NS = 50_000_000
 _READS = 3
@@ -37,8 +38,7 @@ class Digest:
     """`skipped` says why there is nothing of the file's text, "" if there is. `same`: the text
     is what the index has already. `mtime` is 0 where the file may have changed meanwhile.
 
-    symbols: (kind, name, container, signature, doc, first, last, local); imports: (module, name,
-    alias, row); chunks: (first, last, hash, number of words, words).
+    For symbols and imports see `rows`, for chunks `words.Chunks`.
     """
 
     path: str
@@ -49,8 +49,8 @@ class Digest:
     hash: int = 0
     skipped: str = ""
     same: bool = False
-    symbols: list[tuple[str, str, str, str, str, int, int, bool]] = field(default_factory=list)
-    imports: list[tuple[str, str, str, int]] = field(default_factory=list)
+    symbols: list[rows.SymbolRow] = field(default_factory=list)
+    imports: list[rows.ImportRow] = field(default_factory=list)
     chunks: list[tuple[int, int, int, int, str]] = field(default_factory=list)
 
 
@@ -66,24 +66,33 @@ def digest(root: Path, job: Job) -> Digest:
     if found.hash == job.hash:
         found.same = True
         return found
-    found.skipped = _unfit(data)
-    if not found.skipped:
-        describe(found, normal(data))
+    fit = _fit(data)
+    if isinstance(fit, str):
+        found.skipped = fit
+    else:
+        describe(found, fit)
     return found
 
 
 def describe(found: Digest, data: bytes) -> None:
-    """Fill in what a text defines, imports and says; its lines end with "\\n"."""
-    public = _without_secrets(data)
-    outlined = outline(public, found.language, PARSE_S)
-    found.symbols = [
-        (s.kind, s.name, s.container, s.signature, s.doc, s.first, s.last, s.local)
-        for s in outlined.symbols
-    ]
-    found.imports = [(i.module, i.name, i.alias, i.row) for i in outlined.imports]
-    starts = (s.first for s in outlined.symbols if not s.local and s.last > s.first)
-    found.chunks = words.chunks(data, public, starts)
+    """Fill in what a text defines, imports and says; it is UTF-8, its lines end with "\n"."""
+    outlined, chunks = _outlined(found.language, data)
+    text = data.decode("utf-8")
+    hidden = secrets.find(text) if chunks.telling or secrets.may_hold(text) else []
+    if hidden:
+        outlined, chunks = _outlined(found.language, data, _masked(text, hidden))
+    found.symbols = [rows.of_symbol(symbol) for symbol in outlined.symbols]
+    found.imports = [rows.of_import(one) for one in outlined.imports]
+    found.chunks = chunks.rows
     found.lines = data.count(b"\n") + (not data.endswith(b"\n"))
+
+
+def _outlined(
+    language: str, data: bytes, public: bytes | None = None
+) -> tuple[Outline, words.Chunks]:
+    outlined = outline(data if public is None else public, language, PARSE_S)
+    starts = (s.first for s in outlined.symbols if not s.local and s.last > s.first)
+    return outlined, words.chunks(data, starts, public)
 
 
 def words_again(file: Path, chunks: list[tuple[int, int, int, int]]) -> Iterator[tuple[int, str]]:
@@ -93,12 +102,13 @@ def words_again(file: Path, chunks: list[tuple[int, int, int, int]]) -> Iterator
     except OSError:  # gone
         return
     starts = words.line_starts(data)
-    public = _without_secrets(data)
-    public_starts = words.line_starts(public)
-    for chunk_id, first, last, text in chunks:
-        if last + 1 < len(starts) and words.hash_of(data[starts[first] : starts[last + 1]]) == text:
-            of = public[public_starts[first] : public_starts[last + 1]]
-            yield chunk_id, b" ".join(sorted(words.words_of(of))).decode("utf-8", "replace")
+    text = data.decode("utf-8", "replace")
+    public = _masked(text, secrets.find(text))
+    for chunk_id, first, last, known in chunks:
+        if last + 1 < len(starts):
+            begin, end = starts[first], starts[last + 1]
+            if words.hash_of(data[begin:end]) == known:
+                yield chunk_id, words.words_of(public[begin:end])
 
 
 def normal(data: bytes) -> bytes:
@@ -128,30 +138,35 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
-def _unfit(data: bytes) -> str:
-    """Why a file's content leaves it out; "" if it does not."""
+def _fit(data: bytes) -> bytes | str:
+    """A file's text, if it is one to index, else why not."""
     if len(data) > LARGEST:
         return "too large"
     if b"\0" in data:
         return "binary"
+    data = normal(data)
     try:
-        text = data.decode("utf-8")
+        head = data.decode("utf-8")[: sourcefile.HEAD]
     except UnicodeDecodeError:
         return "not UTF-8"
-    if sourcefile.is_generated(text):
+    if sourcefile.is_generated(head):
         return "generated"
-    return "minified" if sourcefile.is_minified(text, LONGEST_LINE, DENSEST) else ""
+    return "minified" if _is_minified(data) else data
 
 
-def _without_secrets(data: bytes) -> bytes:
-    """The same text, rows in place, with spaces where a secret stands."""
-    text = data.decode("utf-8", "replace")
-    found = secrets.find(text)
-    if not found:
-        return data
+def _is_minified(data: bytes) -> bool:
+    if len(data) > DENSEST * (data.count(b"\n") + 1):
+        return True
+    blocks = range(0, len(data) - BLOCK, BLOCK)
+    return any(data.find(b"\n", at, at + BLOCK) < 0 for at in blocks)
+
+
+def _masked(text: str, hidden: list[secrets.Secret]) -> bytes:
+    """In UTF-8, with spaces where a secret stands: all else stays where it was."""
     pieces, last = [], 0
-    for one in found:
-        hidden = "".join("\n" if char == "\n" else " " for char in text[one.start : one.end])
-        pieces += [text[last : one.start], hidden]
+    for one in hidden:
+        secret = text[one.start : one.end].split("\n")
+        spaces = "\n".join(" " * len(line.encode("utf-8")) for line in secret)
+        pieces += [text[last : one.start], spaces]
         last = one.end
-    return "".join([*pieces, text[last:]]).encode("utf-8")
+    return "".join([*pieces, text[last:]]).encode("utf-8", "replace")

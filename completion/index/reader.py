@@ -7,9 +7,11 @@ same tables. Installed packages that a lookup names go there too.
 import math
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +27,7 @@ _COMMON = 1000  # chunks: what so many say is no hint
 _COMMON_SHARE = 50  # or a fiftieth of them,
 _LEAST_COMMON = 25  # but not fewer than these
 _K1, _B = 1.2, 0.75  # of BM25
+_ENOUGH = 8  # times as many as asked for are looked at
 _MEAN = 40  # words of a chunk: about the mean over much code
 T = TypeVar("T")
 
@@ -129,13 +132,13 @@ class Index:
         """
         with self._lock:
             overlaid = self._overlay.fresh(exclude)
-            scores, total = self._scores(terms, overlaid)
-            best = sorted(scores, key=lambda one: (-scores[one], one))
-            found: list[Chunk] = []
-            for at in range(0, len(best), 8 * limit):  # until enough of them still stand
-                found += self._chunks(best[at : at + 8 * limit], scores, total, overlaid, exclude)
-                if len(found) >= limit:
-                    break
+            scores = self._scores(terms, overlaid)
+            rank = lambda one: (-scores[one], one)  # noqa: E731
+            found = self._chunks(
+                nsmallest(_ENOUGH * limit, scores, key=rank), scores, overlaid, exclude
+            )
+            if len(found) < limit:  # most of the best are gone, or of `exclude`
+                found = self._chunks(sorted(scores, key=rank), scores, overlaid, exclude)
             found.sort(key=lambda c: (-c.score, c.file.path, c.first))
             return found[:limit]
 
@@ -184,27 +187,26 @@ class Index:
                 return ask(self._overlay.tables, own)
             return self._ask(lambda tables: ask(tables, file), [])
 
-    def _scores(self, terms: Sequence[str], overlaid: Tables) -> tuple[dict[int, float], int]:
-        """Sum of the words' weights by chunk, and how many chunks there are."""
+    def _scores(self, terms: Sequence[str], overlaid: Tables) -> dict[int, float]:
+        """Sum of the words' weights by chunk."""
         total = self._count()
         most = min(_COMMON, max(total // _COMMON_SHARE, _LEAST_COMMON))
-        scores: dict[int, float] = {}
+        scores: defaultdict[int, float] = defaultdict(float)
         for term in sorted(set(terms) - self._common):
-            ids = self._ask(lambda tables, term=term: tables.with_word(term, most + 1), [])
-            if len(ids) > most:
+            rows = self._ask(lambda tables, term=term: tables.with_word(term, most + 1), [])
+            if len(rows) > most:
                 self._common.add(term)
                 continue
-            ids += overlaid.with_word(term, most)
-            weight = math.log(1 + (total - len(ids) + 0.5) / (len(ids) + 0.5)) if ids else 0.0
-            for one in ids:
-                scores[one] = scores.get(one, 0.0) + weight
-        return scores, total
+            rows += overlaid.with_word(term, most)
+            weight = math.log(1 + (max(total, len(rows)) - len(rows) + 0.5) / (len(rows) + 0.5))
+            for (one,) in rows:
+                scores[one] += weight
+        return scores
 
     def _chunks(
         self,
         ids: list[int],
         scores: dict[int, float],
-        total: int,
         overlaid: Tables,
         exclude: str,
     ) -> list[Chunk]:

@@ -19,7 +19,7 @@ from tandem import secrets
 
 LARGEST = 1_000_000  # bytes
 # Folders that tools fill: what other code is there comes in through what a file imports.
-_FILLED = frozenset(
+FILLED = frozenset(
     {
         *(".git", ".hg", ".svn", ".bzr", "node_modules", "bower_components", "__pycache__"),
         *(".tox", ".nox", ".eggs", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".cache"),
@@ -84,7 +84,7 @@ def file(root: Path, path: str) -> Found | str:
         last = depth == len(parts) - 1
         if ignore.is_out(inside + name + ("" if last else "/"), rules):
             return "ignored"
-        if not last and name in _FILLED:
+        if not last and name in FILLED:
             return "filled by a tool"
     reason = name_reason(parts[-1])
     if reason:
@@ -136,7 +136,7 @@ def _reason(entry: os.DirEntry[str], path: str, rules: tuple[ignore.Rules, ...])
     if entry.is_symlink():
         return "link"
     if entry.is_dir(follow_symlinks=False):
-        if entry.name in _FILLED:
+        if entry.name in FILLED:
             return "filled by a tool"
         if not _is_plain(entry.name):
             return "unprintable name"

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from tandem import paths
 
-VERSION = 1
-FILE_SHIFT = 20  # a file of at most 1 MB has fewer definitions than 2 ** 20
+VERSION = 2
+FILE_SHIFT = 16
+MOST_ROWS = (1 << FILE_SHIFT) - 1  # of a kind in a file: those after are left out
 _APPLICATION = 0x54444D58  # "TDMX"
 _NONE = (0, 0)  # what SQLite says of a file that is just being made
 _BUSY_S = 20.0  # another process's transaction takes a second at most
@@ -33,18 +34,18 @@ CREATE TABLE files(
 CREATE UNIQUE INDEX files_by_name ON files(folder, name);
 CREATE TABLE stems(stem TEXT, file INTEGER, PRIMARY KEY(stem, file)) WITHOUT ROWID;
 CREATE TABLE symbols(
-    id INTEGER PRIMARY KEY, kind TEXT, name TEXT, container TEXT, signature TEXT, doc TEXT,
-    first INTEGER, last INTEGER, local INTEGER);
+    id INTEGER PRIMARY KEY, kind, name TEXT, container TEXT, signature TEXT, doc TEXT,
+    first INTEGER, more INTEGER, local INTEGER);
 CREATE INDEX symbols_by_name ON symbols(name) WHERE local = 0;
 CREATE TABLE modules(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, stem TEXT NOT NULL);
 CREATE INDEX modules_by_stem ON modules(stem);
 CREATE TABLE imports(id INTEGER PRIMARY KEY, module INTEGER, name TEXT, alias TEXT, row INTEGER);
 CREATE INDEX imports_by_module ON imports(module);
-CREATE INDEX imports_by_name ON imports(name) WHERE name > '*';
+CREATE INDEX imports_by_name ON imports(name) WHERE name > '*' AND name = lower(name);
 CREATE TABLE chunks(
-    id INTEGER PRIMARY KEY, first INTEGER, last INTEGER, hash INTEGER, terms INTEGER);
+    id INTEGER PRIMARY KEY, first INTEGER, last INTEGER, hash INTEGER, words INTEGER);
 CREATE VIRTUAL TABLE postings USING fts5(
-    terms, content='', detail=none, columnsize=0, tokenize="ascii tokenchars '_'");
+    words, content='', detail=none, columnsize=0, tokenize="ascii tokenchars '_'");
 """
 # A process that could not write the cache folder keeps its indexes here, by their shared name.
 _in_memory: dict[str, sqlite3.Connection] = {}
@@ -136,7 +137,7 @@ def _connect(name: str) -> sqlite3.Connection:
     )
     db.executescript(
         "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;"
-        "PRAGMA read_uncommitted = 1; PRAGMA wal_autocheckpoint = 4096;"
+        "PRAGMA read_uncommitted = 1; PRAGMA wal_autocheckpoint = 16384;"
     )
     return db
 

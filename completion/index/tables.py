@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from completion.index.rows import to_import, to_symbol
 from completion.index.schema import FILE_SHIFT, rows_of
 from completion.outline import Import, Symbol
 
@@ -11,7 +12,7 @@ from completion.outline import Import, Symbol
 _MOST = 200
 _FILE = "f.id, d.path, f.name, f.language, f.lines"
 _FILES = "files f JOIN folders d ON d.id = f.folder"
-_SYMBOL = "s.kind, s.name, s.container, s.signature, s.doc, s.first, s.last, s.local"
+_SYMBOL = "s.kind, s.name, s.container, s.signature, s.doc, s.first, s.more, s.local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Tables:
         ).fetchall()
         files = self.files_of(row[0] >> FILE_SHIFT for row in found)
         return [
-            Definition(files[row[0] >> FILE_SHIFT], _symbol(row[1:]))
+            Definition(files[row[0] >> FILE_SHIFT], to_symbol(row[1:]))
             for row in found
             if row[0] >> FILE_SHIFT in files
         ]
@@ -79,7 +80,7 @@ class Tables:
             query += " AND s.container = ?"
             values.append(container)
         rows = self.db.execute(query, values).fetchall()
-        return [Definition(file, _symbol(row)) for row in rows]
+        return [Definition(file, to_symbol(row)) for row in rows]
 
     def imports_of(self, file: File) -> list[Import]:
         rows = self.db.execute(
@@ -87,31 +88,31 @@ class Tables:
             " ON m.id = i.module WHERE i.id BETWEEN ? AND ? ORDER BY i.id",
             rows_of(file.id),
         ).fetchall()
-        return [Import(*row) for row in rows]
+        return [to_import(row) for row in rows]
 
     def importers_of(self, stem: str) -> list[File]:
         """Also of those that import the module by its name from its package."""
         ids = self.db.execute(
             f"SELECT id >> {FILE_SHIFT} FROM imports WHERE module IN"  # noqa: S608
             " (SELECT id FROM modules WHERE stem = ?1) UNION"
-            f" SELECT id >> {FILE_SHIFT} FROM imports WHERE name = ?1 AND name > '*' LIMIT ?2",
+            f" SELECT id >> {FILE_SHIFT} FROM imports WHERE name = ?1 AND name > '*'"
+            " AND name = lower(name) LIMIT ?2",
             (stem, 2 * _MOST),
         ).fetchall()
         return sorted(self.files_of(row[0] for row in ids).values(), key=lambda f: f.path)
 
-    def with_word(self, word: str, most: int) -> list[int]:
+    def with_word(self, word: str, most: int) -> list[tuple[int]]:
         """Ids of at most so many chunks, some of them gone by now."""
         quoted = '"' + word.replace('"', "") + '"'
-        rows = self.db.execute(
+        return self.db.execute(
             "SELECT rowid FROM postings WHERE postings MATCH ? LIMIT ?", (quoted, most)
         ).fetchall()
-        return [row[0] for row in rows]
 
     def chunks(self, ids: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
         """(first, last, hash, number of words) by id, of those that are still there."""
         marks = ", ".join("?" * len(ids))
         rows = self.db.execute(
-            f"SELECT id, first, last, hash, terms FROM chunks WHERE id IN ({marks})",  # noqa: S608
+            f"SELECT id, first, last, hash, words FROM chunks WHERE id IN ({marks})",  # noqa: S608
             ids,
         ).fetchall()
         return {row[0]: row[1:] for row in rows}
@@ -129,8 +130,3 @@ class Tables:
             for file_id, folder, name, language, lines in rows
         ]
         return sorted(found, key=lambda file: file.path)
-
-
-def _symbol(row: tuple) -> Symbol:
-    *values, local = row
-    return Symbol(*values, local=bool(local))

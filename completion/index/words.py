@@ -8,6 +8,10 @@ split at case and underscores, with the whole identifier where it has several pa
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from tandem import secrets
 
 SHORTEST, LONGEST = 12, 30  # lines of a chunk
 _SHORTEST_WORD, _LONGEST_WORD = 3, 40
@@ -16,73 +20,93 @@ _PART = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z\x80-\xff]+")
 _SPACES = bytes(
     byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else 32 for byte in range(256)
 )
-_MOST_KNOWN = 200_000
+_MOST_KNOWN = 300_000
+# Words that chunks say in any repository: keywords of our languages, and plain English.
+_SAID_BY_ALL = frozenset(
+    b"and any are args array assert async await bool break but byte bytes can case cast catch char"
+    b" class cls const continue def default del dict elif else end enum error except export extends"
+    b" extern false final finally float for from func function get global has have import include"
+    b" init int interface isinstance kwargs lambda len let list long match namespace new nil none"
+    b" nonlocal not null object one only optional out override package pass print private protected"
+    b" public raise return returns self set should static str string struct super switch template"
+    b" that the then this throw true try tuple type typedef typename typing union unsigned use used"
+    b" using val value values var virtual void when where which while will with yield you".split()
+)
 
 
-class _Known(dict[bytes, frozenset[bytes]]):
-    """Words by identifier: a repository says the same ones again and again."""
-
-    def __missing__(self, identifier: bytes) -> frozenset[bytes]:
-        if len(self) > _MOST_KNOWN:
-            self.clear()
-        parts = [] if identifier[:1].isdigit() else _PART.findall(identifier)
-        whole = identifier.strip(b"_") if parts else b""
-        words = frozenset(
-            word.lower() for word in (*parts, whole) if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD
-        )
-        self[identifier] = words
-        return words
+# What an identifier is found by: a repository says the same ones again and again.
+_known: dict[bytes, str] = {}
+_telling: set[bytes] = set()  # identifiers that may be of a secret
 
 
-_known = _Known()
+def _said(identifiers: set[bytes]) -> str:
+    new = identifiers.difference(_known)
+    if new:
+        if len(_known) > _MOST_KNOWN:
+            _known.clear()
+            new = identifiers
+        if secrets.tells(b" ".join(new).decode("utf-8", "replace")):
+            _telling.update(one for one in new if secrets.tells(one.decode("utf-8", "replace")))
+        for identifier in new:
+            _known[identifier] = " ".join(sorted(_split(identifier)))
+    return " ".join(map(_known.__getitem__, identifiers))
 
 
-def words_of(data: bytes) -> set[bytes]:
-    """The words of a text in UTF-8."""
-    return _words(data.translate(_SPACES))
+def _split(identifier: bytes) -> set[str]:
+    if identifier.isalpha() and identifier.islower():
+        words = {identifier}
+    elif identifier[:1].isdigit():
+        return set()
+    else:
+        parts = _PART.findall(identifier)
+        words = {part.lower() for part in (*parts, identifier.strip(b"_") if parts else b"")}
+    return {
+        word.decode("utf-8", "replace")
+        for word in words
+        if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD and word not in _SAID_BY_ALL
+    }
 
 
 def terms_of(text: str) -> list[str]:
-    """The same of a text, sorted: what to ask the index for."""
-    return sorted(
-        word.decode("utf-8", "replace") for word in words_of(text.encode("utf-8", "replace"))
-    )
+    """The words of a text, sorted: what to ask the index for."""
+    identifiers = set(text.encode("utf-8", "replace").translate(_SPACES).split())
+    return sorted(set().union(*map(_split, identifiers)))
 
 
-def _words(spaced: bytes) -> set[bytes]:
-    words: set[bytes] = set()
-    return words.union(*map(_known.__getitem__, set(spaced.split())))
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """(first row, last row, hash of its lines, number of identifiers, words) for each chunk, a word
+    maybe more than once. `telling`: an identifier may be of a secret."""
+
+    rows: list[tuple[int, int, int, int, str]]
+    telling: bool
 
 
-def chunks(
-    data: bytes, public: bytes, definitions: Iterable[int]
-) -> list[tuple[int, int, int, int, str]]:
-    """(first row, last row, hash of its lines, number of words, the words) for each chunk.
-
-    `public` is `data` without its secrets, its lines the same; words are of that. `definitions`
-    are the rows where one begins.
-    """
+def chunks(data: bytes, definitions: Iterable[int], public: bytes | None = None) -> Chunks:
+    """Of a text in UTF-8. `definitions` are the rows where one begins. `public`: the same text,
+    its lines as long, without its secrets; then words are of that."""
     starts = line_starts(data)
-    spaced = public.translate(_SPACES)
+    spaced = (data if public is None else public).translate(_SPACES)
     found: list[tuple[int, int, int, int, str]] = []
+    telling = False
     for first, last in _runs(data, starts, set(definitions)):
         begin, end = starts[first], starts[last + 1]
-        words = _words(spaced[begin:end])
-        if words:
-            text = b" ".join(sorted(words)).decode("utf-8", "replace")
-            found.append((first, last, hash_of(data[begin:end]), len(words), text))
-    return found
+        identifiers = set(spaced[begin:end].split())
+        words = _said(identifiers)
+        telling = telling or not identifiers.isdisjoint(_telling)
+        if words and not words.isspace():
+            found.append((first, last, hash_of(data[begin:end]), len(identifiers), words))
+    return Chunks(found, telling)
+
+
+def words_of(data: bytes) -> str:
+    """The words of a chunk, as `chunks` has them."""
+    return _said(set(data.translate(_SPACES).split()))
 
 
 def line_starts(data: bytes) -> list[int]:
-    """Where each row begins, and the end of the text as one more."""
-    starts, at = [0], data.find(b"\n")
-    while at >= 0:
-        starts.append(at + 1)
-        at = data.find(b"\n", at + 1)
-    if starts[-1] != len(data):
-        starts.append(len(data))
-    return starts
+    """Where each row begins, and the end of the text as one more; no row ends with "\\r"."""
+    return list(accumulate(map(len, data.splitlines(keepends=True)), initial=0))
 
 
 def hash_of(data: bytes) -> int:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from completion.index.digest import Digest
 from completion.index.modules import module_stem, stems_of
 from completion.index.scan import Found
-from completion.index.schema import FILE_SHIFT, rows_of
+from completion.index.schema import FILE_SHIFT, MOST_ROWS, rows_of
 
 PENDING = "not read yet"
-_MOST_ROWS = (1 << FILE_SHIFT) - 1
 _ADD_SYMBOL = "INSERT INTO symbols VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_IMPORT = "INSERT INTO imports VALUES(?, ?, ?, ?, ?)"
 _ADD_CHUNK = "INSERT INTO chunks VALUES(?, ?, ?, ?, ?)"
@@ -49,27 +48,32 @@ class Writer:
         """What is known of a file from now on; its row must be there."""
         folder, name = _parts(one.path)
         row = self._db.execute(
-            "SELECT id, mtime, next_chunk FROM files WHERE folder = ? AND name = ?",
+            "SELECT id, mtime, skipped, next_chunk FROM files WHERE folder = ? AND name = ?",
             (self._folder(folder), name),
         ).fetchone()
         if row is None or row[1] > one.mtime > 0:  # removed, or read again by another process
             return
-        file_id, _, next_chunk = row
+        file_id, _, skipped, next_chunk = row
         if one.same:
             self._db.execute(
                 "UPDATE files SET size = ?, mtime = ? WHERE id = ?", (one.size, one.mtime, file_id)
             )
             return
-        self._drop_outline(file_id)
+        if next_chunk + len(one.chunks) > MOST_ROWS:  # saved some ten thousand times
+            self.remove(one.path)
+            self.add([Found(one.path, one.language, 0, 0)])
+            return self.put(one)
+        if skipped != PENDING:
+            self._drop_outline(file_id)
         base = file_id << FILE_SHIFT
-        symbols = enumerate(one.symbols[:_MOST_ROWS], base)
+        symbols = enumerate(one.symbols[:MOST_ROWS], base)
         self._db.executemany(_ADD_SYMBOL, [(n, *symbol) for n, symbol in symbols])
-        imports = enumerate(one.imports[:_MOST_ROWS], base)
+        imports = enumerate(one.imports[:MOST_ROWS], base)
         self._db.executemany(
-            _ADD_IMPORT,
-            [(n, self._module(i[0], one.language), i[1], i[2], i[3]) for n, i in imports],
+            _ADD_IMPORT, [(n, self._module(i[0], one.language), *i[1:]) for n, i in imports]
         )
-        next_chunk = self._put_chunks(file_id, next_chunk, one.chunks)
+        known = self._chunks(file_id) if next_chunk else {}
+        next_chunk = self._put_chunks(file_id, next_chunk, one.chunks, known)
         self._db.execute(
             "UPDATE files SET language = ?, lines = ?, size = ?, mtime = ?, hash = ?, skipped = ?,"
             " next_chunk = ? WHERE id = ?",
@@ -91,7 +95,7 @@ class Writer:
             return False
         file_id = row[0]
         self._drop_outline(file_id)
-        self._put_chunks(file_id, 0, ())
+        self._put_chunks(file_id, 0, (), self._chunks(file_id))
         for stem in stems_of(path):
             self._db.execute("DELETE FROM stems WHERE stem = ? AND file = ?", (stem, file_id))
         self._db.execute("DELETE FROM files WHERE id = ?", (file_id,))
@@ -106,33 +110,41 @@ class Writer:
 
     def index_words(self, rows: Iterable[tuple[int, str]]) -> None:
         """(chunk, its words) of chunks that are in; ascending ids are cheapest."""
-        self._db.executemany("INSERT INTO postings(rowid, terms) VALUES(?, ?)", rows)
+        self._db.executemany("INSERT INTO postings(rowid, words) VALUES(?, ?)", rows)
 
     def forget_words(self) -> None:
         """Of all chunks; those of chunks that are gone with them."""
         self._db.execute("INSERT INTO postings(postings) VALUES('delete-all')")
         self.remember("dead", 0)
 
-    def _put_chunks(
-        self, file_id: int, next_chunk: int, chunks: Sequence[tuple[int, int, int, int, str]]
-    ) -> int:
-        """A chunk whose text the file had already keeps its id, and with it its words."""
+    def _chunks(self, file_id: int) -> dict[int, list[int]]:
+        """A file's chunks by the hash of their text."""
         known: dict[int, list[int]] = {}
         for chunk_id, text in self._db.execute(
             "SELECT id, hash FROM chunks WHERE id BETWEEN ? AND ?", rows_of(file_id)
         ):
             known.setdefault(text, []).append(chunk_id)
+        return known
+
+    def _put_chunks(
+        self,
+        file_id: int,
+        next_chunk: int,
+        chunks: Sequence[tuple[int, int, int, int, str]],
+        known: dict[int, list[int]],
+    ) -> int:
+        """A chunk whose text the file had already keeps its id, and with it its words."""
         new: list[tuple[int, int, int, int, int]] = []
         words: list[tuple[int, str]] = []
-        for first, last, text, count, terms in chunks:
+        for first, last, text, count, said in chunks:
             if known.get(text):
                 moved = (first, last, known[text].pop(0))
                 self._db.execute("UPDATE chunks SET first = ?, last = ? WHERE id = ?", moved)
-            elif next_chunk < _MOST_ROWS:
+            else:
                 chunk_id = (file_id << FILE_SHIFT) + next_chunk
                 next_chunk += 1
                 new.append((chunk_id, first, last, text, count))
-                words.append((chunk_id, terms))
+                words.append((chunk_id, said))
         gone = [(chunk_id,) for ids in known.values() for chunk_id in ids]
         if gone:
             self._db.executemany("DELETE FROM chunks WHERE id = ?", gone)
