@@ -184,17 +184,14 @@ def defined_there(pieces: Sequence[Piece], target: Target) -> bool:
 
 
 def _starts_line(text: str, signature: str) -> bool:
-    """White space aside; so that no other name goes on where it ends."""
-    lines = [squeezed(line) for line in text.split("\n")]
-    return any(
-        rest.startswith(signature)
-        and (
-            len(signature) == SIGNATURE
-            or not _WORDS.match(rest[len(signature) - 1 : len(signature) + 1])
-        )
-        for start in range(len(lines))
-        if (rest := "".join(lines[start:]))
-    )
+    """Formatting aside; so that no other name goes on where it ends."""
+    lines = text.split("\n")
+    for start in range(len(lines)):
+        rest, end = squeezed("\n".join(lines[start:])), len(signature)
+        whole = end == SIGNATURE or not _WORDS.match(rest[end - 1 : end + 1])
+        if whole and rest.startswith(signature):
+            return True
+    return False
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
