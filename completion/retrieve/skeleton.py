@@ -9,7 +9,9 @@ from completion.languages import language_row
 # As in the samples that the shipped model learned from (finetune/snippets.py).
 MAX_LINES = 10
 MAX_CHARACTERS = 500
-MOST_MEMBERS = 12
+MOST_MEMBERS = 24
+MOST_RANKED = 80
+CONSTRUCTORS = frozenset({"__init__", "constructor", "__construct", "initialize", "new"})
 _INDENT = "    "
 _INNER_SPACE = re.compile(r"(?<=[(\[]) | (?=[)\]])|,(?= [)\]])")
 
@@ -55,13 +57,20 @@ def body(index: Index, definition: Definition) -> str | None:
 
 
 def members_of(index: Index, definition: Definition) -> list[Definition]:
-    """What a class holds, as others may use it: private names last and special ones never."""
+    """What a class holds, by how often the repository says their names; special ones never, but
+    for the constructor."""
     found = [
         member
         for member in index.symbols_of(definition.file, "", definition.symbol.qualified)
-        if not (member.symbol.name.startswith("__") and member.symbol.name != "__init__")
+        if not (member.symbol.name.startswith("__") and member.symbol.name not in CONSTRUCTORS)
     ]
-    return sorted(found, key=lambda member: member.symbol.name.startswith("_"))
+    return by_use(index, found)
+
+
+def by_use(index: Index, found: Iterable[Definition]) -> list[Definition]:
+    """The most used first; private names after the others."""
+    used = {one: index.mentions(one.symbol.name) for one in list(found)[:MOST_RANKED]}
+    return sorted(used, key=lambda one: (one.symbol.name.startswith("_"), -used[one]))
 
 
 def header_of_owner(index: Index, definition: Definition) -> str:

@@ -9,7 +9,15 @@ from completion.edits import Hunk
 from completion.index import Definition, File, Index, terms_of
 from completion.pieces import Source
 from completion.retrieve.resolve import Found, Resolver
-from completion.retrieve.skeleton import body, header, members_of, skeleton
+from completion.retrieve.skeleton import (
+    CONSTRUCTORS,
+    MOST_MEMBERS,
+    body,
+    by_use,
+    header,
+    members_of,
+    skeleton,
+)
 from completion.scope import Scope
 
 NEAREST, MOST_NAMES = 6, 32
@@ -18,6 +26,8 @@ MOST_CHUNKS = 4
 CHUNK_LINES = 10
 # Lines around the cursor whose words are looked for elsewhere.
 WORDS_BEFORE, WORDS_AFTER = 12, 6
+# Rows around the cursor that a prompt shows in any case.
+_SEEN_BEFORE, _SEEN_AFTER = 30, 12
 _SELF = frozenset({"self", "cls", "this", "$this", "super()", "super"})
 _TEST = re.compile(r"^(?:test_|spec_)|(?:_test|_spec|\.test|\.spec|Tests?|Spec)$")
 _MOST_SIBLINGS = 6
@@ -99,12 +109,12 @@ def members(query: Query) -> Iterator[Candidate]:
     index = query.index
     if receiver in _SELF:
         for cls in _own_classes(query):
-            yield _class(query, cls, f"{receiver} is a {cls.symbol.name}")
+            yield _class(query, cls, f"{receiver} is a {cls.symbol.name}", hidden=query.row)
             for base in query.wide.bases(cls):
                 yield _class(query, base, f"base of {cls.symbol.name}")
         return
     for file in query.wide.module(receiver)[:1]:
-        shown = [one for one in index.symbols_of(file, "", "") if one.symbol.kind != "constant"]
+        shown = by_use(index, index.symbols_of(file, "", ""))[:MOST_MEMBERS]
         yield _listing(query, file, shown, "members", f"{receiver} is {file.path}")
     owner = query.scope.types.get(receiver, "")
     for found in query.wide.classes(owner)[:2] if owner else ():
@@ -231,19 +241,25 @@ def _candidate(query: Query, found: Found, source: Source) -> Candidate:
 
 
 def _class(
-    query: Query, definition: Definition, reason: str, source: Source = "members"
+    query: Query,
+    definition: Definition,
+    reason: str,
+    source: Source = "members",
+    hidden: int | None = None,
 ) -> Candidate:
+    """A class with what it holds. Of the class around the cursor, at row `hidden`, only what
+    stands too far away to be in the prompt anyway."""
     index = query.index
-    wanted = {use.text for use in query.scope.names}
 
     def with_members() -> str:
         found = members_of(index, definition)
         if source == "callees":
-            found = [one for one in found if one.symbol.name in ("__init__", "constructor")] or [
-                one for one in found if one.symbol.kind == "field"
-            ]
-        found.sort(key=lambda one: one.symbol.name not in wanted)
-        return skeleton(index, definition, found)
+            built = [one for one in found if one.symbol.name in CONSTRUCTORS]
+            found = built or [one for one in found if one.symbol.kind == "field"]
+        if hidden is not None:
+            near = range(hidden - _SEEN_BEFORE, hidden + _SEEN_AFTER)
+            found = [one for one in found if one.symbol.first not in near]
+        return skeleton(index, definition, found) if found or hidden is None else ""
 
     bare = (
         (lambda: header(index, definition), lambda: skeleton(index, definition))
@@ -273,7 +289,7 @@ def _listing(
         0,
         max(0, file.lines - 1),
         "",
-        (lambda: "\n".join(skeleton(query.index, one) for one in shown[:12]),),
+        (lambda: "\n".join(header(query.index, one) for one in shown),),
     )
 
 
