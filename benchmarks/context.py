@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from completion.index import Index, Indexer
-
 from benchmarks import common
 from benchmarks.parts.keystrokes import Key, Prompter, files_in, keystrokes
 from benchmarks.peers import weights
@@ -27,6 +25,7 @@ from benchmarks.peers.ours import Ours
 from completion.document import Document, language_of
 from completion.edits import EditLog
 from completion.engine.tokenizer import Tokenizer
+from completion.index import Index, Indexer
 from completion.pieces import Context
 from completion.retrieve import Retriever
 from completion.templates import for_model
@@ -118,8 +117,8 @@ def reuse(
         try:
             answers = []
             for one in asked:
-                pieces = one.context.pieces if name == "with context" else ()
-                prompt = prompter.prompt(one.key, True, [piece.snippet for piece in pieces])
+                snippets = one.context.snippets if name == "with context" else ()
+                prompt = prompter.prompt(one.key, True, snippets)
                 if prompt is not None:
                     answers.append(ours.answer(prompt.text, 1, prompt.heal))
         finally:

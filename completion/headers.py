@@ -31,7 +31,7 @@ def with_headers(
     `row` is the line's that starts there, `indent` its column.
     """
     found = list(told)
-    end, limit = start - 1, indent
+    end, limit, below = start - 1, indent, ""
     for above in range(row - 1, max(-1, row - MOST_LINES), -1):
         begin = text.rfind("\n", 0, end) + 1 if end > 0 else 0
         line = text[begin:end][:LONGEST_SIGNATURE]
@@ -47,7 +47,8 @@ def with_headers(
             continue
         # A bracket on its own line belongs to a header of the same column.
         limit = column + 1 if code.startswith(_OPENS) else column
-        header = _header(line, language)
+        header = _header(line + " {" if below == "{" else line, language)
+        below = code
         if header and not any(one.name == header[1] and one.first <= above for one in told):
             found.append(_symbol(header, line, above, row, language))
     found.sort(key=lambda one: one.first)
@@ -61,7 +62,10 @@ def _header(line: str, language: Language) -> tuple[str, str, str] | None:
         kind = match["type"] or "function"
         owner = re.findall(r"\w+", match["owner"] or "")
         name = match["name"].strip(":").replace("::", ".").replace(":", ".")
-        return ("scope" if kind == "impl" else kind), name, owner[-1] if owner else ""
+        holder = owner[-1] if owner else ""
+        if kind == "function" and not holder:
+            holder, _, name = name.rpartition(".")
+        return ("scope" if kind == "impl" else kind), name, holder
     if language.opener:
         return None
     match = _TYPED.match(line)

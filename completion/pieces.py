@@ -27,10 +27,6 @@ class Piece:
     symbol: str = ""
     tokens: int = 0
 
-    @property
-    def snippet(self) -> Snippet:
-        return Snippet(self.path, self.text)
-
 
 @dataclass(frozen=True)
 class Context:
@@ -47,3 +43,19 @@ class Context:
     @property
     def tokens(self) -> int:
         return sum(piece.tokens for piece in self.pieces)
+
+    @property
+    def snippets(self) -> list[Snippet]:
+        """As a prompt shows them: neighbours of one file under one path, and members of one class
+        under one header."""
+        found: list[tuple[str, list[str]]] = []
+        header = ""
+        for piece in self.pieces:
+            first, newline, rest = piece.text.partition("\n")
+            if found and found[-1][0] == piece.path and piece.source != "edits":
+                same = newline and first == header and rest.startswith((" ", "\t"))
+                found[-1][1].append(rest if same else piece.text)
+            else:
+                found.append((piece.path, [piece.text]))
+            header = first
+        return [Snippet(path, "\n".join(texts)) for path, texts in found]

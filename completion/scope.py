@@ -24,6 +24,8 @@ Place = Literal["import", "argument", "statement", "body", "string", "comment", 
 LINES_BEFORE, LINES_AFTER = 40, 20  # that names are read from
 WINDOW = 8000  # characters on each side, where lines are long
 MOST_NAMES = 200
+_DEEPEST = 4  # nodes of a string's parts that a line may start in
+_LINE = 500  # characters of a line that tell whether it imports
 _OPENING = re.compile(r"(?:[{:]|\b(?:do|then|else|begin)|=>|->)\s*\Z")
 _DEFINING = re.compile(r"\s*(?:def|class|module|function|local\s+function)\b")
 
@@ -120,7 +122,7 @@ def _enclosing(
         told = enclosing(tree.root, tree.data, row.name, len(encoded(text[:at])))
         if row.opener:
             told = tuple(one for one in told if _indent_of(text, tree, one) < indent)
-        if not tree.root.has_error and not row.opener:
+        if not tree.root.has_error:
             return told
     return headers.with_headers(told, text, cursor.start, cursor.row, indent, row)
 
@@ -146,16 +148,19 @@ def _window_start(text: str, cursor: _Cursor, first: int, tree: SyntaxTree) -> t
         return at, row
     byte = len(encoded(text[:at]))
     node = tree.root.descendant_for_byte_range(byte, byte)
-    while node is not None and node.start_byte < byte:
-        if "string" in node.type or "comment" in node.type:
-            passed = tree.data[byte : node.end_byte].decode("utf-8", "replace")
-            end = at + len(passed)
-            if end < cursor.start:
-                return end, row + passed.count("\n")
-        if node.start_point.row < row - 200:
+    end = byte
+    for _ in range(_DEEPEST):
+        if node is None:
             break
+        if node.start_byte < byte and ("string" in node.type or "comment" in node.type):
+            end = max(end, node.end_byte)
         node = node.parent
-    return at, row
+    passed = tree.data[byte:end].decode("utf-8", "replace")
+    return (
+        (at + len(passed), row + passed.count("\n"))
+        if at + len(passed) < cursor.start
+        else (at, row)
+    )
 
 
 def _after(
@@ -176,7 +181,7 @@ def _after(
         newline = text.find("\n", end + 1)
         end = newline if newline >= 0 else len(text)
     end = min(end, start + WINDOW)
-    return read(text, start, end, text.count("\n", 0, start), language).names
+    return read(text, start, end, text.count("\n", 0, start), language, at_cursor=False).names
 
 
 def _nearest(names: list[Name], offset: int) -> Iterable[Name]:
@@ -193,11 +198,11 @@ def _place(text: str, cursor: _Cursor, before: Tokens, row: Language) -> Place:
     if before.inside == "comment":
         return "comment"
     importing = _importing(row)
-    if importing.match(text, cursor.start, cursor.end):
+    if importing.match(text, cursor.start, min(cursor.end, cursor.start + _LINE)):
         return "import"
     if before.levels and "\n" in text[before.levels[0].offset : cursor.offset]:
         opened = text.rfind("\n", 0, before.levels[0].offset) + 1
-        if importing.match(text, opened, cursor.start):
+        if importing.match(text, opened, min(cursor.start, opened + _LINE)):
             return "import"
     if before.inside == "string":
         return "string"

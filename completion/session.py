@@ -246,7 +246,7 @@ class Session:
     def _fit(
         self, document: Document, offset: int, hole: Hole, context: Context, can_heal: bool
     ) -> prompt.Fitted | None:
-        snippets = [piece.snippet for piece in context.pieces]
+        snippets = context.snippets
         extra = self._count("".join(map(self._template.render_snippet, snippets)))
         return prompt.fit(
             document.text,

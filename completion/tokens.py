@@ -5,9 +5,9 @@ Offsets count characters of the whole text.
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from completion.languages import Language, language_row, words
 from completion.lexer import CLOSERS
@@ -26,13 +26,14 @@ _NAMES_TOO = words(
     " block literal file meta target property param receiver event group print exec match alias"
     " add remove open A E K L P Q U"
 )
+# Here a name after a name is what the first is the type of.
+_TYPE_FIRST = words("java csharp c cpp php")
 _DEFINING = _PRIMITIVES | words("def function fn func fun class struct interface trait enum")
 # Before a call they stand like a type before a definition.
 _BEFORE_CALLS = words("throw yield await return new not and or in is else case do")
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """A name as used. `receiver`: the expression before its dot, "" for none. `call`: a round
     bracket opens right after it. `row` counts from 0."""
 
@@ -81,8 +82,13 @@ class Tokens:
         return None
 
 
-def read(text: str, start: int, end: int, row: int, language: str) -> Tokens:
-    """The names of `text[start:end]`; `row` is that of the start, which must stand in code."""
+def read(
+    text: str, start: int, end: int, row: int, language: str, at_cursor: bool = True
+) -> Tokens:
+    """The names of `text[start:end]`; `row` is that of the start, which must stand in code.
+
+    `at_cursor`: a cursor stands at the end, so the state there and a half-typed word count.
+    """
     rules, reserved = _rules(language_row(language)), _reserved(language)
     found = Tokens()
     names, levels = found.names, found.levels
@@ -103,15 +109,15 @@ def read(text: str, start: int, end: int, row: int, language: str) -> Tokens:
                 continue
             row += text.count("\n", line, at)
             line = at
-            # Two names in a row are a type and what is defined by it.
-            defines = not broken and (before == "name" or before in _DEFINING)
+            defines = not broken and before in _DEFINING
+            typed = not broken and before == "name" and language in _TYPE_FIRST
             if receiver is None:
                 chain = at
             callee = Name(word, " ".join((receiver or "").split()), False, row, at)
-            if defines:
-                callee = None
-            else:
+            if not defines:
                 names.append(callee)
+            if defines or typed:  # what follows are parameters
+                callee = None
             before = "name"
         elif kind == "dot":
             joined = before in ("name", "closed", "value") or before in _VALUES
@@ -141,14 +147,15 @@ def read(text: str, start: int, end: int, row: int, language: str) -> Tokens:
         if kind != "remark":
             found.last = text[stop - 1]
         before_end = stop
-    _finish(found, match, text, end, before, before_end, chain, dot, rules)
+    if at_cursor:
+        _finish(found, match, text, end, before, before_end, chain, dot, rules)
     return found
 
 
 def _mark_call(names: list[Name], callee: Name) -> None:
     for index in range(len(names) - 1, -1, -1):
         if names[index].offset == callee.offset:
-            names[index] = replace(callee, call=True)
+            names[index] = callee._replace(call=True)
             return
 
 
@@ -166,7 +173,7 @@ def _opened(
     level = _Level(bracket, at, chain if follows else at)
     if bracket == "(":
         if follows and before == "name":
-            level.callee = callee and replace(callee, call=True)
+            level.callee = callee and callee._replace(call=True)
             level.ends_search = callee is None  # parameters
         elif before and before not in ("closed", "value") and before not in _BEFORE_CALLS:
             level.ends_search = True  # `if (`

@@ -8,7 +8,7 @@ from completion.languages import Language, words
 from completion.outline import FUNCTIONS, Symbol
 
 # Characters read of a function and of a class.
-LONGEST_FUNCTION, LONGEST_CLASS, LONGEST_HEAD = 8000, 48_000, 1500
+LONGEST_FUNCTION, LONGEST_CLASS, LONGEST_HEAD = 8000, 24_000, 1500
 MOST_LINES = 150  # of a function, before the cursor
 CLASSES = frozenset({"class", "struct", "interface", "trait", "enum", "scope", "object", "record"})
 _TYPE = r"[A-Za-z_][\w.]*(?:(?:::|\\)\w+)*"
@@ -107,11 +107,13 @@ def types_near(text: str, row: int, around: Sequence[Symbol], language: Language
     return found
 
 
+@lru_cache(maxsize=8)
 def _members(body: str, language: Language) -> dict[str, str]:
     """What the class says of the members of its object."""
     own = language.selves[0] + ("->" if language.name == "php" else ".")
     lines = body.split("\n")
-    said = "\n".join(line for line in lines if own in line or "@" in line)
+    mark = "@" if language.name == "ruby" else own
+    said = "\n".join([line for line in lines if mark in line])
     found = {own + name.lstrip("$"): kind for name, kind in _fields(lines, language.name)}
     if language.name == "php":
         found |= {own + name: kind for kind, name in _PROMOTED_IN_PHP.findall(body)}
@@ -133,9 +135,9 @@ def _members(body: str, language: Language) -> dict[str, str]:
 
 def _fields(lines: Sequence[str], language: str) -> Iterable[tuple[str, str]]:
     """Of the lines that stand just inside the class."""
-    inside = [line for line in lines[1:] if line.strip()]
+    inside = [line for line in lines if line.strip()]
     columns = [len(line) - len(line.lstrip()) for line in inside]
-    inner = min((column for column in columns if column > 0), default=0)
+    inner = next((column for column in columns if column > columns[0]), 0)
     level = (line for line, at in zip(inside, columns, strict=True) if at == inner)
     # Parameters are no fields; what a call makes is one.
     heads = (line if "=" in line.partition("(")[0] else line.partition("(")[0] for line in level)

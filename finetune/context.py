@@ -133,7 +133,7 @@ class Comparison:
             pieces = one.context.pieces
             same[name] = by_pieces.setdefault(pieces, name)
             if same[name] == name:
-                shown = replace(case, snippets=tuple(piece.snippet for piece in pieces))
+                shown = replace(case, snippets=tuple(one.context.snippets))
                 pairs.append((shown, replace(self._variant, name=name, context_tokens=budget)))
         answered = answer_each(pairs)
         if answered is None:
@@ -162,7 +162,7 @@ class Comparison:
         counted them."""
         tokens = context.tokens
         if self._variant:
-            snippets = [piece.snippet for piece in context.pieces]
+            snippets = context.snippets
             tokens = self._variant.encoder.snippet_tokens("", snippets)
         figures = {
             "asked": float(bool(context.pieces)),
@@ -184,17 +184,14 @@ def defined_there(pieces: Sequence[Piece], target: Target) -> bool:
 
 
 def _starts_line(text: str, signature: str) -> bool:
-    """White space aside; so that no other name goes on where it ends."""
-    lines = [squeezed(line) for line in text.split("\n")]
-    return any(
-        rest.startswith(signature)
-        and (
-            len(signature) == SIGNATURE
-            or not _WORDS.match(rest[len(signature) - 1 : len(signature) + 1])
-        )
-        for start in range(len(lines))
-        if (rest := "".join(lines[start:]))
-    )
+    """Formatting aside; so that no other name goes on where it ends."""
+    lines = text.split("\n")
+    for start in range(len(lines)):
+        rest, end = squeezed("\n".join(lines[start:])), len(signature)
+        whole = end == SIGNATURE or not _WORDS.match(rest[end - 1 : end + 1])
+        if whole and rest.startswith(signature):
+            return True
+    return False
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

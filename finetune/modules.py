@@ -6,6 +6,7 @@ two imports bind.
 """
 
 import ast
+import re
 import sys
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -17,6 +18,7 @@ from finetune import files
 
 SIGNATURE = 200  # characters, white space not counted
 _DEEPEST = 8  # re-exports of re-exports, bases of bases
+_LAST_COMMA = re.compile(r",(?=[)\]}])")
 _ROOTS = ("", "src", "lib")
 
 
@@ -241,7 +243,8 @@ def offset_of(text: str, starts: Sequence[int], row: int, byte: int) -> int:
 
 
 def squeezed(text: str) -> str:
-    return "".join(text.split())
+    """Without white space and without a comma after the last of a list: formatting aside."""
+    return _LAST_COMMA.sub("", "".join(text.split()))
 
 
 def _parsed(file: Path) -> _File | None:

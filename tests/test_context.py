@@ -169,9 +169,11 @@ def piece(text: str, path: str = "a.py") -> Piece:
     [
         ("deff(a,b", "def f(a, b):\n    return a\n", True),
         ("deff(a,b", "    def f(\n        a,\n        b,\n    ):\n        ...", True),
+        ("deff(a,b)->int", "def f(\n    a,\n    b,\n) -> int: ...", True),
         ("deff(a,b", "@cache\ndef f(a, b): ...", True),
         ("deff(a,b", "def f(a): ...", False),
         ("deff(a,b", "def f(a, bound): ...", False),
+        ("deff(a,b", "def f(a, bound): ...\ndef f(a, b): ...", True),
         ("deff(a,b", "# def f(a, b)", False),
         ("deff(a,b", "", False),
         ("classA", "class A:\n    ...", True),

@@ -228,5 +228,5 @@ def test_columns_in_bytes_become_characters(line: str, data: st.DataObject) -> N
     assert offset_of(text, line_starts(text), 2, len(line[:at].encode())) == 6 + at
 
 
-def test_squeezing_leaves_no_white_space() -> None:
-    assert squeezed(" def f(\n\ta ,b ) ") == "deff(a,b)"
+def test_squeezing_leaves_no_formatting() -> None:
+    assert squeezed(" def f(\n\ta ,b,\n ) -> A[int, ]: ") == "deff(a,b)->A[int]:"

@@ -5,7 +5,7 @@ over the sources of weight / (60 + rank). No source's own scores have to be comp
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from completion.pieces import Piece, Source
 from completion.retrieve.sources import Candidate
@@ -25,6 +25,7 @@ WEIGHTS: Mapping[Source, float] = {
 _SHOWN = 0.8
 # Tokens: with fewer left there is nothing worth a path's own tokens.
 _LEAST = 12
+_FORMS = 3  # of a definition: header, skeleton, body
 
 Count = Callable[[str], int]
 
@@ -67,17 +68,23 @@ def fill(
             break
         if _covered(candidate, chosen.values()):
             continue
-        made = _fitting(candidate, candidate.texts[0](), left, count, visible)
+        named = any(candidate.path == piece.path for _, piece in chosen.values())
+        path = 0 if named else count(candidate.path + "\n") + 1
+        made = _fitting(candidate, candidate.texts[0](), left - path, count, visible)
         if made is not None:
-            chosen[candidate.key] = candidate, made
-            left -= made.tokens
-    for key, (candidate, piece) in list(chosen.items()):
-        for form in candidate.texts[1:] if left >= _LEAST else ():
-            longer = _fitting(candidate, form(), left + piece.tokens, count, visible, whole=True)
-            if longer is not None:
+            chosen[candidate.key] = candidate, replace(made, tokens=made.tokens + path)
+            left -= made.tokens + path
+    for form in range(1, _FORMS):
+        for key, (candidate, piece) in list(chosen.items()):
+            if form >= len(candidate.texts) or left < _LEAST:
+                continue
+            # The path's tokens are in the room on both sides.
+            longer = _fitting(
+                candidate, candidate.texts[form](), left + piece.tokens, count, visible, whole=True
+            )
+            if longer is not None and longer.tokens > piece.tokens:
                 left -= longer.tokens - piece.tokens
                 chosen[key] = candidate, longer
-                piece = longer
     pieces = [piece for _, piece in chosen.values()]
     return tuple(sorted(pieces, key=lambda one: (one.source == "edits", one.path, one.first)))
 
@@ -94,7 +101,7 @@ def _fitting(
     if not text or _shown(candidate, text, visible):
         return None
     kept: list[str] = []
-    tokens = count(candidate.path + "\n") + 1
+    tokens = 0
     lines = secrets.redact(text).split("\n")
     for line in lines:
         tokens += count(line + "\n")

@@ -144,9 +144,8 @@ class Retriever:
         self, path: str, language: str, text: str, at: int, scope: Scope, hunks: Sequence[Hunk]
     ) -> Query:
         own, wide = self._resolver(path, language, scope)
-        lines = text.split("\n")
         row = text.count("\n", 0, at)
-        return Query(self.index, own, wide, scope, path, language, row, lines, hunks)
+        return Query(self.index, own, wide, scope, path, language, row, text, hunks)
 
     def _tree(self, path: str, language: str) -> SyntaxTree:
         key = f"{language}:{path}"

@@ -14,11 +14,15 @@ _INDENT = "    "
 _INNER_SPACE = re.compile(r"(?<=[(\[]) | (?=[)\]])|,(?= [)\]])")
 
 
-def skeleton(index: Index, definition: Definition, members: Iterable[Definition] = ()) -> str:
-    """Signature and first sentence, under the header of the class it stands in.
+def header(index: Index, definition: Definition) -> str:
+    """Its signature, under the header of the class it stands in."""
+    owner = header_of_owner(index, definition)
+    signature = tidy(definition.symbol.signature)
+    return f"{owner}\n{_INDENT}{signature}" if owner else signature
 
-    `members` of a class are shown by their signatures.
-    """
+
+def skeleton(index: Index, definition: Definition, members: Iterable[Definition] = ()) -> str:
+    """The same with the first sentence about it, and a class's `members` by their signatures."""
     symbol = definition.symbol
     owner = header_of_owner(index, definition)
     depth = 1 if owner else 0

@@ -9,10 +9,10 @@ from completion.edits import Hunk
 from completion.index import Definition, File, Index, terms_of
 from completion.pieces import Source
 from completion.retrieve.resolve import Found, Resolver
-from completion.retrieve.skeleton import body, members_of, skeleton
+from completion.retrieve.skeleton import body, header, members_of, skeleton
 from completion.scope import Scope
 
-MOST_NAMES = 32
+NEAREST, MOST_NAMES = 6, 32
 MOST_HUNKS = 6
 MOST_CHUNKS = 4
 CHUNK_LINES = 10
@@ -21,6 +21,7 @@ WORDS_BEFORE, WORDS_AFTER = 12, 6
 _SELF = frozenset({"self", "cls", "this", "$this", "super()", "super"})
 _TEST = re.compile(r"^(?:test_|spec_)|(?:_test|_spec|\.test|\.spec|Tests?|Spec)$")
 _MOST_SIBLINGS = 6
+_WORD = re.compile(r"[^\W\d]\w*")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Query:
-    """A place in a file, as the sources see it. `row` is the cursor's, `lines` are the file's,
+    """A place in a file, as the sources see it. `row` is the cursor's, `text` the file's,
     with the cursor's line only up to where the prompt's context was fixed. `own` knows the
     repository, `wide` installed packages too."""
 
@@ -51,24 +52,43 @@ class Query:
     path: str
     language: str
     row: int
-    lines: Sequence[str]
+    text: str
     hunks: Sequence[Hunk] = field(default=())
 
 
 def definitions(query: Query) -> Iterator[Candidate]:
-    """Of the names used near the cursor, where this repository defines them in other files."""
+    """What this repository defines in other files of what is used near the cursor, and of what
+    the file imports: first what it does not use yet."""
     seen: set[tuple[str, str]] = set()
-    for use in query.scope.names:
-        if (use.receiver, use.text) in seen:
+    imported = _imported(query)
+    unused = [name for name, uses in imported.items() if not uses]
+    near = [
+        (use.receiver, use.text, use.call or use.text[:1].isupper()) for use in query.scope.names
+    ]
+    order = [
+        *near[:NEAREST],
+        *(("", name, True) for name in unused),
+        *near[NEAREST:MOST_NAMES],
+        *(("", name, True) for name in imported),
+    ]
+    for receiver, name, surely in order:
+        if (receiver, name) in seen:
             continue
-        seen.add((use.receiver, use.text))
-        if len(seen) > MOST_NAMES:
-            return
+        seen.add((receiver, name))
         # What is neither called nor a type's name is a variable more often than not.
-        is_variable = not (use.call or use.text[:1].isupper())
-        for found in _of(query, query.own, use.receiver, use.text):
-            if not (found.guess and is_variable):
+        for found in _of(query, query.own, receiver, name):
+            if surely or not found.guess:
                 yield _candidate(query, found, "definitions")
+
+
+def _imported(query: Query) -> dict[str, int]:
+    """How often the file uses each name it imports, the latest import first."""
+    imports = [one for one in reversed(query.scope.imports) if one.name not in ("", "*")]
+    uses = dict.fromkeys((one.alias for one in imports), -1)
+    for word in _WORD.findall(query.text):
+        if word in uses:
+            uses[word] += 1
+    return {name: max(0, count) for name, count in uses.items()}
 
 
 def members(query: Query) -> Iterator[Candidate]:
@@ -132,7 +152,7 @@ def siblings(query: Query) -> Iterator[Candidate]:
 def lexical(query: Query) -> Iterator[Candidate]:
     """Code elsewhere that uses the same words (BM25)."""
     low, high = max(0, query.row - WORDS_BEFORE), query.row + WORDS_AFTER
-    terms = terms_of("\n".join(query.lines[low:high]))
+    terms = terms_of("\n".join(query.text.split("\n")[low:high]))
     for chunk in query.index.neighbours(terms, MOST_CHUNKS, query.path):
         text = query.index.text_of(chunk)
         if text is None:
@@ -202,7 +222,11 @@ def _candidate(query: Query, found: Found, source: Source) -> Candidate:
         definition.symbol.first,
         definition.symbol.last,
         definition.symbol.qualified,
-        (lambda: skeleton(index, definition), lambda: body(index, definition)),
+        (
+            lambda: header(index, definition),
+            lambda: skeleton(index, definition),
+            lambda: body(index, definition),
+        ),
     )
 
 
@@ -221,7 +245,11 @@ def _class(
         found.sort(key=lambda one: one.symbol.name not in wanted)
         return skeleton(index, definition, found)
 
-    bare = (lambda: skeleton(index, definition),) if source == "definitions" else ()
+    bare = (
+        (lambda: header(index, definition), lambda: skeleton(index, definition))
+        if source == "definitions"
+        else ()
+    )
     return Candidate(
         _key(definition),
         definition.file.path,
