@@ -161,6 +161,9 @@ class Indexer:
             found = scan.file(self.root, inside)
         except OSError:
             found = "gone"
+        if found == scan.ODD_NAME:  # no row can hold it
+            skips[found] += 1
+            return
         one = (
             digest(self.root, Job(inside, found.language))
             if isinstance(found, scan.Found)

@@ -43,7 +43,7 @@ class Overlay:
                 with schema.transaction(self.tables.db):
                     self._writer.begin()
                     self._writer.remove(path)
-        elif not scan.name_reason(path.rpartition("/")[2]):
+        elif path.isprintable() and not scan.name_reason(path.rpartition("/")[2]):
             data = text.encode("utf-8", "replace")
             if self._texts.get(path) != data:
                 self.changes += 1

@@ -81,6 +81,8 @@ class Index:
             self._forget()
             self._overlay.close()
             self._packages.close()
+            # Whoever asks from now on gets nothing, and no error.
+            self._overlay, self._packages = Overlay(), Packages(self.root)
 
     def set_buffer(self, path: str, text: str | None) -> None:
         """What an editor has of a file, until None: then the file on disk counts again."""

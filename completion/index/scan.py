@@ -18,6 +18,7 @@ from completion.languages import PLAINTEXT
 from tandem import secrets
 
 LARGEST = 1_000_000  # bytes
+ODD_NAME = "unprintable name"
 # Folders that tools fill: what other code is there comes in through what a file imports.
 FILLED = frozenset(
     {
@@ -75,6 +76,8 @@ def files(root: Path, skips: Counter[str]) -> list[Found]:
 
 def file(root: Path, path: str) -> Found | str:
     """One file by its path from the root, by the same rules; else why it is left out."""
+    if not _is_plain(path):
+        return ODD_NAME
     rules = ignore.above(root)
     parts = PurePosixPath(path).parts
     for depth, name in enumerate(parts):
@@ -100,7 +103,7 @@ def file(root: Path, path: str) -> Found | str:
 def name_reason(name: str) -> str:
     """Why a file's name alone leaves it out; "" if it does not."""
     if not _is_plain(name):
-        return "unprintable name"
+        return ODD_NAME
     if language(name) is None:
         return "no source"
     if secrets.is_secret_file(PurePosixPath(name)):
@@ -139,7 +142,7 @@ def _reason(entry: os.DirEntry[str], path: str, rules: tuple[ignore.Rules, ...])
         if entry.name in FILLED:
             return "filled by a tool"
         if not _is_plain(entry.name):
-            return "unprintable name"
+            return ODD_NAME
         if rules and ignore.is_out(f"{path}/", rules):
             return "ignored"
         is_environment = (Path(entry.path) / "pyvenv.cfg").exists()

@@ -103,9 +103,10 @@ class Tables:
 
     def with_word(self, word: str, most: int) -> list[tuple[int]]:
         """Ids of at most so many chunks, some of them gone by now."""
-        quoted = '"' + word.replace('"', "") + '"'
+        if not word.replace("_", "x").isalnum():  # no word that any chunk has
+            return []
         return self.db.execute(
-            "SELECT rowid FROM postings WHERE postings MATCH ? LIMIT ?", (quoted, most)
+            "SELECT rowid FROM postings WHERE postings MATCH ? LIMIT ?", (f'"{word}"', most)
         ).fetchall()
 
     def chunks(self, ids: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
