@@ -144,13 +144,13 @@ class Index:
             found.sort(key=lambda c: (-c.score, c.file.path, c.first))
             return found[:limit]
 
-    def mentions(self, name: str, most: int = 200) -> int:
+    def mentions(self, name: str, most: int = 1000) -> int:
         """How many chunks on disk say this identifier, counted up to `most`."""
         words = terms_of(name)
         if not words:
             return 0
         whole = max(words, key=len)
-        return len(self._ask(lambda tables: tables.with_word(whole, most), []))
+        return self._ask(lambda tables: tables.count_with_word(whole, most), 0)
 
     def lines(self, file: File, first: int, last: int) -> str | None:
         """These rows as they are now, in the buffer or on disk, without the last line's end."""

@@ -109,6 +109,12 @@ class Tables:
             "SELECT rowid FROM postings WHERE postings MATCH ? LIMIT ?", (f'"{word}"', most)
         ).fetchall()
 
+    def count_with_word(self, word: str, most: int) -> int:
+        """How many chunks say it, some of them gone by now; `most` of more."""
+        quoted = '"' + word.replace('"', "") + '"'
+        query = "SELECT count(*) FROM (SELECT 1 FROM postings WHERE postings MATCH ? LIMIT ?)"
+        return self.db.execute(query, (quoted, most)).fetchone()[0]
+
     def chunks(self, ids: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
         """(first, last, hash, number of words) by id, of those that are still there."""
         marks = ", ".join("?" * len(ids))

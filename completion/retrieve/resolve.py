@@ -22,7 +22,7 @@ SHORTEST_NAME = 4
 _FOLDER_SCOPE = frozenset({"go", "java", "kotlin", "csharp"})
 # An import there names no names: whatever the file defines is visible.
 _WHOLE_FILE = frozenset({"c", "cpp", "ruby", "lua", "php", "shellscript", "csharp"})
-_CONTAINERS = frozenset(
+CONTAINERS = frozenset(
     {"class", "interface", "struct", "enum", "trait", "object", "type", "record", "module"}
 )
 
@@ -113,7 +113,7 @@ class Resolver:
             ]
         else:
             found = self.name(bare)
-        return [one for one in found if one.definition.symbol.kind in _CONTAINERS]
+        return [one for one in found if one.definition.symbol.kind in CONTAINERS]
 
     def _name(self, name: str) -> Iterator[Found]:
         imported = self._imports.get(name)

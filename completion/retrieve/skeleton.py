@@ -1,7 +1,7 @@
 """How a definition is shown: its header and what is said about it, before any body."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from completion.index import Definition, Index
 from completion.languages import language_row
@@ -65,20 +65,20 @@ def body(index: Index, definition: Definition) -> str | None:
 
 
 def members_of(index: Index, definition: Definition) -> list[Definition]:
-    """What a class holds, by how often the repository says their names; special ones never, but
-    for the constructor."""
-    found = [
+    """What a class holds; of the special ones only the constructor."""
+    return [
         member
         for member in index.symbols_of(definition.file, "", definition.symbol.qualified)
         if not (member.symbol.name.startswith("__") and member.symbol.name not in CONSTRUCTORS)
     ]
-    return by_use(index, found)
 
 
-def by_use(index: Index, found: Iterable[Definition]) -> list[Definition]:
-    """The most used first; private names after the others."""
+def by_use(index: Index, found: Iterable[Definition], here: Mapping[str, int]) -> list[Definition]:
+    """The most used first: `here` tells the uses in this file by name, the index those elsewhere.
+    Private names come after the others."""
     used = {one: index.mentions(one.symbol.name) for one in list(found)[:MOST_RANKED]}
-    return sorted(used, key=lambda one: (one.symbol.name.startswith("_"), -used[one]))
+    place = lambda name: (-here.get(name, 0), name.startswith("_"))  # noqa: E731
+    return sorted(used, key=lambda one: (*place(one.symbol.name), -used[one]))
 
 
 def header_of_owner(index: Index, definition: Definition) -> str:

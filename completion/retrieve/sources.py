@@ -2,14 +2,16 @@
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 from completion.edits import Hunk
 from completion.index import Definition, File, Index, terms_of
 from completion.pieces import Source
-from completion.retrieve.resolve import Found, Resolver
+from completion.retrieve.resolve import CONTAINERS, Found, Resolver
 from completion.retrieve.skeleton import (
     CONSTRUCTORS,
     body,
@@ -33,6 +35,7 @@ _TEST = re.compile(r"^(?:test_|spec_)|(?:_test|_spec|\.test|\.spec|Tests?|Spec)$
 _MOST_SIBLINGS = 6
 # Of a class or a module, at first and where there is room.
 _MEMBERS = (6, 12, 24)
+_OF_MODULE = 4  # of a module that the cursor is not at
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -91,6 +94,9 @@ def definitions(query: Query) -> Iterator[Candidate]:
         for found in _of(query, query.own, receiver, name):
             if surely or not found.guess:
                 yield _candidate(query, found, "definitions")
+    for one in query.scope.imports:
+        for file in query.own.module(one.alias)[:1]:
+            yield from islice(_module(query, file, one.alias, "definitions"), _OF_MODULE)
 
 
 def _imported(query: Query) -> dict[str, int]:
@@ -115,7 +121,7 @@ def members(query: Query) -> Iterator[Candidate]:
                 yield _class(query, base, f"base of {cls.symbol.name}")
         return
     for file in query.wide.module(receiver)[:1]:
-        yield from _module(query, file, f"{receiver} is {file.path}")
+        yield from _module(query, file, receiver)
     owner = query.scope.types.get(receiver, "") or receiver
     for found in query.wide.classes(owner)[:2]:
         cls = found.definition
@@ -225,8 +231,8 @@ def _own_classes(query: Query) -> list[Definition]:
 
 def _candidate(query: Query, found: Found, source: Source) -> Candidate:
     definition, index = found.definition, query.index
-    if definition.symbol.kind == "class":
-        return _class(query, definition, found.via, source)
+    if definition.symbol.kind in CONTAINERS:
+        return _class(query, definition, found.via, source, opened=source == "callees")
     return Candidate(
         _key(definition),
         definition.file.path,
@@ -249,13 +255,15 @@ def _class(
     reason: str,
     source: Source = "members",
     hidden: int | None = None,
+    opened: bool = True,
 ) -> Candidate:
-    """A class with what it holds. Of the class around the cursor, at row `hidden`, only what
-    stands too far away to be in the prompt anyway."""
+    """A class, if `opened` at once with what it holds. Of the class around the cursor, at row
+    `hidden`, only what stands too far away to be in the prompt anyway."""
     index = query.index
+    uses = _uses_of(query, query.scope.receiver) if query.scope.receiver else Counter[str]()
 
     def with_members(most: int) -> str:
-        found = members_of(index, definition)
+        found = by_use(index, members_of(index, definition), uses)
         if source == "callees":
             built = [one for one in found if one.symbol.name in CONSTRUCTORS]
             found = built or [one for one in found if one.symbol.kind == "field"]
@@ -265,11 +273,7 @@ def _class(
         return skeleton(index, definition, found[:most]) if found or hidden is None else ""
 
     bare = (lambda: header(index, definition), lambda: skeleton(index, definition))
-    sizes = _MEMBERS
-    if source == "definitions":
-        sizes = _MEMBERS[:1]
-    else:
-        bare = ()
+    sizes = _MEMBERS if opened else _MEMBERS[:1]
     return Candidate(
         _key(definition),
         definition.file.path,
@@ -278,22 +282,26 @@ def _class(
         definition.symbol.first,
         definition.symbol.last,
         definition.symbol.qualified,
-        (*bare, *(partial(with_members, most) for most in sizes)),
+        (*(() if opened else bare), *(partial(with_members, most) for most in sizes)),
     )
 
 
-def _module(query: Query, file: File, reason: str) -> Iterator[Candidate]:
+def _module(
+    query: Query, file: File, alias: str, source: Source = "members"
+) -> Iterator[Candidate]:
     """What a module defines, and what it passes on of other files."""
-    index = query.index
-    shown = by_use(index, index.symbols_of(file, "", ""))
-    if shown:
-        yield _listing(query, file, shown, "members", reason)
+    own = query.index.symbols_of(file, "", "")
     passed = [found.definition for found in query.wide.passed_on(file)]
-    by_file: dict[str, list[Definition]] = {}
-    for one in by_use(index, passed):
-        by_file.setdefault(one.file.path, []).append(one)
-    for some in by_file.values():
-        yield _listing(query, some[0].file, some, "members", f"{reason}, which has it from there")
+    for one in by_use(query.index, [*own, *passed], _uses_of(query, alias)):
+        via = f"{alias} is {file.path}"
+        via += "" if one.file == file else ", which has it from there"
+        yield _candidate(query, Found(one, via), source)
+
+
+def _uses_of(query: Query, receiver: str) -> Counter[str]:
+    """How often this file says `receiver.name`, by name."""
+    spelled = re.escape(receiver)
+    return Counter(re.findall(rf"(?<![\w.]){spelled}(?:\.|->|::)(\w+)", query.text))
 
 
 def _listing(
