@@ -7,7 +7,7 @@ model a reading of the whole prompt. What decides here is cheap and was measured
 from collections.abc import Mapping, Sequence
 
 from completion.pieces import Source
-from completion.retrieve.sources import Candidate, Query
+from completion.retrieve.candidates import Candidate, Query
 
 # Mere likeness helps only where it is strong: BM25 over the number of words asked for.
 _STRUCTURAL: tuple[Source, ...] = ("callees", "members", "definitions", "edits")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from completion.pieces import Piece, Source
-from completion.retrieve.sources import Candidate
+from completion.retrieve.candidates import Candidate
 from tandem import secrets
 
 _K = 60

@@ -17,9 +17,10 @@ from completion.index import Index
 from completion.pieces import SOURCES, Context, Source
 from completion.retrieve import gate
 from completion.retrieve.anchor import anchor, text_at
+from completion.retrieve.candidates import Candidate, Query
 from completion.retrieve.merge import Count, Visible, fill, fuse
 from completion.retrieve.resolve import Resolver
-from completion.retrieve.sources import ALL, Candidate, Query
+from completion.retrieve.sources import ALL
 from completion.scope import Scope, scope_at
 from completion.syntax import SyntaxTree
 

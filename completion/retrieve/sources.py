@@ -2,25 +2,20 @@
 
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 
-from completion.edits import Hunk
-from completion.index import Definition, File, Index, terms_of
+from completion.index import Definition, File, terms_of
 from completion.pieces import Source
-from completion.retrieve.resolve import CONTAINERS, Found, Resolver
-from completion.retrieve.skeleton import (
-    CONSTRUCTORS,
-    body,
-    by_use,
-    header,
-    members_of,
-    skeleton,
+from completion.retrieve.candidates import (
+    Candidate,
+    Query,
+    listing,
+    of_class,
+    of_definition,
+    of_module,
 )
-from completion.scope import Scope
+from completion.retrieve.resolve import Found, Resolver
 
 NEAREST, MOST_NAMES = 6, 32
 MOST_HUNKS = 6
@@ -28,47 +23,11 @@ MOST_CHUNKS = 4
 CHUNK_LINES = 10
 # Lines around the cursor whose words are looked for elsewhere.
 WORDS_BEFORE, WORDS_AFTER = 12, 6
-# Rows around the cursor that a prompt shows in any case.
-_SEEN_BEFORE, _SEEN_AFTER = 30, 12
 _SELF = frozenset({"self", "cls", "this", "$this", "super()", "super"})
 _TEST = re.compile(r"^(?:test_|spec_)|(?:_test|_spec|\.test|\.spec|Tests?|Spec)$")
 _MOST_SIBLINGS = 6
-# Of a class or a module, at first and where there is room.
-_MEMBERS = (6, 12, 24)
 _OF_MODULE = 4  # of a module that the cursor is not at
 _WORD = re.compile(r"[^\W\d]\w*")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What may become a piece. `key` is the same for the same thing from two sources; `texts`
-    are its forms, the shortest first, made when they are wanted."""
-
-    key: tuple[str, str]
-    path: str
-    source: Source
-    reason: str
-    first: int
-    last: int
-    symbol: str
-    texts: tuple[Callable[[], str | None], ...]
-
-
-@dataclass(frozen=True)
-class Query:
-    """A place in a file, as the sources see it. `row` is the cursor's, `text` the file's,
-    with the cursor's line only up to where the prompt's context was fixed. `own` knows the
-    repository, `wide` installed packages too."""
-
-    index: Index
-    own: Resolver
-    wide: Resolver
-    scope: Scope
-    path: str
-    language: str
-    row: int
-    text: str
-    hunks: Sequence[Hunk] = field(default=())
 
 
 def definitions(query: Query) -> Iterator[Candidate]:
@@ -93,10 +52,10 @@ def definitions(query: Query) -> Iterator[Candidate]:
         # What is neither called nor a type's name is a variable more often than not.
         for found in _of(query, query.own, receiver, name):
             if surely or not found.guess:
-                yield _candidate(query, found, "definitions")
+                yield of_definition(query, found, "definitions")
     for one in query.scope.imports:
         for file in query.own.module(one.alias)[:1]:
-            yield from islice(_module(query, file, one.alias, "definitions"), _OF_MODULE)
+            yield from islice(of_module(query, file, one.alias, "definitions"), _OF_MODULE)
 
 
 def _imported(query: Query) -> dict[str, int]:
@@ -116,18 +75,18 @@ def members(query: Query) -> Iterator[Candidate]:
         return
     if receiver in _SELF:
         for cls in _own_classes(query):
-            yield _class(query, cls, f"{receiver} is a {cls.symbol.name}", hidden=query.row)
+            yield of_class(query, cls, f"{receiver} is a {cls.symbol.name}", hidden=query.row)
             for base in query.wide.all_bases(cls):
-                yield _class(query, base, f"base of {cls.symbol.name}")
+                yield of_class(query, base, f"base of {cls.symbol.name}")
         return
     for file in query.wide.module(receiver)[:1]:
-        yield from _module(query, file, receiver)
+        yield from of_module(query, file, receiver)
     owner = query.scope.types.get(receiver, "") or receiver
     for found in query.wide.classes(owner)[:2]:
         cls = found.definition
-        yield _class(query, cls, f"{receiver} is a {cls.symbol.name}, {found.via}")
+        yield of_class(query, cls, f"{receiver} is a {cls.symbol.name}, {found.via}")
         for base in query.wide.all_bases(cls):
-            yield _class(query, base, f"base of {cls.symbol.name}")
+            yield of_class(query, base, f"base of {cls.symbol.name}")
 
 
 def callees(query: Query) -> Iterator[Candidate]:
@@ -135,7 +94,7 @@ def callees(query: Query) -> Iterator[Candidate]:
     callee = query.scope.callee
     if callee is not None:
         for found in _of(query, query.wide, callee.receiver, callee.text):
-            yield _candidate(query, found, "callees")
+            yield of_definition(query, found, "callees")
 
 
 def siblings(query: Query) -> Iterator[Candidate]:
@@ -154,7 +113,7 @@ def siblings(query: Query) -> Iterator[Candidate]:
             shown.sort(key=lambda one: one.symbol.name not in used)
             if shown:
                 shown = shown[:_MOST_SIBLINGS]
-                yield _listing(query, file, shown, "siblings", f"{query.path} tests it")
+                yield listing(query, file, shown, "siblings", f"{query.path} tests it")
         return
     names = [symbol.name for symbol in query.scope.enclosing if len(symbol.name) > 3]
     stems = [f"test_{stem}", f"{stem}_test", f"{stem}.test", f"{stem}.spec", f"{stem}Test"]
@@ -165,7 +124,7 @@ def siblings(query: Query) -> Iterator[Candidate]:
                 and names[-1].strip("_") in one.symbol.name
             ):
                 found = Found(one, f"tests {names[-1]}")
-                yield _candidate(query, found, "siblings")
+                yield of_definition(query, found, "siblings")
 
 
 def lexical(query: Query) -> Iterator[Candidate]:
@@ -227,101 +186,6 @@ def _own_classes(query: Query) -> list[Definition]:
     if file is None or not around:
         return []
     return query.index.symbols_of(file, around[-1].name, around[-1].container)[:1]
-
-
-def _candidate(query: Query, found: Found, source: Source) -> Candidate:
-    definition, index = found.definition, query.index
-    if definition.symbol.kind in CONTAINERS:
-        return _class(query, definition, found.via, source, opened=source == "callees")
-    return Candidate(
-        _key(definition),
-        definition.file.path,
-        source,
-        found.via,
-        definition.symbol.first,
-        definition.symbol.last,
-        definition.symbol.qualified,
-        (
-            lambda: header(index, definition),
-            lambda: skeleton(index, definition),
-            lambda: body(index, definition),
-        ),
-    )
-
-
-def _class(
-    query: Query,
-    definition: Definition,
-    reason: str,
-    source: Source = "members",
-    hidden: int | None = None,
-    opened: bool = True,
-) -> Candidate:
-    """A class, if `opened` at once with what it holds. Of the class around the cursor, at row
-    `hidden`, only what stands too far away to be in the prompt anyway."""
-    index = query.index
-    uses = _uses_of(query, query.scope.receiver) if query.scope.receiver else Counter[str]()
-
-    def with_members(most: int) -> str:
-        found = by_use(index, members_of(index, definition), uses)
-        if source == "callees":
-            built = [one for one in found if one.symbol.name in CONSTRUCTORS]
-            found = built or [one for one in found if one.symbol.kind == "field"]
-        if hidden is not None:
-            near = range(hidden - _SEEN_BEFORE, hidden + _SEEN_AFTER)
-            found = [one for one in found if one.symbol.first not in near]
-        return skeleton(index, definition, found[:most]) if found or hidden is None else ""
-
-    bare = (lambda: header(index, definition), lambda: skeleton(index, definition))
-    sizes = _MEMBERS if opened else _MEMBERS[:1]
-    return Candidate(
-        _key(definition),
-        definition.file.path,
-        source,
-        reason,
-        definition.symbol.first,
-        definition.symbol.last,
-        definition.symbol.qualified,
-        (*(() if opened else bare), *(partial(with_members, most) for most in sizes)),
-    )
-
-
-def _module(
-    query: Query, file: File, alias: str, source: Source = "members"
-) -> Iterator[Candidate]:
-    """What a module defines, and what it passes on of other files."""
-    own = query.index.symbols_of(file, "", "")
-    passed = [found.definition for found in query.wide.passed_on(file)]
-    for one in by_use(query.index, [*own, *passed], _uses_of(query, alias)):
-        via = f"{alias} is {file.path}"
-        via += "" if one.file == file else ", which has it from there"
-        yield _candidate(query, Found(one, via), source)
-
-
-def _uses_of(query: Query, receiver: str) -> Counter[str]:
-    """How often this file says `receiver.name`, by name."""
-    spelled = re.escape(receiver)
-    return Counter(re.findall(rf"(?<![\w.]){spelled}(?:\.|->|::)(\w+)", query.text))
-
-
-def _listing(
-    query: Query, file: File, shown: Sequence[Definition], source: Source, reason: str
-) -> Candidate:
-    headers = lambda most: "\n".join(header(query.index, one) for one in shown[:most])  # noqa: E731
-    return Candidate(
-        (file.path, ""),
-        file.path,
-        source,
-        reason,
-        0,
-        max(0, file.lines - 1),
-        "",
-        tuple(partial(headers, most) for most in _MEMBERS),
-    )
-
-
-def _key(definition: Definition) -> tuple[str, str]:
-    return definition.file.path, f"{definition.symbol.qualified} {definition.symbol.first}"
 
 
 def _nearest(query: Query, stems: Sequence[str], folder: str) -> list[File]:
