@@ -84,11 +84,11 @@ def window(text: str, offset: int) -> Window:
 
 @lru_cache(maxsize=8)
 def spans(text: str, language: str) -> tuple[Span, ...]:
-    """The statements of a text in order of their starts; none in a language without a grammar."""
-    root = parse(text, language)
+    """The statements of a text in order of their starts; none where we do not know them."""
+    row_of = language_row(language)
+    root = parse(text, language) if row_of.has_statements else None
     if root is None:
         return ()
-    row_of = language_row(language)
     lines = text.split("\n")
     starts = line_starts(text)
     found: dict[int, Span] = {}

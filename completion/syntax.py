@@ -38,8 +38,8 @@ def parse_bytes(data: bytes, language: str, limit_s: float = 0) -> Node | None:
 class SyntaxTree:
     """One document's tree, kept from edit to edit.
 
-    `root` is None without a grammar and where parsing took longer than `limit_s` seconds; the
-    same text is then not tried again. `data` is the text that the tree is of. The tree is always
+    `root` is None without a grammar and where parsing took longer than `limit_s` seconds, which
+    small texts can do too: broken Kotlin of 40 lines has taken half a minute. `data` is the text that the tree is of. The tree is always
     that of a parse from scratch: tree-sitter repairs errors by what it parsed before, so where
     there are errors the old tree is not reused.
     """
@@ -56,7 +56,8 @@ class SyntaxTree:
         self._limit_s = limit_s
         # The last tree without errors, and its text: edits start from it.
         self._good: tuple[Tree, bytes] | None = None
-        self._too_long = 0  # bytes that took longer than the limit
+        self._wait = 0  # updates to let pass before the next try
+        self._late = 0  # tries in a row that took too long
 
     def update(self, text: str) -> None:
         """Take the text as it is now."""
@@ -71,24 +72,32 @@ class SyntaxTree:
             self._good = tree, self.data
 
     def _parsed(self) -> Tree | None:
-        assert self._grammar
-        data = self.data
-        # Of a text that took too long, one letter more would take as long.
-        if self._too_long and len(data) > 0.9 * self._too_long:
+        """None if it takes too long. One letter more would take as long again: the next try is
+        1, 2, 4, ... 64 updates away."""
+        if self._wait:
+            self._wait -= 1
             return None
-        if self._good:
-            tree, old = self._good
-            tree = tree.copy()
-            start, old_end, new_end = edit_between(old, data)
-            points = _point(old, start), _point(old, old_end), _point(data, new_end)
-            tree.edit(start, old_end, new_end, *points)
-            tree = _parsed(self._grammar, data, tree, self._limit_s)
-            if tree and not tree.root_node.has_error:
-                return tree
-        tree = _parsed(self._grammar, data, None, self._limit_s)
-        self.full += 1
-        self._too_long = 0 if tree else len(data)
+        tree = self._from_good() if self._good else self._from_scratch()
+        if self._good and tree and tree.root_node.has_error:
+            tree = self._from_scratch()
+        self._late = 0 if tree else min(self._late + 1, 7)
+        self._wait = 0 if tree else 2 ** (self._late - 1)
         return tree
+
+    def _from_scratch(self) -> Tree | None:
+        assert self._grammar
+        self.full += 1
+        return _parsed(self._grammar, self.data, None, self._limit_s)
+
+    def _from_good(self) -> Tree | None:
+        assert self._grammar
+        assert self._good
+        tree, old = self._good
+        tree = tree.copy()
+        start, old_end, new_end = edit_between(old, self.data)
+        points = _point(old, start), _point(old, old_end), _point(self.data, new_end)
+        tree.edit(start, old_end, new_end, *points)
+        return _parsed(self._grammar, self.data, tree, self._limit_s)
 
 
 def edit_between(old: bytes, new: bytes) -> tuple[int, int, int]:

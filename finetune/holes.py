@@ -107,7 +107,7 @@ def _places(text: str, language: str) -> _Places:
         if len(code) > 2 and not code.startswith(comment):
             lines.append((start + len(line) - len(line.lstrip()), start + len(line.rstrip())))
         start += len(line) + 1
-    root = syntax.parse(text, language)
+    root = syntax.parse(text, language) if language_row(language).has_statements else None
     if root is None:
         return _Places(nodes, lines)
     offset = _char_offsets(text)

@@ -8,13 +8,13 @@ two imports bind.
 import ast
 import re
 import sys
-import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from finetune import files
+from finetune.bindings import Bindings, Imported, Statement, bindings_of, tree_of
 
 SIGNATURE = 200  # characters, white space not counted
 _DEEPEST = 8  # re-exports of re-exports, bases of bases
@@ -49,34 +49,14 @@ class Module:
         return self.path
 
 
-@dataclass(frozen=True)
-class Imported:
-    """`from module import name`, `level` dots before it; name "" is the module itself."""
-
-    module: str
-    level: int
-    name: str
-
-
-_Statement = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
-
-
-@dataclass(frozen=True)
-class _Bindings:
-    """What a module's or a class's own level binds, in order."""
-
-    by_name: dict[str, list[Imported | _Statement]]
-    stars: list[Imported]
-
-
 @dataclass
 class _File:
     text: str
     tree: ast.Module
 
     @cached_property
-    def bindings(self) -> _Bindings:
-        return _bindings(self.tree.body)
+    def bindings(self) -> Bindings:
+        return bindings_of(self.tree.body)
 
     @cached_property
     def starts(self) -> list[int]:
@@ -134,7 +114,7 @@ class Modules:
         (node,) = bound if len(bound) == 1 else (None,)
         if not isinstance(node, ast.ClassDef):
             return None
-        own = _bindings(node.body).by_name.get(name, [])
+        own = bindings_of(node.body).by_name.get(name, [])
         statements = [one for one in own if not isinstance(one, Imported)]
         if own:
             target = self._target(owner.path, name, statements) if statements else None
@@ -199,7 +179,7 @@ class Modules:
                 return Module(file)
         return Module(path) if path in self._folders else None
 
-    def _target(self, path: str, name: str, found: Sequence[_Statement]) -> Target:
+    def _target(self, path: str, name: str, found: Sequence[Statement]) -> Target:
         file = self._file(path)
         assert file
         headers = tuple(dict.fromkeys(_signature(file, one) for one in found))
@@ -209,23 +189,6 @@ class Modules:
         if path not in self._files:
             self._files[path] = _parsed(self._root / path) if path in self._paths else None
         return self._files[path]
-
-
-def tree_of(text: str) -> ast.Module | None:
-    """None of what is no Python of the version that runs."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "\d" in somebody's string
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def imports_in(tree: ast.Module) -> Iterator[tuple[str, Imported]]:
-    """The names that a file's imports bind, wherever they stand, and what to."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield from _names_of(node)
 
 
 def line_starts(text: str) -> list[int]:
@@ -254,48 +217,7 @@ def _parsed(file: Path) -> _File | None:
     return _File(text, tree) if text is not None and tree is not None else None
 
 
-def _bindings(body: Sequence[ast.stmt]) -> _Bindings:
-    found = _Bindings({}, [])
-    for node in _level(body):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            for name, source in _names_of(node):
-                if name == "*":
-                    found.stars.append(replace(source, name=""))
-                else:
-                    found.by_name.setdefault(name, []).append(source)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.by_name.setdefault(node.name, []).append(node)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                if isinstance(target, ast.Name):
-                    found.by_name.setdefault(target.id, []).append(node)
-    return found
-
-
-def _level(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements that run with the module or class: also those under `if`, `try` and `with`."""
-    for node in body:
-        yield node
-        if isinstance(node, ast.If | ast.Try | ast.With):
-            for part in ("body", "orelse", "finalbody"):
-                yield from _level(getattr(node, part, []))
-            for handler in getattr(node, "handlers", []):
-                yield from _level(handler.body)
-
-
-def _names_of(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Imported]]:
-    for alias in node.names:
-        if isinstance(node, ast.ImportFrom):
-            yield alias.asname or alias.name, Imported(node.module or "", node.level, alias.name)
-        elif alias.asname:
-            yield alias.asname, Imported(alias.name, 0, "")
-        else:
-            top = alias.name.partition(".")[0]
-            yield top, Imported(top, 0, "")
-
-
-def _signature(file: _File, node: _Statement) -> str:
+def _signature(file: _File, node: Statement) -> str:
     """Up to the end of the arguments or of the type; of a constant its first line."""
     start = offset_of(file.text, file.starts, node.lineno, node.col_offset)
     if isinstance(node, ast.Assign | ast.AnnAssign):

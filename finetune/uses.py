@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from finetune.modules import Module, Modules, Target, imports_in, line_starts, offset_of, tree_of
+from finetune.bindings import imports_in, tree_of
+from finetune.modules import Module, Modules, Target, line_starts, offset_of
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 

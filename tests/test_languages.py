@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from completion.cut import spans
 from completion.document import language_of
 from completion.hole import hole_kind
 from completion.languages import PLAINTEXT, ROWS
@@ -72,6 +73,11 @@ def test_a_hole_is_a_line_where_statements_are_unknown(language: str, code: str)
     plain = hole_kind(text, offset, PLAINTEXT.name)
     assert hole.kind == "line"
     assert (hole.indent, hole.inside, hole.closers) == (plain.indent, plain.inside, plain.closers)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_prompt_is_cut_at_lines_where_statements_are_unknown(language: str) -> None:
+    assert spans("class A {\n  int f() { return 1; }\n}\n", language) == ()
 
 
 @pytest.mark.parametrize("language", OTHERS)

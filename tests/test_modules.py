@@ -10,17 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune.modules import (
-    Imported,
-    Module,
-    Modules,
-    Target,
-    imports_in,
-    line_starts,
-    offset_of,
-    squeezed,
-    tree_of,
-)
+from finetune.bindings import Imported, imports_in, tree_of
+from finetune.modules import Module, Modules, Target, line_starts, offset_of, squeezed
 
 PACKAGE = {
     "shop/__init__.py": "from .cart import Cart, add as put\nfrom shop.prices import *\n",

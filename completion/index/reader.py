@@ -20,7 +20,7 @@ from completion.index.digest import normal
 from completion.index.overlay import Overlay, is_own
 from completion.index.packages import Packages
 from completion.index.tables import Definition, File, Tables
-from completion.index.words import hash_of, line_starts
+from completion.index.words import hash_of, line_starts, terms_of
 from completion.outline import Import
 
 _COMMON = 1000  # chunks: what so many say is no hint
@@ -143,6 +143,14 @@ class Index:
                 found = self._chunks(sorted(scores, key=rank), scores, overlaid, exclude)
             found.sort(key=lambda c: (-c.score, c.file.path, c.first))
             return found[:limit]
+
+    def mentions(self, name: str, most: int = 200) -> int:
+        """How many chunks on disk say this identifier, counted up to `most`."""
+        words = terms_of(name)
+        if not words:
+            return 0
+        whole = max(words, key=len)
+        return len(self._ask(lambda tables: tables.with_word(whole, most), []))
 
     def lines(self, file: File, first: int, last: int) -> str | None:
         """These rows as they are now, in the buffer or on disk, without the last line's end."""

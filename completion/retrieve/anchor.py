@@ -2,21 +2,30 @@
 
 Each change of the context costs the model a new reading of all that follows it. So the context
 does not follow the cursor: it is that of the line's start, or of the last place on the line that
-can bring a definition into play: after a name's dot or opening bracket.
+brings a definition into play: after a name's dot while the member's name is typed, after the
+bracket of a call that is still open. Back at the line's own context the engine finds what it had
+read before.
 """
 
 import re
 
-_TRIGGER = re.compile(r"(?<=\w)(?:\(|::|\.|->)")
+_MEMBER = re.compile(r"(?:\w|\)|\])(?:\.|->|::|\?\.)(?=\w*\Z)")
+_CALL = re.compile(r"(?<=\w)\(")
 
 
 def anchor(text: str, offset: int) -> int:
     """The offset, at or before the cursor, at which context is looked up."""
     line = text.rfind("\n", 0, offset) + 1
-    last = line
-    for match in _TRIGGER.finditer(text, line, offset):
-        last = match.end()
-    return last
+    typed = text[line:offset]
+    member = _MEMBER.search(typed)
+    if member:
+        return line + member.end()
+    # The innermost call on the line that is still open; strings with brackets are rare enough.
+    for call in reversed(list(_CALL.finditer(typed))):
+        inside = typed[call.end() :]
+        if inside.count(")") <= inside.count("("):
+            return line + call.end()
+    return line
 
 
 def text_at(text: str, at: int, offset: int) -> tuple[str, int]:

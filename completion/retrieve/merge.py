@@ -61,32 +61,56 @@ def fill(
     before need no counting. Their order is by place, not by score, so that a new one moves few
     others; edits are last.
     """
-    chosen: dict[tuple[str, str], tuple[Candidate, Piece]] = {}
-    left = budget
-    for candidate in candidates:
-        if left < _LEAST:
-            break
-        if _covered(candidate, chosen.values()):
-            continue
-        named = any(candidate.path == piece.path for _, piece in chosen.values())
-        path = 0 if named else count(candidate.path + "\n") + 1
-        made = _fitting(candidate, candidate.texts[0](), left - path, count, visible)
-        if made is not None:
-            chosen[candidate.key] = candidate, replace(made, tokens=made.tokens + path)
-            left -= made.tokens + path
-    for form in range(1, _FORMS):
-        for key, (candidate, piece) in list(chosen.items()):
-            if form >= len(candidate.texts) or left < _LEAST:
+    every = list(candidates)
+    made = _Filling(budget, count, visible)
+    # Half a header says little, so the whole comes before mere likeness gets its turn.
+    made.add(one for one in every if one.source != "lexical")
+    made.lengthen(1)
+    made.add(one for one in every if one.source == "lexical")
+    for form in range(2, _FORMS):
+        made.lengthen(form)
+    pieces = [piece for _, piece in made.chosen.values()]
+    return tuple(sorted(pieces, key=lambda one: (one.source == "edits", one.path, one.first)))
+
+
+class _Filling:
+    """A prompt's pieces as they come in; `left` tokens of the budget."""
+
+    def __init__(self, budget: int, count: Count, visible: Visible) -> None:
+        self.chosen: dict[tuple[str, str], tuple[Candidate, Piece]] = {}
+        self.left = budget
+        self._count, self._visible = count, visible
+
+    def add(self, candidates: Iterable[Candidate]) -> None:
+        """Each in its shortest form, as long as there is room."""
+        for candidate in candidates:
+            if self.left < _LEAST:
+                return
+            if _covered(candidate, self.chosen.values()):
+                continue
+            named = any(candidate.path == piece.path for _, piece in self.chosen.values())
+            path = 0 if named else self._count(candidate.path + "\n") + 1
+            made = self._fitting(candidate, 0, self.left - path)
+            if made is not None:
+                self.chosen[candidate.key] = candidate, replace(made, tokens=made.tokens + path)
+                self.left -= made.tokens + path
+
+    def lengthen(self, form: int) -> None:
+        """Give those that have this form its text instead, the best first."""
+        for key, (candidate, piece) in list(self.chosen.items()):
+            if form >= len(candidate.texts) or self.left < _LEAST:
                 continue
             # The path's tokens are in the room on both sides.
-            longer = _fitting(
-                candidate, candidate.texts[form](), left + piece.tokens, count, visible, whole=True
-            )
+            longer = self._fitting(candidate, form, self.left + piece.tokens, whole=True)
             if longer is not None and longer.tokens > piece.tokens:
-                left -= longer.tokens - piece.tokens
-                chosen[key] = candidate, longer
-    pieces = [piece for _, piece in chosen.values()]
-    return tuple(sorted(pieces, key=lambda one: (one.source == "edits", one.path, one.first)))
+                self.left -= longer.tokens - piece.tokens
+                self.chosen[key] = candidate, longer
+
+    def _fitting(
+        self, candidate: Candidate, form: int, room: int, whole: bool = False
+    ) -> Piece | None:
+        text = candidate.texts[form]()
+        return _fitting(candidate, text, room, self._count, self._visible, whole)
 
 
 def _fitting(

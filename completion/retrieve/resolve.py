@@ -13,7 +13,10 @@ from completion.retrieve.modules import files_of, same_world
 # How many files that only pass a name on are followed: `from .core import run` in `__init__.py`.
 MOST_HOPS = 3
 # Base classes above a class.
-MOST_BASES = 4
+MOST_BASES = 8
+_DEEPEST = 3
+# Names that one file hands on: a package's front may have hundreds.
+MOST_PASSED = 120
 SHORTEST_NAME = 4
 # Everything that a module defines is visible in its whole folder there.
 _FOLDER_SCOPE = frozenset({"go", "java", "kotlin", "csharp"})
@@ -58,7 +61,10 @@ class Resolver:
             for imported in imports
             if imported.name == "*" or (not imported.name and language in _WHOLE_FILE)
         ]
+        self.imports = imports
         self._names: dict[str, tuple[Found, ...]] = {}
+        self._others: dict[File, Resolver] = {}
+        self._passed: dict[File, list[Found]] = {}
         self._modules: dict[tuple[str, str, str], list[File]] = {}
 
     def name(self, name: str) -> tuple[Found, ...]:
@@ -202,9 +208,31 @@ class Resolver:
             found += here[:1] or [one.definition for one in resolver.classes(name)[:1]]
         return [one for one in found if one.symbol.qualified != cls.symbol.qualified][:MOST_BASES]
 
+    def all_bases(self, cls: Definition) -> list[Definition]:
+        """Also the bases' bases, nearest first."""
+        found: dict[Definition, None] = {}
+        level = [cls]
+        for _ in range(_DEEPEST):
+            level = [base for one in level for base in self.bases(one) if base not in found]
+            found.update(dict.fromkeys(level[: MOST_BASES - len(found)]))
+        return list(found)
+
+    def passed_on(self, file: File) -> list[Found]:
+        """What a file imports and others may take from it."""
+        if file not in self._passed:
+            resolver = self._of(file)
+            aliases = [one.alias for one in resolver.imports if not one.alias.startswith("_")]
+            found = [one for alias in aliases[:MOST_PASSED] for one in resolver.name(alias)[:1]]
+            self._passed[file] = [one for one in found if not one.guess]
+        return self._passed[file]
+
     def _of(self, file: File) -> "Resolver":
-        imports = self.index.imports_of(file)
-        return Resolver(self.index, file.path, file.language, imports, self._installed)
+        if file not in self._others:
+            imports = self.index.imports_of(file)
+            self._others[file] = Resolver(
+                self.index, file.path, file.language, imports, self._installed
+            )
+        return self._others[file]
 
     def _submodule(self, imported: Import, path: str, language: str) -> list[File]:
         """`from package import module`: the name may be a file of the package."""

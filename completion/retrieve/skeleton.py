@@ -1,7 +1,7 @@
 """How a definition is shown: its header and what is said about it, before any body."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from completion.index import Definition, Index
 from completion.languages import language_row
@@ -9,7 +9,9 @@ from completion.languages import language_row
 # As in the samples that the shipped model learned from (finetune/snippets.py).
 MAX_LINES = 10
 MAX_CHARACTERS = 500
-MOST_MEMBERS = 12
+LONG_HEADER = 160
+MOST_RANKED = 80
+CONSTRUCTORS = frozenset({"__init__", "constructor", "__construct", "initialize", "new"})
 _INDENT = "    "
 _INNER_SPACE = re.compile(r"(?<=[(\[]) | (?=[)\]])|,(?= [)\]])")
 
@@ -17,11 +19,19 @@ _INNER_SPACE = re.compile(r"(?<=[(\[]) | (?=[)\]])|,(?= [)\]])")
 def header(index: Index, definition: Definition) -> str:
     """Its signature, under the header of the class it stands in."""
     owner = header_of_owner(index, definition)
-    signature = tidy(definition.symbol.signature)
+    signature = shortened(tidy(definition.symbol.signature))
     return f"{owner}\n{_INDENT}{signature}" if owner else signature
 
 
-def skeleton(index: Index, definition: Definition, members: Iterable[Definition] = ()) -> str:
+def shortened(signature: str) -> str:
+    """A long header without its last parameters."""
+    if len(signature) <= LONG_HEADER:
+        return signature
+    end = signature.rfind(",", 0, LONG_HEADER)
+    return f"{signature[: end + 1]} ..." if end > 0 else signature[:LONG_HEADER]
+
+
+def skeleton(index: Index, definition: Definition, members: Sequence[Definition] = ()) -> str:
     """The same with the first sentence about it, and a class's `members` by their signatures."""
     symbol = definition.symbol
     owner = header_of_owner(index, definition)
@@ -29,8 +39,8 @@ def skeleton(index: Index, definition: Definition, members: Iterable[Definition]
     lines = [owner] if owner else []
     lines += _documented(tidy(symbol.signature), symbol.doc, definition.file.language, depth)
     lines += [
-        _INDENT * (depth + 1) + tidy(member.symbol.signature)
-        for member in list(members)[:MOST_MEMBERS]
+        _INDENT * (depth + 1) + shortened(tidy(member.symbol.signature))
+        for member in members
         if member.symbol.kind != "class"
     ]
     return "\n".join(lines)
@@ -55,13 +65,20 @@ def body(index: Index, definition: Definition) -> str | None:
 
 
 def members_of(index: Index, definition: Definition) -> list[Definition]:
-    """What a class holds, as others may use it: private names last and special ones never."""
+    """What a class holds, by how often the repository says their names; special ones never, but
+    for the constructor."""
     found = [
         member
         for member in index.symbols_of(definition.file, "", definition.symbol.qualified)
-        if not (member.symbol.name.startswith("__") and member.symbol.name != "__init__")
+        if not (member.symbol.name.startswith("__") and member.symbol.name not in CONSTRUCTORS)
     ]
-    return sorted(found, key=lambda member: member.symbol.name.startswith("_"))
+    return by_use(index, found)
+
+
+def by_use(index: Index, found: Iterable[Definition]) -> list[Definition]:
+    """The most used first; private names after the others."""
+    used = {one: index.mentions(one.symbol.name) for one in list(found)[:MOST_RANKED]}
+    return sorted(used, key=lambda one: (one.symbol.name.startswith("_"), -used[one]))
 
 
 def header_of_owner(index: Index, definition: Definition) -> str:

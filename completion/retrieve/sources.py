@@ -4,12 +4,20 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from completion.edits import Hunk
 from completion.index import Definition, File, Index, terms_of
 from completion.pieces import Source
 from completion.retrieve.resolve import Found, Resolver
-from completion.retrieve.skeleton import body, header, members_of, skeleton
+from completion.retrieve.skeleton import (
+    CONSTRUCTORS,
+    body,
+    by_use,
+    header,
+    members_of,
+    skeleton,
+)
 from completion.scope import Scope
 
 NEAREST, MOST_NAMES = 6, 32
@@ -18,9 +26,13 @@ MOST_CHUNKS = 4
 CHUNK_LINES = 10
 # Lines around the cursor whose words are looked for elsewhere.
 WORDS_BEFORE, WORDS_AFTER = 12, 6
+# Rows around the cursor that a prompt shows in any case.
+_SEEN_BEFORE, _SEEN_AFTER = 30, 12
 _SELF = frozenset({"self", "cls", "this", "$this", "super()", "super"})
 _TEST = re.compile(r"^(?:test_|spec_)|(?:_test|_spec|\.test|\.spec|Tests?|Spec)$")
 _MOST_SIBLINGS = 6
+# Of a class or a module, at first and where there is room.
+_MEMBERS = (6, 12, 24)
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -96,19 +108,20 @@ def members(query: Query) -> Iterator[Candidate]:
     receiver = query.scope.receiver
     if not receiver:
         return
-    index = query.index
     if receiver in _SELF:
         for cls in _own_classes(query):
-            yield _class(query, cls, f"{receiver} is a {cls.symbol.name}")
-            for base in query.wide.bases(cls):
+            yield _class(query, cls, f"{receiver} is a {cls.symbol.name}", hidden=query.row)
+            for base in query.wide.all_bases(cls):
                 yield _class(query, base, f"base of {cls.symbol.name}")
         return
     for file in query.wide.module(receiver)[:1]:
-        shown = [one for one in index.symbols_of(file, "", "") if one.symbol.kind != "constant"]
-        yield _listing(query, file, shown, "members", f"{receiver} is {file.path}")
-    owner = query.scope.types.get(receiver, "")
-    for found in query.wide.classes(owner)[:2] if owner else ():
-        yield _class(query, found.definition, f"{receiver} is a {owner}, {found.via}")
+        yield from _module(query, file, f"{receiver} is {file.path}")
+    owner = query.scope.types.get(receiver, "") or receiver
+    for found in query.wide.classes(owner)[:2]:
+        cls = found.definition
+        yield _class(query, cls, f"{receiver} is a {cls.symbol.name}, {found.via}")
+        for base in query.wide.all_bases(cls):
+            yield _class(query, base, f"base of {cls.symbol.name}")
 
 
 def callees(query: Query) -> Iterator[Candidate]:
@@ -231,25 +244,32 @@ def _candidate(query: Query, found: Found, source: Source) -> Candidate:
 
 
 def _class(
-    query: Query, definition: Definition, reason: str, source: Source = "members"
+    query: Query,
+    definition: Definition,
+    reason: str,
+    source: Source = "members",
+    hidden: int | None = None,
 ) -> Candidate:
+    """A class with what it holds. Of the class around the cursor, at row `hidden`, only what
+    stands too far away to be in the prompt anyway."""
     index = query.index
-    wanted = {use.text for use in query.scope.names}
 
-    def with_members() -> str:
+    def with_members(most: int) -> str:
         found = members_of(index, definition)
         if source == "callees":
-            found = [one for one in found if one.symbol.name in ("__init__", "constructor")] or [
-                one for one in found if one.symbol.kind == "field"
-            ]
-        found.sort(key=lambda one: one.symbol.name not in wanted)
-        return skeleton(index, definition, found)
+            built = [one for one in found if one.symbol.name in CONSTRUCTORS]
+            found = built or [one for one in found if one.symbol.kind == "field"]
+        if hidden is not None:
+            near = range(hidden - _SEEN_BEFORE, hidden + _SEEN_AFTER)
+            found = [one for one in found if one.symbol.first not in near]
+        return skeleton(index, definition, found[:most]) if found or hidden is None else ""
 
-    bare = (
-        (lambda: header(index, definition), lambda: skeleton(index, definition))
-        if source == "definitions"
-        else ()
-    )
+    bare = (lambda: header(index, definition), lambda: skeleton(index, definition))
+    sizes = _MEMBERS
+    if source == "definitions":
+        sizes = _MEMBERS[:1]
+    else:
+        bare = ()
     return Candidate(
         _key(definition),
         definition.file.path,
@@ -258,13 +278,28 @@ def _class(
         definition.symbol.first,
         definition.symbol.last,
         definition.symbol.qualified,
-        (*bare, with_members),
+        (*bare, *(partial(with_members, most) for most in sizes)),
     )
+
+
+def _module(query: Query, file: File, reason: str) -> Iterator[Candidate]:
+    """What a module defines, and what it passes on of other files."""
+    index = query.index
+    shown = by_use(index, index.symbols_of(file, "", ""))
+    if shown:
+        yield _listing(query, file, shown, "members", reason)
+    passed = [found.definition for found in query.wide.passed_on(file)]
+    by_file: dict[str, list[Definition]] = {}
+    for one in by_use(index, passed):
+        by_file.setdefault(one.file.path, []).append(one)
+    for some in by_file.values():
+        yield _listing(query, some[0].file, some, "members", f"{reason}, which has it from there")
 
 
 def _listing(
     query: Query, file: File, shown: Sequence[Definition], source: Source, reason: str
 ) -> Candidate:
+    headers = lambda most: "\n".join(header(query.index, one) for one in shown[:most])  # noqa: E731
     return Candidate(
         (file.path, ""),
         file.path,
@@ -273,7 +308,7 @@ def _listing(
         0,
         max(0, file.lines - 1),
         "",
-        (lambda: "\n".join(skeleton(query.index, one) for one in shown[:12]),),
+        tuple(partial(headers, most) for most in _MEMBERS),
     )
 
 
