@@ -144,7 +144,7 @@ class Indexer:
                 writer.begin()
                 for one in batch:
                     changed += not one.same
-                    writer.put(one)
+                    writer.put(one, over=max(0, known.get(one.path, _NEW)[1]))
             done += sum(sizes[at : at + len(batch)])
             at += len(batch)
             on_progress(done, total)

@@ -44,14 +44,18 @@ class Writer:
                 rows = [(stem, cursor.lastrowid) for stem in stems_of(one.path)]
                 self._db.executemany("INSERT OR IGNORE INTO stems VALUES(?, ?)", rows)
 
-    def put(self, one: Digest) -> None:
-        """What is known of a file from now on; its row must be there."""
+    def put(self, one: Digest, over: int | None = None) -> None:
+        """What is known of a file from now on; its row must be there.
+
+        Not if the row's `mtime` is not `over`, if given: then another process has read the file
+        since.
+        """
         folder, name = _parts(one.path)
         row = self._db.execute(
             "SELECT id, mtime, skipped, next_chunk FROM files WHERE folder = ? AND name = ?",
             (self._folder(folder), name),
         ).fetchone()
-        if row is None or row[1] > one.mtime > 0:  # removed, or read again by another process
+        if row is None or over not in (None, row[1]):
             return
         file_id, _, skipped, next_chunk = row
         if one.same:
