@@ -57,6 +57,7 @@ class Index:
         self._closed = False
         self._counted = (-1, 0)
         self._common: set[str] = set()
+        self._mentions: dict[str, int] = {}
 
     @property
     def ready(self) -> bool:
@@ -146,11 +147,13 @@ class Index:
 
     def mentions(self, name: str, most: int = 1000) -> int:
         """How many chunks on disk say this identifier, counted up to `most`."""
-        words = terms_of(name)
-        if not words:
-            return 0
-        whole = max(words, key=len)
-        return self._ask(lambda tables: tables.count_with_word(whole, most), 0)
+        with self._lock:
+            self._count()  # forgets what is known of an older state
+            if name not in self._mentions:
+                whole = max(terms_of(name), key=len, default="")
+                found = self._ask(lambda tables: tables.count_with_word(whole, most), 0)
+                self._mentions[name] = found if whole else 0
+            return self._mentions[name]
 
     def lines(self, file: File, first: int, last: int) -> str | None:
         """These rows as they are now, in the buffer or on disk, without the last line's end."""
@@ -246,6 +249,7 @@ class Index:
             if seen == self._counted[0]:
                 return self._counted
             self._common.clear()
+            self._mentions.clear()
             return seen, tables.count_chunks()
 
         self._counted = self._ask(ask, (-1, 0))
@@ -295,6 +299,7 @@ class Index:
         self._tables = None
         self._counted = (-1, 0)
         self._common.clear()
+        self._mentions.clear()
 
 
 def _rows(data: bytes, first: int, last: int) -> bytes:

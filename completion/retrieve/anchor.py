@@ -1,15 +1,16 @@
 """Where a prompt's context is fixed while one types within a line.
 
 Each change of the context costs the model a new reading of all that follows it. So the context
-does not follow the cursor: it is that of the line's start, or of the last place on the line that
-brings a definition into play: after a name's dot while the member's name is typed, after the
-bracket of a call that is still open. Back at the line's own context the engine finds what it had
-read before.
+does not follow the cursor: it is that of where the line's code starts, or of the last place on
+the line that brings a definition into play: after a name's dot while the member's name is typed,
+after the bracket of a call that is still open. Back at the line's own context the engine finds
+what it had read before.
 """
 
 import re
 
 _MEMBER = re.compile(r"(?:\w|\)|\])(?:\.|->|::|\?\.)(?=\w*\Z)")
+_COMMENT = re.compile(r"\s*(?:#|//|--|/?\*)")
 _CALL = re.compile(r"(?<=\w)\(")
 
 
@@ -17,6 +18,9 @@ def anchor(text: str, offset: int) -> int:
     """The offset, at or before the cursor, at which context is looked up."""
     line = text.rfind("\n", 0, offset) + 1
     typed = text[line:offset]
+    comment = _COMMENT.match(typed)
+    if comment:
+        return line + comment.end()
     member = _MEMBER.search(typed)
     if member:
         return line + member.end()
@@ -25,7 +29,8 @@ def anchor(text: str, offset: int) -> int:
         inside = typed[call.end() :]
         if inside.count(")") <= inside.count("("):
             return line + call.end()
-    return line
+    # How far the line is indented tells which block it belongs to.
+    return line + len(typed) - len(typed.lstrip(" \t"))
 
 
 def text_at(text: str, at: int, offset: int) -> tuple[str, int]:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 from completion.edits import Hunk
 from completion.index import Definition, File, Index
@@ -24,6 +24,8 @@ from completion.scope import Scope
 _SEEN_BEFORE, _SEEN_AFTER = 30, 12
 # Of a class or a module, at first and where there is room.
 _MEMBERS = (6, 12, 24)
+_USE = re.compile(r"([\w$][\w$.]*)(?:\.|->|::)(\w+)")
+_USES_FROM = 12_000  # characters on each side
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Query:
-    """A place in a file, as the sources see it. `row` is the cursor's, `text` the file's,
-    with the cursor's line only up to where the prompt's context was fixed. `own` knows the
+    """A place in a file, as the sources see it. `row` and `at` are the cursor's, in
+    rows and characters, `text` the file's, with the cursor's line only up to where the prompt's context was fixed. `own` knows the
     repository, `wide` installed packages too."""
 
     index: Index
@@ -54,8 +56,18 @@ class Query:
     path: str
     language: str
     row: int
+    at: int
     text: str
     hunks: Sequence[Hunk] = field(default=())
+
+    @cached_property
+    def uses(self) -> dict[str, Counter[str]]:
+        """By receiver, how often its members are named in the file around the cursor."""
+        found: dict[str, Counter[str]] = {}
+        low, high = max(0, self.at - _USES_FROM), self.at + _USES_FROM
+        for receiver, name in _USE.findall(self.text, low, high):
+            found.setdefault(receiver, Counter())[name] += 1
+        return found
 
 
 def of_definition(query: Query, found: Found, source: Source) -> Candidate:
@@ -89,7 +101,7 @@ def of_class(
     """A class, if `opened` at once with what it holds. Of the class around the cursor, at row
     `hidden`, only what stands too far away to be in the prompt anyway."""
     index = query.index
-    uses = _uses_of(query, query.scope.receiver) if query.scope.receiver else Counter[str]()
+    uses = uses_of(query, query.scope.receiver) if query.scope.receiver else Counter[str]()
 
     def with_members(most: int) -> str:
         found = by_use(index, members_of(index, definition), uses)
@@ -121,16 +133,15 @@ def of_module(
     """What a module defines, and what it passes on of other files."""
     own = query.index.symbols_of(file, "", "")
     passed = [found.definition for found in query.wide.passed_on(file)]
-    for one in by_use(query.index, [*own, *passed], _uses_of(query, alias)):
+    for one in by_use(query.index, [*own, *passed], uses_of(query, alias)):
         via = f"{alias} is {file.path}"
         via += "" if one.file == file else ", which has it from there"
         yield of_definition(query, Found(one, via), source)
 
 
-def _uses_of(query: Query, receiver: str) -> Counter[str]:
-    """How often this file says `receiver.name`, by name."""
-    spelled = re.escape(receiver)
-    return Counter(re.findall(rf"(?<![\w.]){spelled}(?:\.|->|::)(\w+)", query.text))
+def uses_of(query: Query, receiver: str) -> Counter[str]:
+    """How often this file says `receiver.name` around the cursor, by name."""
+    return query.uses.get(receiver, Counter())
 
 
 def listing(

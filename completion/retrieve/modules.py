@@ -6,7 +6,7 @@ name: a source root, a package prefix or an alias of the build tool is seldom in
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from completion.index import File, Index
 
@@ -35,8 +35,11 @@ _FOLDER_FILES = {
     "lua": ("init",),
 }
 _SEPARATORS = re.compile(r"::|[./\\:]")
+# A dot parts components there; elsewhere it may begin a file's ending.
+_DOTTED = frozenset({"python", "java", "kotlin", "csharp", "lua"})
 _SOURCE_ROOTS = ("", "src", "lib")
 MOST_FILES = 4
+_MANY = 50  # of one name: there may be more
 MOST_IN_FOLDER = 40
 
 
@@ -44,14 +47,31 @@ def files_of(index: Index, module: str, path: str, language: str) -> list[File]:
     """The files that `module`, as the file at `path` writes it, may mean; the likeliest first."""
     if language in _BY_FOLDER:
         return _folder(index, module)
+    stem = _stem(module, language)
+    # Most modules are no files of the repository: one question tells.
+    named = index.files_by_stem(stem, _MANY) if stem else []
+    if stem and not named:
+        return []
+    known = {file.path: file for file in named}
+    complete = bool(stem) and len(named) < _MANY
     found: dict[int, File] = {}
     for candidate in _places(module, path, language):
-        file = index.file(candidate)
+        file = known.get(candidate) or (None if complete else index.file(candidate))
         if file is not None:
             found.setdefault(file.id, file)
             if language == "python":
                 break
-    return list(found.values())[:MOST_FILES] or _alike(index, module, path, language)
+    return list(found.values())[:MOST_FILES] or _alike(named, module, path, language)
+
+
+def _stem(module: str, language: str) -> str:
+    """The module's last component, as files are looked for by it; "" for `from . import x`."""
+    name = module.rstrip("/")
+    last = name.rpartition("/")[2]
+    if language not in _DOTTED and "." in last.strip("."):
+        name = name[: len(name) - len(last)] + posixpath.splitext(last)[0]
+    parts = [part for part in _SEPARATORS.split(name) if part]
+    return parts[-1].removesuffix(".d") if parts else ""
 
 
 def _folder(index: Index, module: str) -> list[File]:
@@ -102,19 +122,20 @@ def _ancestors(folder: str) -> Iterator[str]:
         folder = posixpath.dirname(folder)
 
 
-def _alike(index: Index, module: str, path: str, language: str) -> list[File]:
-    """Files whose path ends with the module's components: all of them, or at least two."""
+def _alike(named: Sequence[File], module: str, path: str, language: str) -> list[File]:
+    """Of the files with the module's name those whose path ends with its components: all of them,
+    or at least two."""
     if module.startswith(".") and language == "python":
         return []
     name = module
-    if language in ("c", "cpp", "php", "ruby", "shellscript") and "." in module.rpartition("/")[2]:
+    if language not in _DOTTED and "." in module.rpartition("/")[2]:
         name = posixpath.splitext(module)[0]
     parts = [part for part in _SEPARATORS.split(name) if part.strip("@~") and part not in _OWN]
     if not parts:
         return []
     least = len(parts) if language == "python" else min(2, len(parts))
     scored = []
-    for file in index.files_by_stem(parts[-1]):
+    for file in named:
         if not same_world(file.language, language):
             continue
         steps = _steps(file.path)

@@ -146,7 +146,7 @@ class Retriever:
     ) -> Query:
         own, wide = self._resolver(path, language, scope)
         row = text.count("\n", 0, at)
-        return Query(self.index, own, wide, scope, path, language, row, text, hunks)
+        return Query(self.index, own, wide, scope, path, language, row, at, text, hunks)
 
     def _tree(self, path: str, language: str) -> SyntaxTree:
         key = f"{language}:{path}"

@@ -14,10 +14,12 @@ from completion.retrieve.candidates import (
     of_class,
     of_definition,
     of_module,
+    uses_of,
 )
 from completion.retrieve.resolve import Found, Resolver
 
 NEAREST, MOST_NAMES = 6, 32
+MOST_IMPORTS = 40
 MOST_HUNKS = 6
 MOST_CHUNKS = 4
 CHUNK_LINES = 10
@@ -26,8 +28,8 @@ WORDS_BEFORE, WORDS_AFTER = 12, 6
 _SELF = frozenset({"self", "cls", "this", "$this", "super()", "super"})
 _TEST = re.compile(r"^(?:test_|spec_)|(?:_test|_spec|\.test|\.spec|Tests?|Spec)$")
 _MOST_SIBLINGS = 6
-_OF_MODULE = 4  # of a module that the cursor is not at
-_WORD = re.compile(r"[^\W\d]\w*")
+_OF_MODULE = 4  # names of a module or an object that the cursor is not at
+_RECEIVERS = 4
 
 
 def definitions(query: Query) -> Iterator[Candidate]:
@@ -35,7 +37,7 @@ def definitions(query: Query) -> Iterator[Candidate]:
     the file imports: first what it does not use yet."""
     seen: set[tuple[str, str]] = set()
     imported = _imported(query)
-    unused = [name for name, uses in imported.items() if not uses]
+    unused = [name for name, used in imported.items() if not used]
     near = [
         (use.receiver, use.text, use.call or use.text[:1].isupper()) for use in query.scope.names
     ]
@@ -43,6 +45,7 @@ def definitions(query: Query) -> Iterator[Candidate]:
         *near[:NEAREST],
         *(("", name, True) for name in unused),
         *near[NEAREST:MOST_NAMES],
+        *_habits(query),
         *(("", name, True) for name in imported),
     ]
     for receiver, name, surely in order:
@@ -58,14 +61,24 @@ def definitions(query: Query) -> Iterator[Candidate]:
             yield from islice(of_module(query, file, one.alias, "definitions"), _OF_MODULE)
 
 
-def _imported(query: Query) -> dict[str, int]:
-    """How often the file uses each name it imports, the latest import first."""
-    imports = [one for one in reversed(query.scope.imports) if one.name not in ("", "*")]
-    uses = dict.fromkeys((one.alias for one in imports), -1)
-    for word in _WORD.findall(query.text):
-        if word in uses:
-            uses[word] += 1
-    return {name: max(0, count) for name, count in uses.items()}
+def _habits(query: Query) -> Iterator[tuple[str, str, bool]]:
+    """What this file does most with the objects at hand, wherever in it."""
+    for receiver in list(query.scope.types)[:_RECEIVERS]:
+        for name, _ in uses_of(query, receiver).most_common(_OF_MODULE):
+            yield receiver, name, True
+
+
+def _imported(query: Query) -> dict[str, bool]:
+    """The names that the file imports, the latest import first, and whether it uses them."""
+    names = [one.alias for one in reversed(query.scope.imports) if one.name not in ("", "*")]
+    return {name: _is_used(query.text, name) for name in names[:MOST_IMPORTS]}
+
+
+def _is_used(text: str, name: str) -> bool:
+    """Whether it stands somewhere after the line that imports it."""
+    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+    first = word.search(text)
+    return first is not None and word.search(text, first.end()) is not None
 
 
 def members(query: Query) -> Iterator[Candidate]:
