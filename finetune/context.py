@@ -83,10 +83,12 @@ class _Hole:
 class Comparison:
     """One set of holes, looked at and, with a model, answered in every way."""
 
-    def __init__(self, sight: Sight, variant: Variant | None) -> None:
-        """`variant` is how the model is asked without context; None measures the finding only."""
-        assert {ALL, ALWAYS} <= sight.ways.keys()
-        self._sight = sight
+    def __init__(self, sights: Mapping[str, Sight], variant: Variant | None) -> None:
+        """`sights` by the name of the repository, all with the same ways and budget. `variant` is
+        how the model is asked without context; None measures the finding only."""
+        self._sights = sights
+        self._sight = next(iter(sights.values()))
+        assert {ALL, ALWAYS} <= self._sight.ways.keys()
         self._variant = variant
         self._found: list[dict[str, Found]] = []
 
@@ -109,7 +111,7 @@ class Comparison:
         return replace(made, facts=self._facts(done.scored))
 
     def _score(self, hole: _Hole) -> Scored | None:
-        found = self._sight.look(hole.case)
+        found = self._sights[hole.case.source].look(hole.case)
         answered = self._answered(hole.case, found) if self._variant else Scored(hole.case, {}, 0)
         if answered is None:
             return None

@@ -31,7 +31,9 @@ def _group() -> None:
 
 @app.command()
 def completion(
-    repo: Annotated[Path, typer.Argument(help="A folder with source files.")],
+    repos: Annotated[
+        list[Path], typer.Argument(metavar="REPO...", help="A folder with source files.")
+    ],
     n: Annotated[int, typer.Option("--n", min=1, max=100_000, help="Holes to fill.")] = 100,
     adapter: Annotated[str, typer.Option(help="Also measure this adapter.")] = "",
     json_file: Annotated[
@@ -48,15 +50,19 @@ def completion(
 ) -> None:
     """Cut holes in a repository's code and see how well they are filled.
 
-    Shown are means with their 95% intervals. Ctrl-C shows what was measured until then.
+    Shown are means with their 95% intervals. Ctrl-C shows what was measured until then. With
+    --context several repositories may be named: so many holes in each.
     """
+    repo = repos[0]
+    if len(repos) > 1 and not (context or recall_only):
+        raise UsageError("Only with --context are several repositories measured.", "Name one.")
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {json_file.absolute().parent}.", "Make it first.")
     if context or recall_only:
         from tandem import eval_context_cli
 
         best = None if recall_only else partial(_best, repo, adapter)
-        return eval_context_cli.run(repo, n, seed, config.load(_root(repo)), best, json_file)
+        return eval_context_cli.run(repos, n, seed, config.load(_root(repo)), best, json_file)
     from finetune import evaluate
     from finetune.held_out import repository_cases
 

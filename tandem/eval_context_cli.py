@@ -3,6 +3,7 @@ model."""
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,14 +32,14 @@ _RECALL = ("found", "asked", "pieces", "context")
 
 
 def run(
-    repo: Path,
+    repos: Sequence[Path],
     n: int,
     seed: int,
     settings: Config,
     model: "Callable[[], Variant] | None",
     json_file: Path | None,
 ) -> None:
-    """`n` holes where context must help and, with a model, `n` anywhere.
+    """In each repository `n` holes where context must help and, with a model, `n` anywhere.
 
     Raises UsageError if there are none, if no context is wanted, or if the model knows none.
     """
@@ -50,8 +51,9 @@ def run(
     budget = settings.completion.context_tokens
     if not budget:
         raise UsageError("completion.context_tokens is 0: no context is wanted.", "Raise it.")
-    with progress.on_stderr() as tell:
-        cross = cross_file_holes(repo, n, seed, partial(tell, "cutting holes"))
+    with progress.on_stderr() as tell, ExitStack() as stack:
+        cutting = partial(tell, "cutting holes")
+        cross = [one for repo in repos for one in cross_file_holes(repo, n, seed, cutting)]
         sets: dict[str, Sequence[CrossCase | Case]] = {CROSS_FILE: cross}
         variant = model() if model else None
         if variant is not None:
@@ -60,14 +62,18 @@ def run(
                     f"The template '{variant.template}' has no place for pieces of other files.",
                     "Use a model that has one, or --recall-only.",
                 )
-            sets[RANDOM] = repository_cases(repo, n, seed)
+            sets[RANDOM] = [one for repo in repos for one in repository_cases(repo, n, seed)]
         reports: dict[str, Report] = {}
-        with sight_of(repo, counter_for(settings), budget, partial(tell, "indexing")) as sight:
-            comparison = Comparison(sight, variant)
-            for name, holes in sets.items():
-                reports[name] = comparison.run(holes, partial(tell, name))
-                if not reports[name].complete:
-                    break
+        count, indexing = counter_for(settings), partial(tell, "indexing")
+        sights = {
+            repo.resolve().name: stack.enter_context(sight_of(repo, count, budget, indexing))
+            for repo in repos
+        }
+        comparison = Comparison(sights, variant)
+        for name, holes in sets.items():
+            reports[name] = comparison.run(holes, partial(tell, name))
+            if not reports[name].complete:
+                break
     complete = all(report.complete for report in reports.values())
     if complete and not all(report.holes for report in reports.values()):
         raise TandemError("No hole could be asked for.", "Raise engine.context, or use other code.")

@@ -152,7 +152,7 @@ def test_the_buffer_is_given_back_when_looking_is_interrupted(
         raise KeyboardInterrupt
 
     ways = {ALL: interrupted, ALWAYS: interrupted}
-    result = Comparison(Sight(repository, outlines, ways, BUDGET), None).run(holes)
+    result = Comparison({"repo": Sight(repository, outlines, ways, BUDGET)}, None).run(holes)
     assert not result.complete
     assert outlines.buffers == {}
 
@@ -197,7 +197,7 @@ def test_one_of_several_signatures_is_enough() -> None:
 
 def test_recall_is_counted_exactly(repository: Path, holes: list[CrossCase]) -> None:
     outlines = Outlines(repository)
-    result = Comparison(sight_of(outlines, budget=10_000), None).run(holes)
+    result = Comparison({"repo": sight_of(outlines, budget=10_000)}, None).run(holes)
     assert result.variants == (ALL, ALWAYS, "classes alone", "nothing alone")
     assert result.holes == len(holes)
     names = [hole for hole in holes if not hole.target.container]
@@ -217,8 +217,8 @@ def test_recall_is_counted_exactly(repository: Path, holes: list[CrossCase]) -> 
 
 
 def test_the_budget_limits_what_is_found(repository: Path, holes: list[CrossCase]) -> None:
-    whole = Comparison(sight_of(Outlines(repository), budget=10_000), None).run(holes)
-    small = Comparison(sight_of(Outlines(repository), budget=20), None).run(holes)
+    whole = Comparison({"repo": sight_of(Outlines(repository), budget=10_000)}, None).run(holes)
+    small = Comparison({"repo": sight_of(Outlines(repository), budget=20)}, None).run(holes)
     assert small.rate(ALWAYS, "all", "found").mean < whole.rate(ALWAYS, "all", "found").mean
     assert small.rate(ALWAYS, "all", "context").mean <= 20
     assert (whole.facts["over_budget"], small.facts["over_budget"]) == (0, 0)
@@ -235,7 +235,7 @@ def test_all_ways_are_asked_with_the_same_text_around_the_cursor(
     for hole in holes:
         pieces = sight.look(hole.case)[ALWAYS].context.pieces
         assert pieces
-        shown = replace(hole.case, snippets=tuple(one.snippet for one in pieces))
+        shown = replace(hole.case, snippets=tuple(Context(tuple(pieces)).snippets))
         bare = plain.prompt(hole.case)
         full = replace(plain, context_tokens=BUDGET).prompt(shown)
         squeezed = plain.prompt(shown)
@@ -252,7 +252,7 @@ def test_pieces_above_the_budget_take_from_the_text(
     holes: list[CrossCase], decoder: Decoder
 ) -> None:
     plain = replace(asked(decoder), prompt_tokens=90)
-    long = replace(holes[0].case, snippets=(piece("word = 1\n" * 12).snippet,))
+    long = replace(holes[0].case, snippets=tuple(Context((piece("word = 1\n" * 12),)).snippets))
     full = replace(plain, context_tokens=BUDGET).prompt(long)
     bare = plain.prompt(holes[0].case)
     assert full
@@ -263,7 +263,7 @@ def test_pieces_above_the_budget_take_from_the_text(
 @pytest.fixture(scope="module")
 def result(repository: Path, holes: list[CrossCase], decoder: Decoder) -> Report:
     sight = sight_of(Outlines(repository), count=decoder.tokenizer.count)
-    return Comparison(sight, asked(decoder)).run(holes)
+    return Comparison({"repo": sight}, asked(decoder)).run(holes)
 
 
 def test_every_way_is_measured_on_the_same_holes(result: Report, holes: list[CrossCase]) -> None:
@@ -296,7 +296,7 @@ def test_context_is_asked_for_where_the_gate_lets_it(
 
 def test_random_holes_have_no_recall(repository: Path, decoder: Decoder) -> None:
     sight = sight_of(Outlines(repository), count=decoder.tokenizer.count)
-    result = Comparison(sight, asked(decoder)).run(repository_cases(repository, 4))
+    result = Comparison({"repo": sight}, asked(decoder)).run(repository_cases(repository, 4))
     assert result.holes + result.skipped == 4
     assert result.rate(ALL, "all", "loss").n == result.holes
     with pytest.raises(KeyError):
@@ -311,7 +311,7 @@ def test_an_interrupt_reports_what_was_measured(
             raise KeyboardInterrupt
 
     sight = sight_of(Outlines(repository), count=decoder.tokenizer.count)
-    result = Comparison(sight, asked(decoder)).run(holes, stop)
+    result = Comparison({"repo": sight}, asked(decoder)).run(holes, stop)
     assert (result.complete, result.holes) == (False, 3)
 
 
@@ -342,7 +342,7 @@ def test_a_model_that_reads_the_definition_copies_it(
     decoder = variant.load(found.folder, threads=2, shipped=difference)
     template = shipped.template_of(found)
     sight = sight_of(Outlines(root), 200, decoder.tokenizer.count)
-    result = Comparison(sight, Variant("served", decoder, template)).run(holes)
+    result = Comparison({"repo": sight}, Variant("served", decoder, template)).run(holes)
     assert result.rate(ALWAYS, "all", "found").mean == 1
     assert result.difference(ALWAYS, NONE, "all", "loss").mean < 0
 

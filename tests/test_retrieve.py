@@ -57,12 +57,12 @@ def parse_price(text: str) -> int:
 
     def push(self, metres: float) -> None: ...
 ''',
-    "tests/test_util.py": '''from shop.util import format_price
+    "tests/test_util.py": """from shop.util import format_price
 
 
 def test_format_price_has_two_digits():
     assert format_price(100) == "1.00"
-''',
+""",
     "keys.py": f'def secret_service(token="{KEY}"):\n    """Calls it."""\n',
 }
 
@@ -163,7 +163,9 @@ def test_an_import_that_is_not_used_yet_comes_before_what_is_far_away(index: Ind
 def test_a_name_alone_is_a_last_resort_and_must_look_like_a_definition(index: Index) -> None:
     called = look(index, "x = parse_price(‸", sources=("callees",))
     assert only(called, "parse_price").reason == "the only parse_price in the repository"
-    variable = look(index, "def f(format_price):\n    y = format_price\n    ‸", sources=("definitions",))
+    variable = look(
+        index, "def f(format_price):\n    y = format_price\n    ‸", sources=("definitions",)
+    )
     assert variable.pieces == ()
 
 
@@ -223,7 +225,9 @@ def test_members_that_this_file_uses_come_first(index: Index) -> None:
 
 
 def test_the_class_being_called_shows_how_it_is_made(index: Index) -> None:
-    piece = only(look(index, "from shop.core import Cart\n\nx = Cart(‸", sources=("callees",)), "Cart")
+    piece = only(
+        look(index, "from shop.core import Cart\n\nx = Cart(‸", sources=("callees",)), "Cart"
+    )
     assert "def __init__(self, owner: str) -> None:" in piece.text
     assert "add_item" not in piece.text
 

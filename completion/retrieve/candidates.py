@@ -31,7 +31,7 @@ _USES_FROM = 12_000  # characters on each side
 @dataclass(frozen=True)
 class Candidate:
     """What may become a piece. `key` is the same for the same thing from two sources; `texts`
-    are its forms, the shortest first, made when they are wanted."""
+    are its forms, the shortest first, made when they are wanted. `score` is BM25's."""
 
     key: tuple[str, str]
     path: str
@@ -41,6 +41,7 @@ class Candidate:
     last: int
     symbol: str
     texts: tuple[Callable[[], str | None], ...]
+    score: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,32 @@
 """When looking into other files is not worth the tokens.
 
 Most retrievals do not help (Repoformer, arXiv 2403.10059: about 80%), and each new one costs the
-model a reading of the whole prompt. What decides here is cheap and was measured: docs/context.md.
+model a reading of the whole prompt. The rules are few, cheap, and follow from what was measured
+on holes with and without each source (docs/context.md, docs/LOG.md of 2026-11-26): code that is
+merely alike gains nothing but in imports, or where it is very alike.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from completion.pieces import Source
 from completion.retrieve.candidates import Candidate, Query
 
-# Mere likeness helps only where it is strong: BM25 over the number of words asked for.
-_STRUCTURAL: tuple[Source, ...] = ("callees", "members", "definitions", "edits")
+# BM25 of a chunk that is nearly the same code. Below it likeness moved the loss by less than chance.
+ALIKE = 30.0
 
 
 def before(source: Source, query: Query) -> str:
     """Why a source is not even asked here, "" if it is."""
     place = query.scope.place
-    if place in ("comment", "string") and source not in ("edits",):
+    if place in ("comment", "string") and source != "edits":
         return f"in a {place}"
-    if place == "import" and source in ("definitions", "siblings", "lexical"):
+    if place == "import" and source in ("callees", "siblings"):
         return "in an import"
     return ""
 
 
-def after(ranked: Mapping[Source, Sequence[Candidate]], query: Query) -> dict[Source, str]:
-    """The sources that are not to be used, seeing what all of them found, and why."""
-    return {}
+def worth(source: Source, found: Sequence[Candidate], query: Query) -> Sequence[Candidate]:
+    """Those of a source's candidates that are worth their tokens."""
+    if source != "lexical" or query.scope.place == "import":
+        return found
+    return [candidate for candidate in found if candidate.score >= ALIKE]

@@ -131,12 +131,11 @@ class Retriever:
                 left_out[source] = f"gate: {reason}" if reason else "late"
                 continue
             with clock.part(source):
-                ranked[source] = list(islice(ALL[source](query), MOST_CANDIDATES))
+                found = list(islice(ALL[source](query), MOST_CANDIDATES))
+            ranked[source] = gate.worth(source, found, query) if self._gate else found
+            if found and not ranked[source]:
+                left_out[source] = "gate: nothing alike enough"
         with clock.part("merge"):
-            if self._gate:
-                gated = gate.after(ranked, query)
-                left_out.update({source: f"gate: {reason}" for source, reason in gated.items()})
-                ranked = {source: found for source, found in ranked.items() if source not in gated}
             pieces = fill(fuse(ranked), budget, self._count, _visible(path, text, at))
         clock.ms["total"] = clock.total
         return Context(pieces, clock.ms, left_out)

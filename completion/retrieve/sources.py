@@ -159,6 +159,7 @@ def lexical(query: Query) -> Iterator[Candidate]:
             first + len(kept) - 1,
             "",
             (lambda kept=kept: "\n".join(kept),),
+            chunk.score,
         )
 
 
