@@ -242,7 +242,9 @@ def test_all_ways_are_asked_with_the_same_text_around_the_cursor(
         assert bare
         assert full
         assert squeezed
-        extra = "".join(plain.encoder.template.render_snippet(one.snippet) for one in pieces)
+        extra = "".join(
+            plain.encoder.template.render_snippet(one) for one in Context(tuple(pieces)).snippets
+        )
         assert full.text == extra + bare.text
         shorter += len(squeezed.text) < len(full.text)
     assert shorter
