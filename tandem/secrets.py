@@ -121,7 +121,12 @@ class Secret:
 
 def is_secret_file(path: PurePath) -> bool:
     """Whether a file's name alone says that its content must never be read for a model."""
-    name = path.name.lower()
+    return is_secret_name(path.name)
+
+
+def is_secret_name(name: str) -> bool:
+    """The same of a name without its folder, faster: a scan asks for each of 100,000."""
+    name = name.lower()
     return _SECRET_FILE.match(name) is not None and name not in _HARMLESS_FILES
 
 

@@ -59,7 +59,9 @@ def make(root: Path, tree: dict[str, str] = TREE) -> Path:
 
 def build(root: Path, processes: int = 0) -> Index:
     """An index of the tree as it is now, open for reading."""
-    Indexer(root, processes).update()
+    indexer = Indexer(root, processes)
+    indexer.update()
+    indexer.close()
     return Index(root)
 
 

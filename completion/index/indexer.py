@@ -5,27 +5,27 @@ whoever saw it, between two batches of a build. All is written in short transact
 see what is there so far, and what a killed build has written counts for the next one.
 """
 
-import shutil
 import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock
-
 from completion.index import scan, schema, workers
-from completion.index.digest import Job, digest, words_again
-from completion.index.schema import UnusableError, transaction
+from completion.index.digest import Digest, Job, digest, words_again
+from completion.index.schema import UnusableError
+from completion.index.store import Store
 from completion.index.writer import PENDING, Writer
-from tandem.errors import TandemError, UsageError
+from tandem.errors import UsageError
 
+_COMMIT_S = 0.5  # so long readers wait for what is read, and others for their turn to write
+# Pages of 4 kB that may wait to be put in their place: a build writes the same ones often, and
+# after saved files nobody should find a large file beside the database.
+_BUILD_PAGES, _SAVE_PAGES = 16_384, 1000
 _FEW_BYTES = 1_500_000  # less is read faster than a process starts
 _DEAD_SHARE = 3  # words are indexed anew when the dead chunks are more than a third of the live
-_FULL = 1 << 20  # bytes
 OnProgress = Callable[[int, int], None]
 _Known = tuple[int, int, int | None]  # size, mtime, hash
 _NEW: _Known = (-1, -1, None)
@@ -58,10 +58,13 @@ class Indexer:
         self.root = root.resolve()
         if not self.root.is_dir():
             raise UsageError(f"{root} is no folder.", "Name a folder of source files.")
-        self._file = schema.file_of(self.root)
         self._processes = processes
+        self._store = Store(schema.file_of(self.root))
         self._lock = threading.Lock()
-        self._note = ""
+
+    def close(self) -> None:
+        with self._lock:
+            self._store.close()
 
     def update(self, on_progress: OnProgress = lambda done, total: None) -> Stats:
         """Make the index what the tree is now; `on_progress` gets bytes done and bytes to do.
@@ -69,13 +72,13 @@ class Indexer:
         Raises TandemError if the folder cannot be read, or the disk is full.
         """
         began = time.monotonic()
-        with self._lock, self._alone(), self._told():
+        with self._lock, self._store.alone(), self._store.told():
             try:
                 stats = self._update(on_progress)
             except (UnusableError, sqlite3.DatabaseError) as error:
-                if isinstance(error, sqlite3.Error) and not schema.is_damage(error):
+                if not _is_damage(error):
                     raise
-                schema.remove(self._file)
+                self._store.remove()
                 stats = self._update(on_progress)
         stats.seconds = time.monotonic() - began
         return stats
@@ -83,17 +86,18 @@ class Indexer:
     def update_files(self, paths: Iterable[Path]) -> Stats:
         """The same for some files, after they were saved or removed. Leaves the totals at 0."""
         began = time.monotonic()
-        stats = Stats(note=self._note)
+        stats = Stats()
         skips: Counter[str] = Counter()
-        with self._lock, self._told():
+        with self._lock, self._store.told():
             try:
-                db = self._open()
-            except UnusableError:  # a build is due in any case
-                return stats
-            with closing(db):
-                writer = Writer(db)
+                _, writer = self._store.open()
                 for path in paths:
-                    self._update_file(db, writer, path, stats, skips)
+                    self._update_file(writer, path, stats, skips)
+            except (UnusableError, sqlite3.DatabaseError) as error:
+                if not _is_damage(error):
+                    raise
+                self._store.remove()  # readers are not ready from now on: a build is due
+        stats.note = self._store.note
         stats.skipped = dict(skips)
         stats.seconds = time.monotonic() - began
         return stats
@@ -104,26 +108,23 @@ class Indexer:
             found = scan.files(self.root, skips)
         except OSError as error:
             raise UsageError(f"Cannot read {self.root}: {error.strerror}.", "") from error
-        db = self._open()
-        with closing(db):
-            writer = Writer(db)
-            known = _known(db)
-            stats = Stats(note=self._note)
-            with transaction(db):
-                writer.begin()
-                writer.remember("root", str(self.root))
-                here = {one.path for one in found}
-                stats.removed = sum(writer.remove(path) for path in known if path not in here)
-                writer.add(one for one in found if one.path not in known)
-            stale = [one for one in found if known.get(one.path, _NEW)[:2] != (one.size, one.mtime)]
-            stats.changed = self._read_all(db, writer, stale, known, on_progress)
-            self._tidy(db, writer)
-            _total(db, stats, skips)
+        db, writer = self._store.open()
+        db.execute(f"PRAGMA wal_autocheckpoint = {_BUILD_PAGES}")
+        known = _known(db)
+        stats = Stats(note=self._store.note)
+        with writer.transaction():
+            writer.remember("root", str(self.root))
+            here = {one.path for one in found}
+            stats.removed = sum(writer.remove(path) for path in known if path not in here)
+            writer.add(one for one in found if one.path not in known)
+        stale = [one for one in found if known.get(one.path, _NEW)[:2] != (one.size, one.mtime)]
+        stats.changed = self._read_all(writer, stale, known, on_progress)
+        self._tidy(db, writer)
+        _total(db, stats, skips)
         return stats
 
     def _read_all(
         self,
-        db: sqlite3.Connection,
         writer: Writer,
         stale: list[scan.Found],
         known: dict[str, _Known],
@@ -134,25 +135,26 @@ class Indexer:
         work = workers.batches(jobs, sizes)
         total, done, changed, at = sum(sizes), 0, 0, 0
         few = total < _FEW_BYTES or self._processes < 1
-        results = (
+        results: Iterator[list[Digest]] = (
             ([digest(self.root, job) for job in batch] for batch in work)
             if few
             else workers.digests(self.root, work, self._processes)
         )
-        for batch in results:
-            with transaction(db):
-                writer.begin()
-                for one in batch:
-                    changed += not one.same
-                    writer.put(one, over=max(0, known.get(one.path, _NEW)[1]))
-            done += sum(sizes[at : at + len(batch)])
-            at += len(batch)
-            on_progress(done, total)
+        while at < len(jobs):
+            with writer.transaction():  # many batches in one: each writes the same pages again
+                until = time.monotonic() + _COMMIT_S
+                for batch in results:
+                    for one in batch:
+                        changed += not one.same
+                        writer.put(one, over=max(0, known.get(one.path, _NEW)[1]))
+                    done += sum(sizes[at : at + len(batch)])
+                    at += len(batch)
+                    on_progress(done, total)
+                    if time.monotonic() > until:
+                        break
         return changed
 
-    def _update_file(
-        self, db: sqlite3.Connection, writer: Writer, path: Path, stats: Stats, skips: Counter[str]
-    ) -> None:
+    def _update_file(self, writer: Writer, path: Path, stats: Stats, skips: Counter[str]) -> None:
         inside = self._inside(path)
         if inside is None:
             skips["outside"] += 1
@@ -162,15 +164,14 @@ class Indexer:
         except OSError:
             found = "gone"
         if found == scan.ODD_NAME:  # no row can hold it
-            skips[found] += 1
+            skips[scan.ODD_NAME] += 1
             return
         one = (
             digest(self.root, Job(inside, found.language))
             if isinstance(found, scan.Found)
             else None
         )
-        with transaction(db):
-            writer.begin()
+        with writer.transaction():
             if one is None:
                 stats.removed += writer.remove(inside)
                 skips[str(found)] += found != "gone"
@@ -188,59 +189,14 @@ class Indexer:
     def _tidy(self, db: sqlite3.Connection, writer: Writer) -> None:
         """The first build is done; words of chunks that are gone go, when they are many."""
         live = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
-        with transaction(db):
-            writer.begin()
+        with writer.transaction():
             if writer.recall("dead") * _DEAD_SHARE > live:
                 writer.forget_words()
                 writer.index_words(_all_words(db, self.root))
-            writer.remember("chunks", live)
             writer.remember("built", 1)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_SAVE_PAGES}")
         db.execute("PRAGMA optimize")
-
-    def _open(self) -> sqlite3.Connection:
-        """Raises UnusableError. In memory, and says so, where nothing can be written."""
-        try:
-            db = schema.open_to_write(self._file)
-            with transaction(db):  # a read-only file opens all the same
-                db.execute("INSERT OR IGNORE INTO meta VALUES('built', 0)")
-            return db
-        except (OSError, sqlite3.OperationalError) as error:
-            if isinstance(error, sqlite3.Error) and not _is_read_only(error):
-                raise
-            self._note = (
-                f"The cache folder {self._file.parent} cannot be written: the index lives in"
-                " memory and ends with this process."
-            )
-            return schema.open_in_memory(self._file)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other process goes over the tree; where the lock cannot be made, none can write."""
-        lock = FileLock(self._file.with_suffix(".lock"))
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock.acquire()
-        except OSError:
-            yield
-            return
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            folder = self._file.parent
-            if shutil.disk_usage(folder).free < _FULL:
-                raise TandemError(
-                    f"The disk of {folder} is full: the index could not be finished.",
-                    "Free some space and try again: what is written is kept.",
-                ) from error
-            raise TandemError(f"The index in {folder} could not be written: {error}.") from error
 
 
 def _known(db: sqlite3.Connection) -> dict[str, _Known]:
@@ -280,6 +236,5 @@ def _all_words(db: sqlite3.Connection, root: Path) -> Iterator[tuple[int, str]]:
         yield from words_again(root / folder / name, chunks)
 
 
-def _is_read_only(error: sqlite3.Error) -> bool:
-    code = error.sqlite_errorcode & 0xFF
-    return code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+def _is_damage(error: UnusableError | sqlite3.DatabaseError) -> bool:
+    return isinstance(error, UnusableError) or schema.is_damage(error)

@@ -1,7 +1,6 @@
 """How imports name modules, and files answer to it."""
 
 import re
-from pathlib import PurePosixPath
 
 _DOTTED = frozenset({"python", "java", "kotlin", "csharp", "scala", "lua"})
 _ENDING = re.compile(
@@ -23,7 +22,9 @@ def module_stem(module: str, language: str) -> str:
 def stems_of(path: str) -> set[str]:
     """What a file is looked for by: its name without the ending, and its folder's where it stands
     for that."""
-    pure = PurePosixPath(path)
-    stem = pure.stem.removesuffix(".d")
-    folders = [name for name in pure.parts[:-1] if name not in _NO_NAME]
-    return {stem, folders[-1]} if stem in _OF_FOLDER and folders else {stem}
+    *folders, name = path.split("/")
+    stem = (name.rpartition(".")[0] or name).removesuffix(".d")
+    if stem not in _OF_FOLDER:
+        return {stem}
+    named = [folder for folder in folders if folder not in _NO_NAME]
+    return {stem, *named[-1:]}

@@ -40,8 +40,7 @@ class Overlay:
             if self._texts.pop(path, None) is not None:
                 self.changes += 1
                 self._stale.discard(path)
-                with schema.transaction(self.tables.db):
-                    self._writer.begin()
+                with self._writer.transaction():
                     self._writer.remove(path)
         elif path.isprintable() and not scan.name_reason(path.rpartition("/")[2]):
             data = text.encode("utf-8", "replace")
@@ -73,7 +72,6 @@ class Overlay:
         found = Digest(path, language, size=len(data), hash=hash_of(data))
         if len(data) <= scan.LARGEST:
             describe(found, data)
-        with schema.transaction(self.tables.db):
-            self._writer.begin()
+        with self._writer.transaction():
             self._writer.add([Found(path, language, 0, 0)])
             self._writer.put(found)

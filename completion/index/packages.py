@@ -57,8 +57,7 @@ class Packages:
             describe(found, data)
         folder, _, last = name.rpartition("/")
         db = self.tables.db
-        with schema.transaction(db):
-            self._writer.begin()
+        with self._writer.transaction():
             self._writer.remove(name)
             file_id = -1 - len(self._paths)
             self._paths[file_id] = path

@@ -106,7 +106,7 @@ def name_reason(name: str) -> str:
         return ODD_NAME
     if language(name) is None:
         return "no source"
-    if secrets.is_secret_file(PurePosixPath(name)):
+    if secrets.is_secret_name(name):
         return "secret file"
     return "generated" if sourcefile.is_generated_name(name) else ""
 

@@ -1,35 +1,50 @@
-"""How digests of files become rows. Everything here runs inside the caller's transaction."""
+"""How digests of files become rows."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from completion.index.digest import Digest
 from completion.index.modules import module_stem, stems_of
 from completion.index.scan import Found
-from completion.index.schema import FILE_SHIFT, MOST_ROWS, rows_of
+from completion.index.schema import FILE_SHIFT, MOST_ROWS, rows_of, transaction
 
 PENDING = "not read yet"
 _ADD_SYMBOL = "INSERT INTO symbols VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_IMPORT = "INSERT INTO imports VALUES(?, ?, ?, ?, ?)"
 _ADD_CHUNK = "INSERT INTO chunks VALUES(?, ?, ?, ?, ?)"
+_ADD_STEM = "INSERT OR IGNORE INTO stems VALUES(?, ?)"
+_ADD_WORDS = "INSERT INTO postings(rowid, words) VALUES(?, ?)"
+_SET_FILE = (
+    "UPDATE files SET language = ?, lines = ?, size = ?, mtime = ?, hash = ?, skipped = ?,"
+    " next_chunk = ? WHERE id = ?"
+)
 
 
 class Writer:
-    """Of one database. `begin` must be called in each transaction before anything else."""
+    """Of one database. Whatever changes it stands in a `with writer.transaction()`."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._modules: dict[str, int] = {}
         self._folders: dict[str, int] = {}
         self._seen = -1
+        # What many files add to a table goes there at once: that is half the time.
+        self._rows: dict[str, list[tuple]] = {}
 
-    def begin(self) -> None:
-        """Forget what another process may have changed since the last transaction."""
-        seen = self._db.execute("PRAGMA data_version").fetchone()[0]
-        if seen != self._seen:
-            self._modules.clear()
-            self._folders.clear()
-            self._seen = seen
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What the block writes appears whole or not at all."""
+        with transaction(self._db):
+            seen = self._db.execute("PRAGMA data_version").fetchone()[0]
+            if seen != self._seen:  # another process may have removed what we remember
+                self._modules.clear()
+                self._folders.clear()
+                self._seen = seen
+            self._rows.clear()
+            yield
+            for statement, rows in self._rows.items():
+                self._db.executemany(statement, rows)
 
     def add(self, found: Iterable[Found]) -> None:
         """Rows for files that are not in yet, to be filled by `put`: ids in the order given."""
@@ -41,8 +56,7 @@ class Writer:
                 (self._folder(folder), name, one.language, PENDING),
             )
             if cursor.rowcount:
-                rows = [(stem, cursor.lastrowid) for stem in stems_of(one.path)]
-                self._db.executemany("INSERT OR IGNORE INTO stems VALUES(?, ?)", rows)
+                self._later(_ADD_STEM, [(stem, cursor.lastrowid) for stem in stems_of(one.path)])
 
     def put(self, one: Digest, over: int | None = None) -> None:
         """What is known of a file from now on; its row must be there.
@@ -71,21 +85,14 @@ class Writer:
             self._drop_outline(file_id)
         base = file_id << FILE_SHIFT
         symbols = enumerate(one.symbols[:MOST_ROWS], base)
-        self._db.executemany(_ADD_SYMBOL, [(n, *symbol) for n, symbol in symbols])
+        self._later(_ADD_SYMBOL, [(n, *symbol) for n, symbol in symbols])
         imports = enumerate(one.imports[:MOST_ROWS], base)
-        self._db.executemany(
-            _ADD_IMPORT, [(n, self._module(i[0], one.language), *i[1:]) for n, i in imports]
-        )
+        language = one.language
+        self._later(_ADD_IMPORT, [(n, self._module(i[0], language), *i[1:]) for n, i in imports])
         known = self._chunks(file_id) if next_chunk else {}
         next_chunk = self._put_chunks(file_id, next_chunk, one.chunks, known)
-        self._db.execute(
-            "UPDATE files SET language = ?, lines = ?, size = ?, mtime = ?, hash = ?, skipped = ?,"
-            " next_chunk = ? WHERE id = ?",
-            (
-                *(one.language, one.lines, one.size, one.mtime, one.hash, one.skipped),
-                *(next_chunk, file_id),
-            ),
-        )
+        row = (language, one.lines, one.size, one.mtime, one.hash, one.skipped, next_chunk, file_id)
+        self._later(_SET_FILE, [row])
 
     def remove(self, path: str) -> bool:
         """Whether there was such a file."""
@@ -114,12 +121,16 @@ class Writer:
 
     def index_words(self, rows: Iterable[tuple[int, str]]) -> None:
         """(chunk, its words) of chunks that are in; ascending ids are cheapest."""
-        self._db.executemany("INSERT INTO postings(rowid, words) VALUES(?, ?)", rows)
+        self._db.executemany(_ADD_WORDS, rows)
 
     def forget_words(self) -> None:
         """Of all chunks; those of chunks that are gone with them."""
         self._db.execute("INSERT INTO postings(postings) VALUES('delete-all')")
         self.remember("dead", 0)
+
+    def _later(self, statement: str, rows: list[tuple]) -> None:
+        """By the end of the transaction."""
+        self._rows.setdefault(statement, []).extend(rows)
 
     def _chunks(self, file_id: int) -> dict[int, list[int]]:
         """A file's chunks by the hash of their text."""
@@ -138,8 +149,8 @@ class Writer:
         known: dict[int, list[int]],
     ) -> int:
         """A chunk whose text the file had already keeps its id, and with it its words."""
-        new: list[tuple[int, int, int, int, int]] = []
-        words: list[tuple[int, str]] = []
+        new: list[tuple] = []
+        words: list[tuple] = []
         for first, last, text, count, said in chunks:
             if known.get(text):
                 moved = (first, last, known[text].pop(0))
@@ -153,8 +164,8 @@ class Writer:
         if gone:
             self._db.executemany("DELETE FROM chunks WHERE id = ?", gone)
             self.remember("dead", self.recall("dead") + len(gone))
-        self._db.executemany(_ADD_CHUNK, new)
-        self.index_words(words)
+        self._later(_ADD_CHUNK, new)
+        self._later(_ADD_WORDS, words)
         return next_chunk
 
     def _drop_outline(self, file_id: int) -> None:
