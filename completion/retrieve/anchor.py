@@ -11,10 +11,11 @@ import re
 
 _MEMBER = re.compile(r"(?:\w|\)|\])(?:\.|->|::|\?\.)(?=\w*\Z)")
 _COMMENT = re.compile(r"\s*(?:#|//|--|/?\*)")
+_COMMAND = re.compile(r"\s*[\w-]+\s")
 _CALL = re.compile(r"(?<=\w)\(")
 
 
-def anchor(text: str, offset: int) -> int:
+def anchor(text: str, offset: int, language: str = "") -> int:
     """The offset, at or before the cursor, at which context is looked up."""
     line = text.rfind("\n", 0, offset) + 1
     typed = text[line:offset]
@@ -29,6 +30,9 @@ def anchor(text: str, offset: int) -> int:
         inside = typed[call.end() :]
         if inside.count(")") <= inside.count("("):
             return line + call.end()
+    command = _COMMAND.match(typed) if language == "shellscript" else None
+    if command:
+        return line + command.end()
     # How far the line is indented tells which block it belongs to.
     return line + len(typed) - len(typed.lstrip(" \t"))
 

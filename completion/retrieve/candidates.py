@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from completion.edits import Hunk
 from completion.index import Definition, File, Index
 from completion.pieces import Source
-from completion.retrieve.resolve import CONTAINERS, Found, Resolver
+from completion.retrieve.resolve import CONTAINERS, Found, Resolver, module_symbols
 from completion.retrieve.skeleton import (
     CONSTRUCTORS,
     body,
@@ -132,7 +132,7 @@ def of_module(
     query: Query, file: File, alias: str, source: Source = "members"
 ) -> Iterator[Candidate]:
     """What a module defines, and what it passes on of other files."""
-    own = query.index.symbols_of(file, "", "")
+    own = module_symbols(query.index, file)
     passed = [found.definition for found in query.wide.passed_on(file)]
     for one in by_use(query.index, [*own, *passed], uses_of(query, alias)):
         via = f"{alias} is {file.path}"

@@ -126,7 +126,7 @@ class Resolver:
         known = [
             one
             for one in self.index.definitions(name, exclude=self.path)
-            if same_world(one.file.language, self.language) and not one.symbol.container
+            if same_world(one.file.language, self.language) and self._is_outermost(one)
         ]
         if self.language in _FOLDER_SCOPE:
             folder = self.path.rpartition("/")[0]
@@ -184,8 +184,13 @@ class Resolver:
                     return
 
     def _in_file(self, file: File, name: str, via: str) -> Iterator[Found]:
-        found = [Found(one, via) for one in self.index.symbols_of(file, name, "")]
+        found = [Found(one, via) for one in module_symbols(self.index, file, name)]
         yield from found[:2] or list(self._passed_on(file, name, MOST_HOPS - 1))
+
+    def _is_outermost(self, one: Definition) -> bool:
+        """It stands in no class; a namespace around it does not count."""
+        name = one.symbol.container.rpartition(".")[2]
+        return not name or not self.index.symbols_of(one.file, name)
 
     def _member_of(self, cls: Definition, name: str, bases: int) -> Iterator[Found]:
         owner = cls.symbol.qualified
@@ -254,6 +259,11 @@ class Resolver:
             return []
         package = self.index.package(module)
         return [package] if package is not None else []
+
+
+def module_symbols(index: Index, file: File, name: str = "") -> list[Definition]:
+    """What a module offers by its own name: in Lua the functions of the table it returns."""
+    return index.symbols_of(file, name, None if file.language == "lua" else "")
 
 
 def base_names(signature: str) -> list[str]:

@@ -94,7 +94,7 @@ class Retriever:
         """
         clock = _Clock(self._time_box_ms)
         path = path_in(document, self.index)
-        at = anchor(document.text, offset)
+        at = anchor(document.text, offset, document.language)
         text, at = text_at(document.text, at, offset)
         key = (path, text, at, budget, tuple(hunks), self.index.generation)
         if self._last is not None and self._last[0] == key:
