@@ -78,11 +78,13 @@ class Template:
             "prefix": self.neutralise(prefix),
             "suffix": self.neutralise(suffix),
             "kind": self._waits_for(kind, suffix),
-            "path": self.render_path(path),
+            "path": self.render_path(path, bool(snippets)),
             "snippets": "".join(map(self.render_snippet, snippets)),
         }
-        layout = self.text_with_snippets if snippets else ""
-        return _filled(layout or self.text, parts)
+        return _filled(self._layout(bool(snippets)), parts)
+
+    def _layout(self, snippets: bool) -> str:
+        return (snippets and self.text_with_snippets) or self.text
 
     def _waits_for(self, kind: Kind, suffix: str) -> str:
         """What the cursor waits for, as a sentinel.
@@ -98,8 +100,10 @@ class Template:
         path, text = self.neutralise(snippet.path), self.neutralise(snippet.text)
         return _filled(self.snippet, {"path": path, "text": text})
 
-    def render_path(self, path: str) -> str:
-        return _filled(self.path, {"path": self.neutralise(path)}) if path else ""
+    def render_path(self, path: str, snippets: bool = False) -> str:
+        """The file's path as it stands in a prompt, with snippets or without."""
+        wanted = path and "{path}" in self._layout(snippets)
+        return _filled(self.path, {"path": self.neutralise(path)}) if wanted else ""
 
     def neutralise(self, content: str) -> str:
         """Content without any of the family's special tokens; else unchanged.

@@ -15,6 +15,7 @@ from completion.session import Session
 from tandem import paths, trace
 from tandem.config import CompletionConfig, Config
 from tandem.errors import EngineError
+from tests.lsp_client import digits
 
 CODE = "import json\n\n\ndef load(path):\n    with open(path) as stream:\n        return json.lo"
 
@@ -84,7 +85,7 @@ async def test_what_is_off_or_secret_never_reaches_the_model(
 
 
 async def test_a_cancel_is_traced_and_stops_the_engine(session: Session, engine: Address) -> None:
-    text = "def every_prime_below(limit):\n    "
+    text = f"total = {digits(73)}"  # takes a second, however slowly this test is run
     task = asyncio.create_task(session.complete(document(text), len(text)))
     before = await generated(engine)
     while await generated(engine) == before:
