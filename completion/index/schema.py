@@ -136,7 +136,7 @@ def _connect(name: str) -> sqlite3.Connection:
         name, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, uri=True
     )
     db.executescript(
-        "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;"
+        "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;"
         "PRAGMA read_uncommitted = 1;"
     )
     return db

@@ -20,7 +20,7 @@ _PART = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z\x80-\xff]+")
 _SPACES = bytes(
     byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else 32 for byte in range(256)
 )
-_MOST_KNOWN = 80_000
+_MOST_KNOWN = 300_000
 # Words that chunks say in any repository: keywords of our languages, and plain English.
 _SAID_BY_ALL = frozenset(
     b"and any are args array assert async await bool break but byte bytes can case cast catch char"
