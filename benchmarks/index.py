@@ -99,10 +99,11 @@ def is_text(path: Path) -> bool:
 def run(command: list[str], home: Path) -> tuple[Build, str]:
     """A command's cost and what it prints."""
     environment = {**os.environ, "TANDEM_HOME": str(home), "PYTHONPATH": str(common.REPOSITORY)}
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed below)
     before = os.times()
     began = time.perf_counter()
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
     )
     peak = [0]
     sampler = threading.Thread(target=_sample, args=(process.pid, peak))
@@ -110,8 +111,11 @@ def run(command: list[str], home: Path) -> tuple[Build, str]:
     printed, _ = process.communicate()
     seconds = time.perf_counter() - began
     sampler.join()
+    log.seek(0)
+    said = log.read().splitlines()
+    log.close()
     if process.returncode:
-        raise TandemError(f"{' '.join(command)} failed.", "Run it by itself to see why.")
+        raise TandemError(f"{' '.join(command)} failed: {said[-1] if said else ''}")
     after = os.times()
     cpu = after.children_user + after.children_system
     cpu -= before.children_user + before.children_system
@@ -249,6 +253,13 @@ def trees(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Pa
 
 
 def main() -> None:
+    try:
+        benchmark()
+    except TandemError as error:
+        sys.exit(f"index: {error}")
+
+
+def benchmark() -> None:
     parser = common.parser(__doc__ or "")
     parser.add_argument("--tree", type=Path, help="measure on this folder's files (copied)")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the growth")

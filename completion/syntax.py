@@ -152,7 +152,7 @@ def _parsed(grammar: Grammar, data: bytes, old: Tree | None, limit_s: float) -> 
     if not limit_s:
         return parser.parse(data, old) if old else parser.parse(data)
     end = time.monotonic() + limit_s
-    read = _reader(data)
+    read = _Pieces(data)
     late = lambda at, error: time.monotonic() > end  # noqa: E731
     try:
         if old is None:
@@ -160,26 +160,31 @@ def _parsed(grammar: Grammar, data: bytes, old: Tree | None, limit_s: float) -> 
         return parser.parse(read, old, progress_callback=late)
     except ValueError:  # it was stopped
         return None
+    finally:
+        read.parsing = False
 
 
-def _reader(data: bytes) -> Callable[[int, Any], bytearray]:
-    """Gives the parser a text in pieces, which it is done with when it asks for another.
+class _Pieces:
+    """Gives the parser a text in pieces; it is done with one when it asks for another.
 
-    tree-sitter 0.26.1 never lets go of what it is given: with slices each parse would leave its
-    text in memory. So pieces of one length share one array, a thread its own: 2 MB at most.
-    Such a tree's `Node.text` must not be asked for; slice the text.
+    tree-sitter 0.26.1 never lets go of what it is given while it parses: with slices each parse
+    would leave its text in memory. So pieces of one length share one array, a thread its own: 2 MB
+    at most. Afterwards queries read the text of nodes here, and take bytes only.
     """
-    arrays = _arrays.by_size
 
-    def read(at: int, _: Any) -> bytearray:
-        piece = data[at : at + _PIECE]
-        array = arrays.get(len(piece))
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.parsing = True
+
+    def __call__(self, at: int, _: Any) -> bytes | bytearray:
+        piece = self._data[at : at + _PIECE]
+        if not self.parsing:
+            return piece
+        array = _arrays.by_size.get(len(piece))
         if array is None:
-            array = arrays[len(piece)] = bytearray(len(piece))
+            array = _arrays.by_size[len(piece)] = bytearray(len(piece))
         array[:] = piece
         return array
-
-    return read
 
 
 @lru_cache(maxsize=32)

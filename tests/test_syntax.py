@@ -13,6 +13,7 @@ from tree_sitter import Node
 
 from completion.document import language_of
 from completion.languages import ROWS
+from completion.outline import outline
 from completion.syntax import SyntaxTree, edit_between, parse, parse_bytes
 from lsp.documents import OpenDocument
 from tests.holes import modules
@@ -256,3 +257,14 @@ def test_threads_that_parse_with_a_limit_do_not_mix_their_texts() -> None:
     for thread in threads:
         thread.join()
     assert [set(found) for found in roots] == [{f"{len(text)} False 300"} for text in texts]
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parent / "languages").glob("[sS]hop.*")))
+def test_a_limit_changes_no_outline(file: Path) -> None:
+    """Some queries look at the text of nodes, which then comes from a callback in pieces."""
+    language = language_of(file)
+    text = file.read_bytes()
+    data = text * (5000 // len(text) + 1)  # longer than a piece
+    plain = outline(data, language)
+    assert plain.symbols
+    assert outline(data, language, 60) == plain
