@@ -90,9 +90,15 @@ class Repository:
         return self.edits.recent(path, lambda: document.text, time.monotonic())
 
     def before_change(self, file: Path, text: Text) -> None:
-        """An open document is about to change; `text` gives its text, then and later."""
+        """An open document is about to change; `text` gives its text, then and later.
+
+        Of a secret or an ignored file nothing is kept.
+        """
         path = self._path(file)
-        self._texts[path] = text
+        if path not in self._texts:
+            if not self._index.admits(path):
+                return
+            self._texts[path] = text
         self.edits.before_change(path, text, time.monotonic())
         self._changed[path] = text
 
