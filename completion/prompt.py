@@ -65,7 +65,9 @@ def fit(
     `count` gives a text's length in tokens. What the path and the snippets take, the text
     around the cursor does without.
     """
-    extra = template.render_path(path, bool(snippets)) + "".join(map(template.render_snippet, snippets))
+    extra = template.render_path(path, bool(snippets)) + "".join(
+        map(template.render_snippet, snippets)
+    )
     room = max(LEAST_TEXT, budget - count(extra))
     share = SUFFIX_SHARE if template.uses_suffix else 0.0
     around = cut(text, offset, language, room, count, share)

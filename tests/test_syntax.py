@@ -1,5 +1,8 @@
 """Trees kept from edit to edit: always those of a parse from scratch."""
 
+import gc
+import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -222,3 +225,34 @@ def test_half_a_surrogate_pair_is_one_byte() -> None:
     tree.update('x = "\ud83d"\ny = 1\n')
     assert tree.root is not None
     assert tree.data == b'x = "?"\ny = 1\n'
+
+
+def test_parsing_with_a_limit_leaves_nothing_in_memory() -> None:
+    """As tree-sitter does with what a callback gives it: a text a key, in an editor."""
+    text = b"def area(radius):\n    return 3 * radius**2\n" * 200
+    parse_bytes(text, "python", 60)
+    gc.collect()
+    tracemalloc.start()
+    for n in range(50):
+        parse_bytes(b"x = %d\n" % n + text, "python", 60)
+    left, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert left < len(text)
+
+
+def test_threads_that_parse_with_a_limit_do_not_mix_their_texts() -> None:
+    texts = [b"def name_%d(a):\n    return a\n" % n * 300 for n in range(4)]
+    roots: list[list[str]] = [[] for _ in texts]
+
+    def work(number: int) -> None:
+        for _ in range(20):
+            root = parse_bytes(texts[number], "python", 60)
+            assert root is not None
+            roots[number].append(f"{root.end_byte} {root.has_error} {root.named_child_count}")
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(len(texts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [set(found) for found in roots] == [{f"{len(text)} False 300"} for text in texts]

@@ -28,6 +28,7 @@ _COMMON_SHARE = 50  # or a fiftieth of them,
 _LEAST_COMMON = 25  # but not fewer than these
 _K1, _B = 1.2, 0.75  # of BM25
 _ENOUGH = 8  # times as many as asked for are looked at
+_REMEMBERED = 200  # words whose chunks are kept until the index changes
 _MEAN = 40  # words of a chunk: about the mean over much code
 T = TypeVar("T")
 
@@ -58,6 +59,7 @@ class Index:
         self._counted = (-1, 0)
         self._common: set[str] = set()
         self._mentions: dict[str, int] = {}
+        self._said: dict[str, list[tuple[int]]] = {}
 
     @property
     def ready(self) -> bool:
@@ -213,11 +215,16 @@ class Index:
         most = min(_COMMON, max(total // _COMMON_SHARE, _LEAST_COMMON))
         scores: defaultdict[int, float] = defaultdict(float)
         for term in sorted(set(terms) - self._common):
-            rows = self._ask(lambda tables, term=term: tables.with_word(term, most + 1), [])
-            if len(rows) > most:
-                self._common.add(term)
-                continue
-            rows += overlaid.with_word(term, most)
+            rows = self._said.get(term)
+            if rows is None:  # keys typed at one place ask for the same words again and again
+                rows = self._ask(lambda tables, term=term: tables.with_word(term, most + 1), [])
+                if len(rows) > most:
+                    self._common.add(term)
+                    continue
+                if len(self._said) > _REMEMBERED:
+                    self._said.clear()
+                self._said[term] = rows
+            rows = rows + overlaid.with_word(term, most)
             weight = math.log(1 + (max(total, len(rows)) - len(rows) + 0.5) / (len(rows) + 0.5))
             for (one,) in rows:
                 scores[one] += weight
@@ -257,6 +264,7 @@ class Index:
                 return self._counted
             self._common.clear()
             self._mentions.clear()
+            self._said.clear()
             return seen, tables.count_chunks()
 
         self._counted = self._ask(ask, (-1, 0))
@@ -307,6 +315,7 @@ class Index:
         self._counted = (-1, 0)
         self._common.clear()
         self._mentions.clear()
+        self._said.clear()
 
 
 def _rows(data: bytes, first: int, last: int) -> bytes:

@@ -20,7 +20,7 @@ from completion.index.digest import Digest, Job
 _BATCH_BYTES = 400_000  # of source: a tenth of a second's work
 _BATCH_FILES = 200
 _BATCH_PATHS = 30_000  # characters: a batch must fit into a pipe, or both ends could wait
-_AHEAD = 6  # batches for each worker that may wait to be written: memory
+_AHEAD = 3  # batches for each worker that may wait to be written: memory
 _MOST_DEATHS = 30
 _START = "from completion.index.worker import main; main()"
 
