@@ -179,6 +179,25 @@ async def test_edits_of_secret_and_ignored_files_stay_out(
     assert name not in [one["file"] for one in context_of(work)]
 
 
+async def test_where_the_cache_cannot_be_written_the_index_lives_in_the_server(
+    home: Path, start: StartEditor, repository: Path
+) -> None:
+    folder = home / "cache" / "index"
+    before = folder.with_name("index-before")
+    if folder.exists():
+        folder.rename(before)
+    folder.write_text("a file where the folder should be")
+    try:
+        editor, work = await start(), repository / "work.py"
+        editor.open(work.as_uri(), WORK)
+        await indexed(editor)
+        await until_shown(editor, work, "Invoice")
+    finally:
+        folder.unlink()
+        if before.exists():
+            before.rename(folder)
+
+
 async def test_context_can_be_switched_off(start: StartEditor, repository: Path) -> None:
     editor = await start(options={"completion": {"context_tokens": 0}})
     work = repository / "work.py"
