@@ -9,8 +9,9 @@ import logging
 from pathlib import Path
 
 from completion import activations
-from completion.client import Client
+from completion.client import Client, ServedModel
 from tandem import workspace
+from tandem.config import Config
 from tandem.errors import EngineError
 
 log = logging.getLogger(__name__)
@@ -49,3 +50,19 @@ class Choice:
         log.warning("the adapter %s failed: %s", name, error)
         self._failed[name] = str(error)
         return self._base
+
+
+def choose(served: list[ServedModel], config: Config) -> ServedModel:
+    """The base model to ask for. Raises EngineError if it is not served."""
+    if not served:
+        raise EngineError(f"{config.endpoint} serves no model.", "Load one there.")
+    by_name = {model.id: model for model in served}
+    if config.model in by_name:
+        return by_name[config.model]
+    # The default name means "whatever is there"; any other was asked for.
+    if not config.endpoint or config.model == Config.model_fields["model"].default:
+        return next((model for model in served if not model.parent), served[0])
+    raise EngineError(
+        f"{config.endpoint} does not serve {config.model}.",
+        f"It serves: {', '.join(list(by_name)[:5])}. Run: tandem models use NAME",
+    )

@@ -44,6 +44,19 @@ class Context:
     def tokens(self) -> int:
         return sum(piece.tokens for piece in self.pieces)
 
+    def told(self) -> list[dict[str, str | int]]:
+        """For the trace: what it was, where from and why, without the text."""
+        return [
+            {
+                "file": piece.path,
+                "symbol": piece.symbol or f"line {piece.first + 1}",
+                "source": piece.source,
+                "reason": piece.reason,
+                "tokens": piece.tokens,
+            }
+            for piece in self.pieces
+        ]
+
     @property
     def snippets(self) -> list[Snippet]:
         """As a prompt shows them: neighbours of one file under one path, and members of one class

@@ -39,7 +39,7 @@ Text = Callable[[], str]
 
 
 class Repository:
-    """One root. `document_texts` are asked for only when they are needed."""
+    """One root. Texts of open documents are asked for only when they are needed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -51,6 +51,7 @@ class Repository:
         self._texts: dict[str, Text] = {}
         self._reader = ThreadPoolExecutor(1, "tandem-context")
         self._writer = ThreadPoolExecutor(1, "tandem-index")
+        self._indexer: Indexer | None = None
         self._building: asyncio.subprocess.Process | None = None
 
     async def context(self, document: Document, offset: int, budget: int, count: Count) -> Context:
@@ -90,9 +91,15 @@ class Repository:
         return self.edits.recent(path, lambda: document.text, time.monotonic())
 
     def before_change(self, file: Path, text: Text) -> None:
-        """An open document is about to change; `text` gives its text, then and later."""
+        """An open document is about to change; `text` gives its text, then and later.
+
+        Of a secret or an ignored file nothing is kept.
+        """
         path = self._path(file)
-        self._texts[path] = text
+        if path not in self._texts:
+            if not self._index.admits(path):
+                return
+            self._texts[path] = text
         self.edits.before_change(path, text, time.monotonic())
         self._changed[path] = text
 
@@ -120,9 +127,15 @@ class Repository:
     def _update(self, files: list[Path]) -> None:
         try:
             if self._index.exists:
-                Indexer(self.root).update_files(files)
+                self._own_indexer().update_files(files)
         except Exception:
             log.exception("the index was not updated")
+
+    def _own_indexer(self) -> Indexer:
+        """Of this process; the writing thread's alone."""
+        if self._indexer is None:
+            self._indexer = Indexer(self.root)
+        return self._indexer
 
     async def build(self, report: Callable[[str], None]) -> str:
         """Bring the whole index up to date in another process. Returns how it went, in a line."""
@@ -148,6 +161,9 @@ class Repository:
         if code:
             log.warning("the index was not built: %s", last)
             return last or f"tandem index failed ({code})"
+        if not self._index.exists:
+            # Where nothing can be written, an index lives in the memory of who made it.
+            await asyncio.wrap_future(self._writer.submit(lambda: self._own_indexer().update()))
         return "is indexed"
 
     def _stop_building(self) -> None:
@@ -158,8 +174,10 @@ class Repository:
     def close(self) -> None:
         self._stop_building()
         self._reader.shutdown(wait=True, cancel_futures=True)
-        self._writer.shutdown(wait=False, cancel_futures=True)
+        self._writer.shutdown(wait=True, cancel_futures=True)
         self._index.close()
+        if self._indexer is not None:
+            self._indexer.close()
 
     def _path(self, file: Path) -> str:
         return path_in(Document(file, "", ""), self._index)

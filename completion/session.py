@@ -8,13 +8,13 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from completion import filters, prompt, silence
-from completion.choice import Choice
+from completion.choice import Choice, choose
 from completion.client import Answer, Busy, Client, ServedModel, Superseded, Unavailable
 from completion.counting import Counter, counter_for
 from completion.document import Document, name_in_repository
@@ -23,6 +23,7 @@ from completion.hole import Hole, hole_kind
 from completion.indent import Dedent
 from completion.pieces import Context
 from completion.repository import Repositories
+from completion.stages import Stages
 from completion.templates import Template, for_model, templates
 from tandem import secrets, trace
 from tandem.config import Config
@@ -44,28 +45,6 @@ class Completion:
     reason: str
     timing_ms: dict[str, float]
     model: str
-
-
-@dataclass
-class _Stages:
-    """Milliseconds by stage of one request."""
-
-    began: float = field(default_factory=time.perf_counter)
-    ms: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.ms[name] = (time.perf_counter() - began) * 1000
-
-    def mark(self, name: str, since: float) -> None:
-        self.ms.setdefault(name, (time.perf_counter() - since) * 1000)
-
-    def total(self) -> dict[str, float]:
-        return {**self.ms, "total": (time.perf_counter() - self.began) * 1000}
 
 
 @dataclass
@@ -119,7 +98,7 @@ class Session:
         # Longer than a request may take, so that `_generate` is the one to end it.
         client = Client(url, token, self._config.completion.timeout_ms / 1000 + 5)
         try:
-            served = _choose(await client.models(), self._config)
+            served = choose(await client.models(), self._config)
             self._template = _template(served, self._config)
             self._count = await asyncio.to_thread(counter_for, self._config)
         except BaseException:
@@ -155,7 +134,7 @@ class Session:
             details={"language": document.language, "version": document.version},
         )
         event.details["invoked"] = invoked
-        stages = _Stages()
+        stages = Stages()
         try:
             event.shown = await self._suggest(document, offset, stages, event)
         except silence.Silence as reason:
@@ -182,7 +161,7 @@ class Session:
         )
 
     async def _suggest(
-        self, document: Document, offset: int, stages: _Stages, event: trace.Event
+        self, document: Document, offset: int, stages: Stages, event: trace.Event
     ) -> str:
         self._gate(document)
         client = self._client
@@ -229,16 +208,7 @@ class Session:
         if repository is None:
             return Context()
         context = await repository.context(document, offset, budget, self._count)
-        event.details["context"] = [
-            {
-                "file": piece.path,
-                "symbol": piece.symbol or f"line {piece.first + 1}",
-                "source": piece.source,
-                "reason": piece.reason,
-                "tokens": piece.tokens,
-            }
-            for piece in context.pieces
-        ]
+        event.details["context"] = context.told()
         event.details["context_ms"] = {name: round(ms, 2) for name, ms in context.ms.items()}
         event.details["context_left_out"] = context.left_out
         return context
@@ -290,7 +260,7 @@ class Session:
         built: prompt.Prompt,
         can_heal: bool,
         reader: _Reader,
-        stages: _Stages,
+        stages: Stages,
         event: trace.Event,
     ) -> Answer:
         """Of the repository's adapter if there is one that works, else of the base model."""
@@ -320,7 +290,7 @@ class Session:
         built: prompt.Prompt,
         can_heal: bool,
         reader: _Reader,
-        stages: _Stages,
+        stages: Stages,
     ) -> Answer:
         body: dict[str, Any] = {
             "model": model,
@@ -377,18 +347,3 @@ def _template(served: ServedModel, config: Config) -> Template:
     """The one that is set, else what the server says it needs, else by the model's name."""
     told = served.template if served.template in templates() else ""
     return for_model(served.id, config.template or told)
-
-
-def _choose(served: list[ServedModel], config: Config) -> ServedModel:
-    if not served:
-        raise EngineError(f"{config.endpoint} serves no model.", "Load one there.")
-    by_name = {model.id: model for model in served}
-    if config.model in by_name:
-        return by_name[config.model]
-    # The default name means "whatever is there"; any other was asked for.
-    if not config.endpoint or config.model == Config.model_fields["model"].default:
-        return next((model for model in served if not model.parent), served[0])
-    raise EngineError(
-        f"{config.endpoint} does not serve {config.model}.",
-        f"It serves: {', '.join(list(by_name)[:5])}. Run: tandem models use NAME",
-    )

@@ -42,7 +42,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
             Text(f"{PurePath(row['file']).name}:{row['line']}:{row['column']}"),
             f"{total:.0f} ms",
             Text(" ".join(f"{name} {ms:.0f}" for name, ms in stages.items()), style="dim"),
-            _outcome(row),
+            Text("\n").join([_outcome(row), *_context(row["details"])]),
         )
     return result
 
@@ -53,3 +53,17 @@ def _outcome(row: dict[str, Any]) -> Text:
     first, *rest = row["shown"].split("\n")
     more = f"  (+{len(rest)} lines)" if rest else ""
     return Text(first + more, style="green")
+
+
+def _context(details: dict[str, Any]) -> list[Text]:
+    """What other files gave to the prompt, each piece with its reason, and what gave nothing."""
+    pieces = details.get("context") or []
+    told = [
+        f"{piece['file']} {piece['symbol']}: {piece['reason']} ({piece['tokens']} tokens)"
+        for piece in pieces
+    ]
+    left_out = details.get("context_left_out") or {}
+    if left_out:
+        why = ", ".join(f"{source} ({reason})" for source, reason in left_out.items())
+        told.append(f"nothing from {why}")
+    return [Text(f"  {line}", style="dim") for line in told]

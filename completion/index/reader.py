@@ -15,7 +15,7 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import TypeVar
 
-from completion.index import schema
+from completion.index import scan, schema
 from completion.index.digest import normal
 from completion.index.overlay import Overlay, is_own
 from completion.index.packages import Packages
@@ -86,6 +86,13 @@ class Index:
             self._packages.close()
             # Whoever asks from now on gets nothing, and no error.
             self._overlay, self._packages = Overlay(), Packages(self.root)
+
+    def admits(self, path: str) -> bool:
+        """Whether a file may be in at all, saved or not: no secret, nothing ignored or generated."""
+        try:
+            return isinstance(scan.file(self.root, path), scan.Found)
+        except OSError:  # it was never saved
+            return True
 
     def set_buffer(self, path: str, text: str | None) -> None:
         """What an editor has of a file, until None: then the file on disk counts again."""

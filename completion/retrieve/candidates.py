@@ -25,7 +25,7 @@ _SEEN_BEFORE, _SEEN_AFTER = 30, 12
 # Of a class or a module, at first and where there is room.
 _MEMBERS = (6, 12, 24)
 _USE = re.compile(r"([\w$][\w$.]*)(?:\.|->|::)(\w+)")
-_USES_FROM = 12_000  # characters on each side
+_USES_FROM = 6_000  # characters on each side
 
 
 @dataclass(frozen=True)

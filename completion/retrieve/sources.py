@@ -76,9 +76,15 @@ def _imported(query: Query) -> dict[str, bool]:
 
 def _is_used(text: str, name: str) -> bool:
     """Whether it stands somewhere after the line that imports it."""
-    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-    first = word.search(text)
-    return first is not None and word.search(text, first.end()) is not None
+    found, at, size = 0, text.find(name), len(name)
+    while at >= 0:
+        around = text[max(0, at - 1) : at] + text[at + size : at + size + 1]
+        if not any(char.isalnum() or char == "_" for char in around):
+            found += 1
+            if found == 2:
+                return True
+        at = text.find(name, at + size)
+    return False
 
 
 def members(query: Query) -> Iterator[Candidate]:
