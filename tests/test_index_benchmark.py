@@ -17,8 +17,10 @@ REPOSITORY = Path(__file__).parent.parent
 
 @pytest.fixture
 def root(tmp_path: Path, empty_home: Path) -> Path:
-    body = "".join(f"def f{n}(a):\n    return a + {n}\n\n\n" for n in range(40))
-    return make(tmp_path / "tree", {f"m{n}.py": body for n in range(60)})
+    body = "".join(f"def f{n}(a):\n    return MINE + {n}\n\n\n" for n in range(40))
+    words = [f"{a}{b}" for a in "abcdefgh" for b in ("lpha", "eta", "amma", "elta", "ota")]
+    tree = {f"m{n}.py": body.replace("MINE", f"{words[n % 40]}_{n}") for n in range(60)}
+    return make(tmp_path / "tree", tree)
 
 
 @pytest.mark.skipif(shutil.which("ctags") is None, reason="needs universal-ctags")

@@ -24,7 +24,8 @@ def settled(root: Path) -> None:
     """A file changed this moment is read again; these were not."""
     for file in root.rglob("*.*"):
         if file.is_file() and ".git" not in file.parts:
-            os.utime(file, ns=(file.stat().st_mtime_ns - 10**9,) * 2)
+            before = file.stat().st_mtime_ns - 10**9
+            os.utime(file, ns=(before, before))
 
 
 def anew(root: Path) -> dict[str, tuple]:
