@@ -82,7 +82,7 @@ _RULES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
     (
         "json web token",
         ("eyJ",),
-        re.compile(rf"\b(eyJ{_DASHED}{{10,4000}}\.eyJ{_DASHED}{{10,4000}}\.{_DASHED}{{10,}})"),
+        re.compile(rf"\b(eyJ[\w\-]{{10,4000}}\.eyJ[\w\-]{{10,4000}}\.{_DASHED}{{10,}})"),
     ),
     ("password in an address", ("://",), _ADDRESS),
 )

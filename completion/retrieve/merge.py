@@ -25,6 +25,7 @@ WEIGHTS: Mapping[Source, float] = {
 _SHOWN = 0.8
 # Tokens: with fewer left there is nothing worth a path's own tokens.
 _LEAST = 12
+_AROUND = 3  # a template's tokens around a path and its text
 _FORMS = 3  # of a definition: header, skeleton, body
 
 Count = Callable[[str], int]
@@ -89,7 +90,7 @@ class _Filling:
             if _covered(candidate, self.chosen.values()):
                 continue
             named = any(candidate.path == piece.path for _, piece in self.chosen.values())
-            path = 0 if named else self._count(candidate.path + "\n") + 1
+            path = 0 if named else self._count(candidate.path + "\n") + _AROUND
             made = self._fitting(candidate, 0, self.left - path)
             if made is not None:
                 self.chosen[candidate.key] = candidate, replace(made, tokens=made.tokens + path)
