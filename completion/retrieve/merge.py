@@ -80,6 +80,7 @@ class _Filling:
     def __init__(self, budget: int, count: Count, visible: Visible) -> None:
         self.chosen: dict[tuple[str, str], tuple[Candidate, Piece]] = {}
         self.left = budget
+        self._paths: dict[tuple[str, str], int] = {}  # tokens of a path that a piece pays for
         self._count, self._visible = count, visible
 
     def add(self, candidates: Iterable[Candidate]) -> None:
@@ -94,6 +95,7 @@ class _Filling:
             made = self._fitting(candidate, 0, self.left - path)
             if made is not None:
                 self.chosen[candidate.key] = candidate, replace(made, tokens=made.tokens + path)
+                self._paths[candidate.key] = path
                 self.left -= made.tokens + path
 
     def lengthen(self, form: int) -> None:
@@ -101,11 +103,11 @@ class _Filling:
         for key, (candidate, piece) in list(self.chosen.items()):
             if form >= len(candidate.texts) or self.left < _LEAST:
                 continue
-            # The path's tokens are in the room on both sides.
-            longer = self._fitting(candidate, form, self.left + piece.tokens, whole=True)
-            if longer is not None and longer.tokens > piece.tokens:
-                self.left -= longer.tokens - piece.tokens
-                self.chosen[key] = candidate, longer
+            path = self._paths.get(key, 0)
+            longer = self._fitting(candidate, form, self.left + piece.tokens - path, whole=True)
+            if longer is not None and longer.tokens > piece.tokens - path:
+                self.left -= path + longer.tokens - piece.tokens
+                self.chosen[key] = candidate, replace(longer, tokens=path + longer.tokens)
 
     def _fitting(
         self, candidate: Candidate, form: int, room: int, whole: bool = False
