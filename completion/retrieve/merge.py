@@ -140,6 +140,8 @@ def _fitting(
         if whole or not kept or candidate.source == "edits":
             return None
         tokens -= count(lines[len(kept)] + "\n")
+        while kept and not kept[-1].strip():
+            kept.pop()
     return Piece(
         candidate.path,
         "\n".join(kept),
