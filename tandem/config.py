@@ -75,7 +75,7 @@ class CompletionConfig(_Section):
         default=512, ge=32, le=65_536, description="Token budget of the prompt: prefix and suffix."
     )
     context_tokens: int = Field(
-        default=256,
+        default=320,
         ge=0,
         le=65_536,
         description="Token budget for pieces of other files, besides `prompt_tokens`; 0: none.",

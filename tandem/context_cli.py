@@ -30,7 +30,7 @@ def run(file: Path, line: int, column: int, tokens: int | None, as_json: bool) -
     budget = settings.completion.context_tokens if tokens is None else tokens
     if not budget:
         raise UsageError(
-            "completion.context_tokens is 0, so no context is used.", "Name some: --tokens 256"
+            "completion.context_tokens is 0, so no context is used.", "Name some: --tokens 320"
         )
     with progress.on_stderr() as tell:
         Indexer(root).update(partial(tell, "reading the repository"))

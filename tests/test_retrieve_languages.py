@@ -150,3 +150,24 @@ def test_a_call_brings_the_signature_from_the_other_file(
     structural = [piece for piece in found.pieces if piece.source != "lexical"]
     shown = [piece for piece in structural if piece.path == other and wanted in piece.text]
     assert shown, [(piece.path, piece.source, piece.text) for piece in found.pieces]
+
+
+@pytest.mark.parametrize("ending", ["js", "py"])
+def test_files_that_import_from_each_other_end_nowhere(
+    ending: str, tmp_path: Path, empty_home: Path
+) -> None:
+    root = tmp_path / "work"
+    root.mkdir()
+    for one, other in (("a", "b"), ("b", "c"), ("c", "a")):
+        js = f"export {{ lost }} from './{other}'\nimport {{ lost }} from './{other}'\n"
+        text = js if ending == "js" else f"from {other} import lost\nfrom {other} import *\n"
+        (root / f"{one}.{ending}").write_text(text)
+    Indexer(root).update()
+    index = Index(root)
+    head = "import { lost } from './a'\n" if ending == "js" else "from a import lost\n"
+    try:
+        document = Document(root / f"x.{ending}", language_of(Path(f"x.{ending}")), head + "lost(")
+        found = Retriever(index, len, gate=False).context(document, len(head) + 5, 2000)
+    finally:
+        index.close()
+    assert not [piece for piece in found.pieces if piece.symbol == "lost"]

@@ -156,7 +156,7 @@ class Resolver:
                 Found(one, f"imported from {imported.module}")
                 for one in self.index.symbols_of(file, imported.name, "")
             ]
-            if not found and hops:
+            if not found:
                 found = list(self._passed_on(file, imported.name, hops - 1))
             if found:
                 yield from found[:2]
@@ -165,10 +165,13 @@ class Resolver:
             # Java's `import a.b.C` and PHP's `use`: the last part is the name itself.
             whole = f"{imported.module}.{imported.name}"
             for file in files_of(self.index, whole, path, language):
-                yield from self._in_file(file, imported.name, f"imported from {imported.module}")
+                via = f"imported from {imported.module}"
+                yield from self._in_file(file, imported.name, via, hops - 1)
 
     def _passed_on(self, file: File, name: str, hops: int) -> Iterator[Found]:
-        """What a file that does not define a name imports under it."""
+        """What a file that does not define a name imports under it; files may go in circles."""
+        if hops < 0:
+            return
         stars = []
         for imported in self.index.imports_of(file):
             if imported.alias == name and imported.name not in ("", "*"):
@@ -176,16 +179,19 @@ class Resolver:
                 return
             if imported.name == "*":
                 stars.append(imported)
-        for imported in stars if hops else ():
+        for imported in stars:
             for source in self._files(imported.module, file.path, file.language):
-                found = list(self._in_file(source, name, f"imported from {imported.module}"))
+                via = f"imported from {imported.module}"
+                found = list(self._in_file(source, name, via, hops - 1))
                 if found:
                     yield from found
                     return
 
-    def _in_file(self, file: File, name: str, via: str) -> Iterator[Found]:
+    def _in_file(
+        self, file: File, name: str, via: str, hops: int = MOST_HOPS - 1
+    ) -> Iterator[Found]:
         found = [Found(one, via) for one in module_symbols(self.index, file, name)]
-        yield from found[:2] or list(self._passed_on(file, name, MOST_HOPS - 1))
+        yield from found[:2] or list(self._passed_on(file, name, hops))
 
     def _is_outermost(self, one: Definition) -> bool:
         """It stands in no class; a namespace around it does not count."""
