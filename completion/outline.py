@@ -31,6 +31,9 @@ FUNCTIONS = frozenset({"function", "method"})
 # These hold what stands inside them even where they have no body.
 _HOLDERS = frozenset({"class", "struct", "constant"})
 _SPACE = re.compile(rb"\s+")
+# Between a Python header and its body: on the header's line, where no quote tells of a string, and
+# on lines of their own.
+_HEADER_COMMENTS = re.compile(rb"(?:(?<=:)[ \t]+#[^\n\"']*)?(?:\s*\n[ \t]*#[^\n]*)*\s*\Z")
 _SIGNATURE_END = re.compile(rb"(?:[\s{;,]|=>)+\Z")
 _DOC_END = re.compile(rb"\n[ \t]*\n|\n[ \t]*[:@]|(?<=[.!?])\s|\"\"\"|'''|\*/")
 _DOCSTRING = re.compile(rb"\s*[rRuU]?(?:\"\"\"|'''|\"|')\s*")
@@ -234,6 +237,7 @@ def _signature(one: _Found, outer: Node, data: bytes) -> str:
     head = data[start : min(end, start + 4 * LONGEST_SIGNATURE)]
     if one.body < 0 and one.kind not in FUNCTIONS:
         head = head.split(b"\n", 1)[0]
+    head = _HEADER_COMMENTS.sub(b"", head)
     text = _SIGNATURE_END.sub(b"", _SPACE.sub(b" ", head).strip())
     return text.decode("utf-8", "replace")[:LONGEST_SIGNATURE]
 

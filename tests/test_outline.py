@@ -228,3 +228,13 @@ def test_outlines_of_broken_code_hold_rows_of_the_file(path: Path, data: st.Data
     for symbol in outline(broken, language_of(path), limit_s=1).symbols:
         assert 0 <= symbol.first <= symbol.last <= broken.count(b"\n")
         assert symbol.name
+
+
+def test_a_comment_between_a_header_and_its_body_is_no_part_of_the_header() -> None:
+    text = (
+        b"class A(B):  # type: ignore\n    # Keeps a cache: see __missing__.\n\n    x = 1\n\n\n"
+        b'def f(mark="#", other=": #"):\n    # Why.\n    return 1\n'
+    )
+    found = {one.name: one.signature for one in outline(text, "python").symbols}
+    assert found["A"] == "class A(B):"
+    assert found["f"] == 'def f(mark="#", other=": #"):'

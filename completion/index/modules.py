@@ -2,7 +2,7 @@
 
 import re
 
-_DOTTED = frozenset({"python", "java", "kotlin", "csharp", "scala", "lua"})
+_DOTTED = frozenset({"python", "java", "kotlin", "csharp", "scala", "lua", "rust"})
 _ENDING = re.compile(
     r"\.(?:[cm]?[jt]sx?|vue|svelte|h|hh|hpp|hxx|c|cc|cpp|cxx|inl|cuh?|rb|php|sh|bash|json)\Z"
 )
@@ -12,11 +12,12 @@ _NO_NAME = frozenset({"src", "lib"})
 
 
 def module_stem(module: str, language: str) -> str:
-    """The last component of a module's name or path: `c` of `a.b.c`, `../b/c.js`, `a::b::c`."""
+    """The last component of a module's name or path: `c` of `a.b.c`, `../b/c.js`, `a::b::c`; ""
+    where it names none, as `..` does."""
     if language in _DOTTED:
-        return module.rpartition(".")[2]
+        return re.split(r"::|[./\\]", module)[-1]
     last = re.split(r"[/\\]|::", module.rstrip("/\\"))[-1]
-    return _ENDING.sub("", last)
+    return "" if last in (".", "..") else _ENDING.sub("", last)
 
 
 def stems_of(path: str) -> set[str]:

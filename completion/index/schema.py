@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tandem import paths
 
-VERSION = 2
+VERSION = 3
 FILE_SHIFT = 16
 MOST_ROWS = (1 << FILE_SHIFT) - 1  # of a kind in a file: those after are left out
 _APPLICATION = 0x54444D58  # "TDMX"
