@@ -103,7 +103,8 @@ def reuse(
     folders: Sequence[Path], tokenizer: Tokenizer, found: weights.Weights, keys: int
 ) -> tuple[list[list[object]], dict[str, float]]:
     """Of each prompt, the share of tokens that the engine had read already."""
-    prompter = Prompter(for_model("", found.template), tokenizer.count, OPTIONS.prompt_tokens)
+    template = for_model("", found.template)
+    prompter = Prompter(template, tokenizer.count, OPTIONS.prompt_tokens, OPTIONS.context_tokens)
     asked: list[Asked] = []
     for number, folder in enumerate(folders):
         index = opened(workspace.root_of(folder / "x") or folder, False)

@@ -59,16 +59,16 @@ def fit(
     kind: Kind = "statement",
     path: str = "",
     snippets: Sequence[Snippet] = (),
+    for_snippets: int = 0,
 ) -> Fitted | None:
     """The prompt of `budget` tokens for the cursor at `offset`; None inside a secret.
 
     `count` gives a text's length in tokens. What the path and the snippets take, the text
-    around the cursor does without.
+    around the cursor does without, but for `for_snippets` tokens that the prompt may have more.
     """
-    extra = template.render_path(path, bool(snippets)) + "".join(
-        map(template.render_snippet, snippets)
-    )
-    room = max(LEAST_TEXT, budget - count(extra))
+    named = count(template.render_path(path, bool(snippets)))
+    shown = count("".join(map(template.render_snippet, snippets)))
+    room = max(LEAST_TEXT, budget - named - max(0, shown - for_snippets))
     share = SUFFIX_SHARE if template.uses_suffix else 0.0
     around = cut(text, offset, language, room, count, share)
     clean = redact(around.prefix, around.suffix)

@@ -216,20 +216,19 @@ class Session:
     def _fit(
         self, document: Document, offset: int, hole: Hole, context: Context, can_heal: bool
     ) -> prompt.Fitted | None:
-        snippets = context.snippets
-        extra = self._count("".join(map(self._template.render_snippet, snippets)))
+        for_text, for_pieces = self._budgets()
         return prompt.fit(
             document.text,
             offset,
             document.language,
             self._template,
-            # What the pieces take does not come off the text around the cursor.
-            self._budgets()[0] + extra,
+            for_text,
             self._count,
             can_heal,
             hole.kind,
             name_in_repository(document),
-            snippets,
+            context.snippets,
+            for_pieces,
         )
 
     def _budgets(self) -> tuple[int, int]:

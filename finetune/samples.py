@@ -71,6 +71,7 @@ class Encoder:
         budget: int,
         path: str = "",
         snippets: Sequence[Snippet] = (),
+        for_snippets: int = 0,
     ) -> Prompt | None:
         """The prompt for a cursor between the two; None if there is a secret in reach."""
         fitted = fit(
@@ -84,6 +85,7 @@ class Encoder:
             kind,
             path,
             snippets,
+            for_snippets,
         )
         return None if fitted is None or fitted.redacted else fitted.prompt
 

@@ -82,17 +82,17 @@ class Variant:
         more than the model's context holds."""
         room = self.decoder.context - RAW_TOKENS - 16
         path, snippets = case.path if self.path else "", case.snippets if self.snippets else ()
-        budget = self.prompt_tokens
-        if self.context_tokens:
-            budget += min(self.context_tokens, self.encoder.snippet_tokens(path, snippets))
+        most = max(room, self.decoder.context // 2)
+        for_text = min(self.prompt_tokens, most)
         built = self.encoder.prompt(
             case.prefix,
             case.suffix if self.suffix else "",
             case.language,
             case.kind,
-            min(budget, max(room, self.decoder.context // 2)),
+            for_text,
             path,
             snippets,
+            min(self.context_tokens, most - for_text),
         )
         if built is None:
             return None

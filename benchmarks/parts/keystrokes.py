@@ -155,23 +155,24 @@ class Prompter:
     template: Template
     count: Count
     budget: int
+    for_snippets: int = 0
 
     def prompt(self, key: Key, heals: bool, snippets: Sequence[Snippet] = ()) -> Prompt | None:
         """None where nothing would be asked: the cursor stands in a secret."""
         document = Document(key.file, language_of(key.file), key.text)
-        extra = self.count("".join(map(self.template.render_snippet, snippets)))
         hole = hole_kind(key.text, key.offset, document.language)
         fitted = fit(
             key.text,
             key.offset,
             document.language,
             self.template,
-            self.budget + extra,
+            self.budget,
             self.count,
             heals,
             hole.kind,
             name_in_repository(document),
             snippets,
+            self.for_snippets,
         )
         return fitted.prompt if fitted else None
 
