@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from completion.cut import line_starts
 from finetune import files
 from finetune.bindings import Bindings, Imported, Statement, bindings_of, tree_of
 
@@ -189,13 +190,6 @@ class Modules:
         if path not in self._files:
             self._files[path] = _parsed(self._root / path) if path in self._paths else None
         return self._files[path]
-
-
-def line_starts(text: str) -> list[int]:
-    starts = [0]
-    while (end := text.find("\n", starts[-1])) >= 0:
-        starts.append(end + 1)
-    return starts
 
 
 def offset_of(text: str, starts: Sequence[int], row: int, byte: int) -> int:

@@ -12,9 +12,10 @@ from pathlib import PurePosixPath
 from tree_sitter import Node
 
 from completion import syntax
+from completion.cut import line_starts
 from completion.outline import Import, outline
 from finetune.files import SourceFile
-from finetune.modules import SIGNATURE, Target, line_starts, squeezed
+from finetune.modules import SIGNATURE, Target, squeezed
 from finetune.uses import Use, Uses
 
 SHORTEST = 4  # characters: shorter names are those of everything
