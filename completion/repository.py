@@ -8,20 +8,20 @@ takes no time from the editor.
 import asyncio
 import logging
 import os
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
+from completion.cut import Count
 from completion.document import Document
-from completion.edits import EditLog, Hunk
+from completion.edits import EditLog, Hunk, Text
 from completion.index import Index, Indexer
 from completion.pieces import Context
 from completion.retrieve import Retriever
-from completion.retrieve.merge import Count
 from completion.retrieve.retriever import path_in
 from tandem.workspace import root_of
 
@@ -33,9 +33,7 @@ NICE = 10
 # Longest that a completion waits for its context, in seconds, whatever holds it up.
 WAIT_S = 0.15
 NO_INDEX = "no index yet"
-_PERCENT = re.compile(r"(\d+)%")
-
-Text = Callable[[], str]
+_KNOWN_FILES = 4096
 
 
 class Repository:
@@ -46,7 +44,7 @@ class Repository:
         self.edits = EditLog()
         self._index = Index(root)
         self._retriever: tuple[Count, Retriever] | None = None
-        self._changed: dict[str, Text] = {}
+        self._changed: set[str] = set()
         self._current = ""
         self._texts: dict[str, Text] = {}
         self._reader = ThreadPoolExecutor(1, "tandem-context")
@@ -58,11 +56,11 @@ class Repository:
         """The pieces for a cursor; none, with the reason, where there is no index or no time."""
         if not self._index.exists:
             return Context((), {}, {"all": NO_INDEX})
-        path = path_in(document, self._index)
+        path = path_in(document.path, self._index.root)
         hunks = self._hunks(path, document)
         # Their own text is what the request brings; the others' are as they are now.
-        buffers = {other: text() for other, text in self._changed.items() if other != path}
-        self._changed = {other: text for other, text in self._changed.items() if other == path}
+        buffers = {other: self._texts[other]() for other in self._changed - {path}}
+        self._changed &= {path}
         work = self._reader.submit(self._look_up, buffers, document, offset, budget, hunks, count)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(work), WAIT_S)
@@ -101,14 +99,14 @@ class Repository:
                 return
             self._texts[path] = text
         self.edits.before_change(path, text, time.monotonic())
-        self._changed[path] = text
+        self._changed.add(path)
 
     def saved(self, file: Path) -> None:
         """What is on the disk counts again."""
         path = self._path(file)
         if path in self._texts:
             self.edits.leave(path, self._texts[path])
-        self._changed.pop(path, None)
+        self._changed.discard(path)
         self._reader.submit(self._index.set_buffer, path, None)
         self.update([file])
 
@@ -117,7 +115,7 @@ class Repository:
         if path in self._texts:
             self.edits.leave(path, self._texts.pop(path))
         self.edits.forget(path)
-        self._changed.pop(path, None)
+        self._changed.discard(path)
         self._reader.submit(self._index.set_buffer, path, None)
 
     def update(self, files: Iterable[Path]) -> "Future[object]":
@@ -180,7 +178,7 @@ class Repository:
             self._indexer.close()
 
     def _path(self, file: Path) -> str:
-        return path_in(Document(file, "", ""), self._index)
+        return path_in(file, self._index.root)
 
 
 class Repositories:
@@ -188,15 +186,13 @@ class Repositories:
 
     def __init__(self) -> None:
         self._open: dict[Path, Repository] = {}
-        self._roots: dict[Path, Path | None] = {}
+        self._root_of = lru_cache(maxsize=_KNOWN_FILES)(root_of)
 
     def of(self, file: Path, folder: Path | None = None) -> Repository | None:
         """The repository of a file: git's root, else `folder`, which the editor has open."""
         if not file.is_absolute():
             return None
-        if file not in self._roots:
-            self._roots[file] = root_of(file)
-        root = self._roots[file] or folder
+        root = self._root_of(file) or folder
         return self.at(root) if root is not None and may_be_indexed(root) else None
 
     def at(self, root: Path) -> Repository:

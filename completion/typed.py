@@ -62,13 +62,15 @@ _RUST_TRAIT = re.compile(r"\bimpl\b(?:<[^{]*?>)?\s+([\w:]+)(?:<.*?>)?\s+for\b")
 def bases(around: Sequence[Symbol], language: str) -> tuple[str, ...]:
     """What the innermost class inherits from or implements, by name."""
     holder = next((one for one in reversed(around) if one.kind in CLASSES), None)
-    if holder is None:
-        return ()
+    return bases_of(holder.signature, language) if holder else ()
+
+
+def bases_of(signature: str, language: str) -> tuple[str, ...]:
+    """The same, read from a class's header."""
     if language == "rust":
-        return tuple(_RUST_TRAIT.findall(holder.signature))
+        return tuple(_RUST_TRAIT.findall(signature))
     found: list[str] = []
-    signature = holder.signature if language == "python" else _plain(holder.signature)
-    for match in _BASES.finditer(signature):
+    for match in _BASES.finditer(_plain(signature, language)):
         text = next(group for group in match.groups() if group is not None)
         text = re.sub(r"\bwhere\b.*|\{.*|\[[^\]]*\]", "", text)
         for part in re.split(r",|\b(?:extends|implements)\b", text):
@@ -77,11 +79,18 @@ def bases(around: Sequence[Symbol], language: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _plain(signature: str) -> str:
+def _plain(signature: str, language: str) -> str:
     """A class's header without type parameters, and without those of its constructor."""
-    for _ in range(3):  # as deep as they nest
-        signature = re.sub(r"<[^<>]*>", "", signature)
+    if language == "python":
+        return _without(r"\[[^\[\]]*\]", signature)
+    signature = _without(r"<[^<>]*>", signature)
     return re.sub(r"(?<=\w)\s*\([^()]*(?:\([^()]*\)[^()]*)*\)", "", signature)
+
+
+def _without(brackets: str, text: str) -> str:
+    for _ in range(3):  # as deep as they nest
+        text = re.sub(brackets, "", text)
+    return text
 
 
 def types_near(text: str, row: int, around: Sequence[Symbol], language: Language) -> dict[str, str]:

@@ -36,11 +36,12 @@ def run(file: Path, line: int, column: int, tokens: int | None, as_json: bool) -
         Indexer(root).update(partial(tell, "reading the repository"))
     index = Index(root)
     try:
-        retriever = Retriever(index, counter_for(settings), time_box_ms=float("inf"))
+        count = counter_for(settings)
+        retriever = Retriever(index, count, time_box_ms=float("inf"))
         document = Document(file, language_of(file), text)
         retriever.context(document, offset, budget)
         # The first look pays for loading grammars and the database's pages; an editor has those.
-        fresh = Retriever(index, counter_for(settings), time_box_ms=float("inf"))
+        fresh = Retriever(index, count, time_box_ms=float("inf"))
         context = fresh.context(document, offset, budget)
     finally:
         index.close()

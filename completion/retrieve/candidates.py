@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 from completion.edits import Hunk
 from completion.index import Definition, File, Index
@@ -46,9 +46,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Query:
-    """A place in a file, as the sources see it. `row` and `at` are the cursor's, in
-    rows and characters, `text` the file's, with the cursor's line only up to where the prompt's context was fixed. `own` knows the
-    repository, `wide` installed packages too."""
+    """A place in a file, as the sources see it. `row` and `at` are the cursor's, in rows and
+    characters, `text` the file's, with the cursor's line only up to where the prompt's context
+    was fixed. `own` knows the repository, `wide` installed packages too."""
 
     index: Index
     own: Resolver
@@ -102,9 +102,10 @@ def of_class(
     """A class, if `opened` at once with what it holds. Of the class around the cursor, at row
     `hidden`, only what stands too far away to be in the prompt anyway."""
     index = query.index
-    uses = uses_of(query, query.scope.receiver) if query.scope.receiver else Counter[str]()
+    uses = uses_of(query, query.scope.receiver)
 
-    def with_members(most: int) -> str:
+    @cache
+    def members() -> list[Definition]:
         found = by_use(index, members_of(index, definition), uses)
         if source == "callees":
             built = [one for one in found if one.symbol.name in CONSTRUCTORS]
@@ -112,6 +113,10 @@ def of_class(
         if hidden is not None:
             near = range(hidden - _SEEN_BEFORE, hidden + _SEEN_AFTER)
             found = [one for one in found if one.symbol.first not in near]
+        return found
+
+    def with_members(most: int) -> str:
+        found = members()
         return skeleton(index, definition, found[:most]) if found or hidden is None else ""
 
     bare = (lambda: header(index, definition), lambda: skeleton(index, definition))

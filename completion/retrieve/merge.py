@@ -4,9 +4,10 @@ Reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): a candidate'
 over the sources of weight / (60 + rank). No source's own scores have to be compared.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from completion.cut import Count
 from completion.pieces import Piece, Source
 from completion.retrieve.candidates import Candidate
 from tandem import secrets
@@ -27,8 +28,6 @@ _SHOWN = 0.8
 _LEAST = 12
 _AROUND = 3  # a template's tokens around a path and its text
 _FORMS = 3  # of a definition: header, skeleton, body
-
-Count = Callable[[str], int]
 
 
 @dataclass(frozen=True)
@@ -112,46 +111,35 @@ class _Filling:
     def _fitting(
         self, candidate: Candidate, form: int, room: int, whole: bool = False
     ) -> Piece | None:
+        """Its text without secrets, cut to whole lines that fit; None if nothing new remains."""
         text = candidate.texts[form]()
-        return _fitting(candidate, text, room, self._count, self._visible, whole)
-
-
-def _fitting(
-    candidate: Candidate,
-    text: str | None,
-    room: int,
-    count: Count,
-    visible: Visible,
-    whole: bool = False,
-) -> Piece | None:
-    """The text without secrets, cut to whole lines that fit; None if nothing new remains."""
-    if not text or _shown(candidate, text, visible):
-        return None
-    kept: list[str] = []
-    tokens = 0
-    lines = secrets.redact(text).split("\n")
-    for line in lines:
-        tokens += count(line + "\n")
-        if tokens > room:
-            break
-        kept.append(line)
-    if len(kept) < len(lines):
-        # Half an edit would say something else.
-        if whole or not kept or candidate.source == "edits":
+        if not text or _shown(candidate, text, self._visible):
             return None
-        tokens -= count(lines[len(kept)] + "\n")
-        while kept and not kept[-1].strip():
-            kept.pop()
-    return Piece(
-        candidate.path,
-        "\n".join(kept),
-        candidate.source,
-        candidate.reason,
-        candidate.first,
-        candidate.last,
-        candidate.symbol,
-        tokens,
-    )
+        kept: list[str] = []
+        tokens = 0
+        lines = secrets.redact(text).split("\n")
+        for line in lines:
+            needed = self._count(line + "\n")
+            if tokens + needed > room:
+                break
+            tokens += needed
+            kept.append(line)
+        if len(kept) < len(lines):
+            # Half an edit would say something else.
+            if whole or not kept or candidate.source == "edits":
+                return None
+            while kept and not kept[-1].strip():
+                kept.pop()
+        return Piece(
+            candidate.path,
+            "\n".join(kept),
+            candidate.source,
+            candidate.reason,
+            candidate.first,
+            candidate.last,
+            candidate.symbol,
+            tokens,
+        )
 
 
 def _shown(candidate: Candidate, text: str, visible: Visible) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from completion.index import File, Index
+from completion.index.modules import module_stem
 
 # Modules are looked up by folder there, not by file.
 _BY_FOLDER = frozenset({"go"})
@@ -47,7 +48,7 @@ def files_of(index: Index, module: str, path: str, language: str) -> list[File]:
     """The files that `module`, as the file at `path` writes it, may mean; the likeliest first."""
     if language in _BY_FOLDER:
         return _folder(index, module)
-    stem = _stem(module, language)
+    stem = module_stem(module, language)
     # Most modules are no files of the repository: one question tells.
     named = index.files_by_stem(stem, _MANY) if stem else []
     if stem and not named:
@@ -62,16 +63,6 @@ def files_of(index: Index, module: str, path: str, language: str) -> list[File]:
             if language == "python":
                 break
     return list(found.values())[:MOST_FILES] or _alike(named, module, path, language)
-
-
-def _stem(module: str, language: str) -> str:
-    """The module's last component, as files are looked for by it; "" for `from . import x`."""
-    name = module.rstrip("/")
-    last = name.rpartition("/")[2]
-    if language not in _DOTTED and "." in last.strip("."):
-        name = name[: len(name) - len(last)] + posixpath.splitext(last)[0]
-    parts = [part for part in _SEPARATORS.split(name) if part]
-    return parts[-1].removesuffix(".d") if parts else ""
 
 
 def _folder(index: Index, module: str) -> list[File]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from completion.index import Definition, File, Index
 from completion.outline import Import
 from completion.retrieve.modules import files_of, same_world
+from completion.typed import bases_of
 
 # How many files that only pass a name on are followed: `from .core import run` in `__init__.py`.
 MOST_HOPS = 3
@@ -72,9 +73,6 @@ class Resolver:
         if name not in self._names:
             self._names[name] = tuple(self._name(name))
         return self._names[name]
-
-    def imported(self, name: str) -> bool:
-        return name in self._imports
 
     def module(self, alias: str) -> list[File]:
         """The files of the module that this file calls `alias`; none if that is no module."""
@@ -214,7 +212,7 @@ class Resolver:
         """The definitions of a class's bases, as its own file names them."""
         resolver = self if cls.file.path == self.path else self._of(cls.file)
         found: list[Definition] = []
-        for name in base_names(cls.symbol.signature):
+        for name in bases_of(cls.symbol.signature, cls.file.language):
             here = self.index.symbols_of(cls.file, name, "")
             found += here[:1] or [one.definition for one in resolver.classes(name)[:1]]
         return [one for one in found if one.symbol.qualified != cls.symbol.qualified][:MOST_BASES]
@@ -270,22 +268,3 @@ class Resolver:
 def module_symbols(index: Index, file: File, name: str = "") -> list[Definition]:
     """What a module offers by its own name: in Lua the functions of the table it returns."""
     return index.symbols_of(file, name, None if file.language == "lua" else "")
-
-
-def base_names(signature: str) -> list[str]:
-    """The names of a class's bases, read from its header in any of our languages."""
-    head = signature.split(" where ", 1)[0]
-    _, bracket, inside = head.partition("(")
-    if signature.startswith("class ") and bracket and " extends " not in head:
-        parts = inside.rpartition(")")[0] or inside  # Python; Kotlin's constructor does no harm
-    else:
-        parts = ""
-        for word in (" extends ", " implements ", " : ", " < "):
-            if word in head:
-                parts += "," + head.split(word, 1)[1]
-    names = []
-    for part in parts.replace(" implements ", ",").replace(" extends ", ",").split(","):
-        name = part.strip().partition("=")[0].partition("[")[0].partition("<")[0].partition("(")[0]
-        if name and "=" not in part and name.replace(".", "").replace("_", "").isalnum():
-            names.append(name.strip())
-    return names

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 
+from completion.cut import Count
 from completion.document import Document
 from completion.edits import Hunk
 from completion.index import Index
@@ -18,7 +20,7 @@ from completion.pieces import SOURCES, Context, Source
 from completion.retrieve import gate
 from completion.retrieve.anchor import anchor, text_at
 from completion.retrieve.candidates import Candidate, Query
-from completion.retrieve.merge import Count, Visible, fill, fuse
+from completion.retrieve.merge import Visible, fill, fuse
 from completion.retrieve.resolve import Resolver
 from completion.retrieve.sources import ALL
 from completion.scope import Scope, scope_at
@@ -93,7 +95,7 @@ class Retriever:
         The same while one types on within a name. Raises nothing: a failing index gives none.
         """
         clock = _Clock(self._time_box_ms)
-        path = path_in(document, self.index)
+        path = path_in(document.path, self.index.root)
         at = anchor(document.text, offset, document.language)
         text, at = text_at(document.text, at, offset)
         key = (path, text, at, budget, tuple(hunks), self.index.generation)
@@ -169,11 +171,9 @@ class Retriever:
         return pair
 
 
-def path_in(document: Document, index: Index) -> str:
-    """A document's path as the index has it; its name alone if it lies elsewhere."""
-    path = document.path
+def path_in(path: Path, root: Path) -> str:
+    """A file's path as the index of `root` has it; its name alone if it lies elsewhere."""
     if path.is_absolute():
-        root = index.root
         if not path.is_relative_to(root):
             return path.name
         path = path.relative_to(root)

@@ -3,9 +3,11 @@
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from completion.index import Definition, File, terms_of
+from completion.languages import language_row
+from completion.outline import FUNCTIONS
 from completion.pieces import Source
 from completion.retrieve.candidates import (
     Candidate,
@@ -25,7 +27,7 @@ MOST_CHUNKS = 4
 CHUNK_LINES = 10
 # Lines around the cursor whose words are looked for elsewhere.
 WORDS_BEFORE, WORDS_AFTER = 12, 6
-_SELF = frozenset({"self", "cls", "this", "$this", "super()", "super"})
+_SUPER = ("super", "super()")
 _TEST = re.compile(r"^(?:test_|spec_)|(?:_test|_spec|\.test|\.spec|Tests?|Spec)$")
 _MOST_SIBLINGS = 6
 _OF_MODULE = 4  # names of a module or an object that the cursor is not at
@@ -41,13 +43,13 @@ def definitions(query: Query) -> Iterator[Candidate]:
     near = [
         (use.receiver, use.text, use.call or use.text[:1].isupper()) for use in query.scope.names
     ]
-    order = [
-        *near[:NEAREST],
-        *(("", name, True) for name in unused),
-        *near[NEAREST:MOST_NAMES],
-        *_habits(query),
-        *(("", name, True) for name in imported),
-    ]
+    order = chain(
+        near[:NEAREST],
+        (("", name, True) for name in unused),
+        near[NEAREST:MOST_NAMES],
+        _habits(query),
+        (("", name, True) for name in imported),
+    )
     for receiver, name, surely in order:
         if (receiver, name) in seen:
             continue
@@ -92,7 +94,7 @@ def members(query: Query) -> Iterator[Candidate]:
     receiver = query.scope.receiver
     if not receiver:
         return
-    if receiver in _SELF:
+    if _is_own_object(query, receiver):
         for cls in _own_classes(query):
             yield of_class(query, cls, f"{receiver} is a {cls.symbol.name}", hidden=query.row)
             for base in query.wide.all_bases(cls):
@@ -138,10 +140,7 @@ def siblings(query: Query) -> Iterator[Candidate]:
     stems = [f"test_{stem}", f"{stem}_test", f"{stem}.test", f"{stem}.spec", f"{stem}Test"]
     for file in _nearest(query, stems, folder)[:1] if names else ():
         for one in query.index.symbols_of(file):
-            if (
-                one.symbol.kind in ("function", "method")
-                and names[-1].strip("_") in one.symbol.name
-            ):
+            if one.symbol.kind in FUNCTIONS and names[-1].strip("_") in one.symbol.name:
                 found = Found(one, f"tests {names[-1]}")
                 yield of_definition(query, found, "siblings")
 
@@ -187,7 +186,7 @@ def edits(query: Query) -> Iterator[Candidate]:
 def _of(query: Query, resolver: Resolver, receiver: str, name: str) -> tuple[Found, ...]:
     if not receiver:
         return resolver.name(name)
-    if receiver in _SELF:
+    if _is_own_object(query, receiver):
         return tuple(
             Found(one, f"inherited from {base.symbol.name}")
             for cls in _own_classes(query)
@@ -197,12 +196,14 @@ def _of(query: Query, resolver: Resolver, receiver: str, name: str) -> tuple[Fou
     return resolver.member(receiver, name, query.scope.types)
 
 
+def _is_own_object(query: Query, receiver: str) -> bool:
+    return receiver in language_row(query.language).selves or receiver in _SUPER
+
+
 def _own_classes(query: Query) -> list[Definition]:
     """The class around the cursor, as the index has it."""
     file = query.index.file(query.path)
-    around = [
-        symbol for symbol in query.scope.enclosing if symbol.kind not in ("function", "method")
-    ]
+    around = [symbol for symbol in query.scope.enclosing if symbol.kind not in FUNCTIONS]
     if file is None or not around:
         return []
     return query.index.symbols_of(file, around[-1].name, around[-1].container)[:1]
