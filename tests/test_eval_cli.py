@@ -45,6 +45,20 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "tandem", "eval", *map(str, arguments)]
 
 
+def interrupted_at(progress: str, *arguments: object) -> tuple[str, str]:
+    """What it prints on stdout and, from then on, on stderr if Ctrl-C comes at a line of progress."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command(*arguments), stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(progress):
+                process.send_signal(signal.SIGINT)
+                break
+        out, errors = process.communicate(timeout=100)
+    assert process.returncode == 130, errors
+    return out, errors
+
+
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "200"}
     return subprocess.run(
@@ -89,16 +103,7 @@ def test_fewer_places_than_asked_for_are_told(tiny_home: Path, repository: Path)
 
 
 def test_an_interrupt_prints_what_was_measured(tiny_home: Path, repository: Path) -> None:
-    arguments = command("completion", repository, "--n", 60)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("tandem: filling holes 10%"):
-                process.send_signal(signal.SIGINT)
-                break
-        out, errors = process.communicate(timeout=100)
-    assert process.returncode == 130, errors
+    out, errors = interrupted_at("tandem: filling holes 10%", "completion", repository, "--n", 60)
     assert "holes, interrupted" in out
     assert "Traceback" not in errors
     assert "Interrupted" in errors

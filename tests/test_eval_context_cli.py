@@ -1,8 +1,6 @@
 """`tandem eval completion --context`, as a person runs it, with the retrieval that editors get."""
 
 import json
-import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ from finetune.context import ALL, ALWAYS, LONGER, NONE
 from finetune.report import Report
 from tandem import cli
 from tests.test_cross_file import made
-from tests.test_eval_cli import command, model, run, tiny_home
+from tests.test_eval_cli import interrupted_at, model, run, tiny_home
 
 __all__ = ["model", "tiny_home"]  # fixtures
 
@@ -71,16 +69,8 @@ def test_recall_needs_no_model(
 
 
 def test_an_interrupt_prints_what_was_measured(small: Path, repository: Path) -> None:
-    arguments = command("completion", repository, "--context", "--n", 60)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("tandem: cross-file holes 20%"):
-                process.send_signal(signal.SIGINT)
-                break
-        out, errors = process.communicate(timeout=100)
-    assert process.returncode == 130, errors
+    asked = ("completion", repository, "--context", "--n", 60)
+    out, errors = interrupted_at("tandem: cross-file holes 20%", *asked)
     assert "holes, interrupted" in out
     assert "random holes" not in out
     assert "Traceback" not in errors

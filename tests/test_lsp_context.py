@@ -47,6 +47,18 @@ async def indexed(editor: Editor) -> None:
         await editor._next()
 
 
+async def with_both_open(
+    start: StartEditor, repository: Path, text: str = WORK
+) -> tuple[Editor, Path, Path]:
+    """An editor with `work.py`, which says `text`, and `billing.py`, once they are indexed."""
+    editor, work = await start(), repository / "work.py"
+    billing = repository / "shop" / "billing.py"
+    editor.open(work.as_uri(), text)
+    editor.open(billing.as_uri(), BILLING)
+    await indexed(editor)
+    return editor, work, billing
+
+
 def context_of(file: Path) -> list[dict[str, Any]]:
     return events(file)[-1]["details"]["context"]
 
@@ -96,11 +108,7 @@ async def test_before_the_index_is_there_completions_go_without_and_say_so(
 async def test_an_unsaved_change_in_another_file_counts_at_once(
     start: StartEditor, repository: Path
 ) -> None:
-    editor, work = await start(), repository / "work.py"
-    billing = repository / "shop" / "billing.py"
-    editor.open(work.as_uri(), WORK)
-    editor.open(billing.as_uri(), BILLING)
-    await indexed(editor)
+    editor, work, billing = await with_both_open(start, repository)
     at = BILLING.split("\n").index("class Invoice:")
     renamed = "class Receipt:\n    pass\n\n\n"
     editor.change(billing.as_uri(), (types.Position(at, 0), types.Position(at, 0), renamed))
@@ -112,12 +120,8 @@ async def test_an_unsaved_change_in_another_file_counts_at_once(
 
 
 async def test_a_saved_file_is_read_again(start: StartEditor, repository: Path) -> None:
-    editor, work = await start(), repository / "work.py"
-    billing = repository / "shop" / "billing.py"
     text = WORK.replace("import Invoice", "import Receipt").replace("Invoice(", "Receipt(")
-    editor.open(work.as_uri(), text)
-    editor.open(billing.as_uri(), BILLING)
-    await indexed(editor)
+    editor, work, billing = await with_both_open(start, repository, text)
     await editor.inline(work.as_uri(), *AFTER_INVOICE)
     assert "Receipt" not in [one["symbol"] for one in context_of(work)]
     billing.write_text(BILLING.replace("class Invoice", "class Receipt"))
@@ -148,11 +152,7 @@ async def test_a_file_changed_by_another_program_is_read_again(
 async def test_what_was_edited_elsewhere_is_in_the_next_file_s_context(
     start: StartEditor, repository: Path
 ) -> None:
-    editor, work = await start(), repository / "work.py"
-    billing = repository / "shop" / "billing.py"
-    editor.open(work.as_uri(), WORK)
-    editor.open(billing.as_uri(), BILLING)
-    await indexed(editor)
+    editor, work, billing = await with_both_open(start, repository)
     row = BILLING.split("\n").index("        return days * self.cents // 1000")
     start_of, end = types.Position(row, 15), types.Position(row, 19)
     editor.change(billing.as_uri(), (start_of, end, "weeks"))
