@@ -12,80 +12,22 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from tandem import paths
 from tandem.errors import ConfigError
+from tandem.sections import RESTRAINTS, CompletionConfig, EngineConfig, Section
+
+__all__ = ["CompletionConfig", "Config", "EngineConfig", "load", "save_user", "trust"]
 
 REPO_FILE = ".tandem.toml"
 ENV_PREFIX = "TANDEM_"
 _NOT_SETTINGS = {"TANDEM_HOME", "TANDEM_DEBUG", "TANDEM_KERNELS"}
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True)
-
-
-class EngineConfig(_Section):
-    """The embedded engine."""
-
-    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
-        default="auto", description="Width of the weights; auto chooses by CPU and compiler."
-    )
-    device: Literal["cpu", "cuda"] = Field(
-        default="cpu", description="cuda: bfloat16 on an NVIDIA GPU, which we have not tried yet."
-    )
-    threads: int = Field(default=0, ge=0, le=256, description="Compute threads; 0 means all cores.")
-    context: int = Field(
-        default=2048, ge=128, le=131_072, description="Longest prompt + answer, tokens."
-    )
-    speculation: bool = Field(
-        default=True, description="Verify guessed tokens in one pass; same text, sooner."
-    )
-    cache_mb: int = Field(
-        default=64, ge=1, le=65_536, description="Memory for cached prompts; one always fits."
-    )
-    adapters: Literal["merged", "beside"] = Field(
-        default="merged",
-        description="merged: adapters cost no time; beside: little memory, mixed in one pass.",
-    )
-    batch: int = Field(
-        default=8, ge=1, le=64, description="Requests that share one pass over the weights."
-    )
-    queue: int = Field(default=16, ge=1, le=1024, description="Waiting requests before 429.")
-    idle_minutes: float = Field(
-        default=30.0,
-        gt=0,
-        description="A background engine ends itself after this long without work.",
-    )
-
-
-class CompletionConfig(_Section):
-    """Ghost text."""
-
-    enabled: bool = Field(default=True, description="Off means: never ask the model.")
-    disabled_languages: list[str] = Field(
-        default_factory=list, description="Language ids without suggestions, e.g. markdown."
-    )
-    max_tokens: int = Field(default=64, ge=1, le=1024, description="Longest suggestion, in tokens.")
-    max_lines: int = Field(default=12, ge=1, le=200, description="Longest suggestion, in lines.")
-    prompt_tokens: int = Field(
-        default=512, ge=32, le=65_536, description="Token budget of the prompt: prefix and suffix."
-    )
-    context_tokens: int = Field(
-        default=320,
-        ge=0,
-        le=65_536,
-        description="Token budget for pieces of other files, besides `prompt_tokens`; 0: none.",
-    )
-    timeout_ms: int = Field(
-        default=10_000, ge=100, description="Stop waiting for the model after this long."
-    )
-
-
-class Config(_Section):
+class Config(Section):
     """Everything a user can set."""
 
     model: str = Field(
@@ -181,15 +123,10 @@ def _permitted(
     base = _validate(dict(below), "the settings").completion
     wanted = dict(layer.get("completion") or {})
     allowed: dict[str, Any] = {}
-    if wanted.get("enabled") is False:
-        allowed["enabled"] = False
-    if "disabled_languages" in wanted:
-        allowed["disabled_languages"] = sorted(
-            {*base.disabled_languages, *wanted["disabled_languages"]}
-        )
-    for name in ("max_tokens", "max_lines", "prompt_tokens", "context_tokens", "timeout_ms"):
-        if name in wanted and wanted[name] <= getattr(base, name):
-            allowed[name] = wanted[name]
+    for name, value in wanted.items():
+        tighter = _tighter(name, getattr(base, name), value)
+        if tighter is not None:
+            allowed[name] = tighter
     left_out = sorted(
         [key for key in layer if key != "completion"]
         + [f"completion.{key}" for key in wanted if key not in allowed]
@@ -201,6 +138,17 @@ def _permitted(
             f"Read it, then run: tandem trust {file}"
         )
     return {"completion": allowed} if allowed else {}, notices
+
+
+def _tighter(name: str, base: Any, wanted: Any) -> Any:
+    """What a repository's value makes of ours if that is less of everything, else None."""
+    if isinstance(base, bool):
+        return wanted if wanted is (name in RESTRAINTS) else None
+    if isinstance(base, int):
+        return wanted if wanted <= base else None
+    if isinstance(base, list):
+        return sorted({*base, *wanted})
+    return wanted if wanted == "manual" else None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -225,7 +173,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             values[section] = text
         else:
             key = "__".join(rest)
-            parsed: Any = text.split(",") if key == "disabled_languages" else text
+            parsed: Any = text.split(",") if key.startswith("disabled_") else text
             values.setdefault(section, {})[key] = parsed
     return values
 

@@ -20,8 +20,8 @@ Later layers win: defaults, the user's `config.toml` (`tandem doctor` names its 
 repository's `{REPO_FILE}`, environment variables, and last the command's flags or the editor's
 options (`initializationOptions`, or the section `tandem` of the editor's settings).
 
-A repository's file may only make Tandem do less: switch completion off, add disabled languages,
-lower limits. Anything else in it counts after `tandem trust {REPO_FILE}`, and again only until
+A repository's file may only make Tandem do less: switch things off, add disabled languages and
+paths, lower limits. Anything else in it counts after `tandem trust {REPO_FILE}`, and again only until
 the file changes.
 
 | setting | default | environment | meaning |

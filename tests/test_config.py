@@ -164,6 +164,20 @@ def test_an_untrusted_repository_can_ask_for_less(repository: Path) -> None:
     assert found.notices == []
 
 
+def test_an_untrusted_repository_can_make_it_quieter_but_not_louder(repository: Path) -> None:
+    write(
+        repository,
+        "[completion]\ntrigger = 'manual'\nprefetch = false\ndisabled_paths = ['/vendor/']\n"
+        "gate = false\ndisplay_gate = false\ndebounce = false\nin_comments = true\n",
+    )
+    found = config.load(repository, environment={})
+    quiet = found.completion
+    assert (quiet.trigger, quiet.prefetch, quiet.disabled_paths) == ("manual", False, ["/vendor/"])
+    assert (quiet.gate, quiet.display_gate, quiet.debounce) == (True, True, True)
+    assert not quiet.in_comments
+    assert "completion.gate" in found.notices[0]
+
+
 def test_an_untrusted_repository_cannot_undo_what_the_user_switched_off(
     user_file: Path, repository: Path
 ) -> None:

@@ -1,0 +1,109 @@
+"""The sections of the settings, each field with its default, its limits and its meaning.
+
+In CompletionConfig an untrusted repository may turn each field towards less: a smaller number, a
+longer list of what is left alone, false, or for what keeps suggestions away (RESTRAINTS) true.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RESTRAINTS = frozenset({"gate", "debounce", "display_gate"})
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class EngineConfig(Section):
+    """The embedded engine."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        default="auto", description="Width of the weights; auto chooses by CPU and compiler."
+    )
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="cuda: bfloat16 on an NVIDIA GPU, which we have not tried yet."
+    )
+    threads: int = Field(default=0, ge=0, le=256, description="Compute threads; 0 means all cores.")
+    context: int = Field(
+        default=2048, ge=128, le=131_072, description="Longest prompt + answer, tokens."
+    )
+    speculation: bool = Field(
+        default=True, description="Verify guessed tokens in one pass; same text, sooner."
+    )
+    cache_mb: int = Field(
+        default=64, ge=1, le=65_536, description="Memory for cached prompts; one always fits."
+    )
+    adapters: Literal["merged", "beside"] = Field(
+        default="merged",
+        description="merged: adapters cost no time; beside: little memory, mixed in one pass.",
+    )
+    batch: int = Field(
+        default=8, ge=1, le=64, description="Requests that share one pass over the weights."
+    )
+    queue: int = Field(default=16, ge=1, le=1024, description="Waiting requests before 429.")
+    idle_minutes: float = Field(
+        default=30.0,
+        gt=0,
+        description="A background engine ends itself after this long without work.",
+    )
+
+
+class CompletionConfig(Section):
+    """Ghost text."""
+
+    enabled: bool = Field(default=True, description="Off means: never ask the model.")
+    disabled_languages: list[str] = Field(
+        default_factory=list, description="Language ids without suggestions, e.g. markdown."
+    )
+    disabled_paths: list[str] = Field(
+        default_factory=list,
+        description="Files without suggestions, as in .gitignore, e.g. `*.min.js` or `/vendor/`.",
+    )
+    trigger: Literal["automatic", "manual"] = Field(
+        default="automatic", description="manual: only when you ask for a suggestion."
+    )
+    in_comments: bool = Field(default=False, description="Also suggest while a comment is typed.")
+    in_strings: bool = Field(default=False, description="Also suggest while a string is typed.")
+    with_popup: bool = Field(
+        default=False, description="Also suggest while the editor's own list of names is open."
+    )
+    gate: bool = Field(
+        default=True,
+        description="Ask nothing where nobody accepts: in a word, after undo, paste, rejections.",
+    )
+    debounce: bool = Field(
+        default=True, description="Wait for a pause, as long as your own rhythm says."
+    )
+    cache: bool = Field(
+        default=True, description="Answer from what is known, also after typing on or back."
+    )
+    prefetch: bool = Field(
+        default=True, description="Have what follows a shown suggestion ready before it is taken."
+    )
+    candidates: int = Field(
+        default=1, ge=1, le=8, description="Answers to choose the best from for each suggestion."
+    )
+    memory: bool = Field(
+        default=True, description="Mix what this repository often writes into the model's guess."
+    )
+    display_gate: bool = Field(
+        default=True, description="Hide what you would hardly accept, as your own choices tell."
+    )
+    next_edit: bool = Field(
+        default=True, description="After a change, suggest the next place that it implies."
+    )
+    max_tokens: int = Field(default=64, ge=1, le=1024, description="Longest suggestion, in tokens.")
+    max_lines: int = Field(default=12, ge=1, le=200, description="Longest suggestion, in lines.")
+    prompt_tokens: int = Field(
+        default=512, ge=32, le=65_536, description="Token budget of the prompt: prefix and suffix."
+    )
+    context_tokens: int = Field(
+        default=320,
+        ge=0,
+        le=65_536,
+        description="Token budget for pieces of other files, besides `prompt_tokens`; 0: none.",
+    )
+    timeout_ms: int = Field(
+        default=10_000, ge=100, description="Stop waiting for the model after this long."
+    )
