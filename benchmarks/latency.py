@@ -101,7 +101,9 @@ def decoding(folder: Path, rounds: int) -> dict[str, float]:
 
 
 async def measure(places: int) -> tuple[list[Completion], list[Completion]]:
-    session = Session(config.load(), source="benchmark")
+    # Each place is asked about twice: the second answer has to come from the model too.
+    settings = config.load(options={"completion": {"cache": False}})
+    session = Session(settings, source="benchmark")
     await session.start()
     try:
         return await completions(session, places)

@@ -36,10 +36,14 @@ class ServedModel:
 
 @dataclass
 class Answer:
-    """What a stream told besides its text."""
+    """What a stream told besides its text.
+
+    `tokens` are the answer's with their log-probabilities in nats, if they were asked for.
+    """
 
     finish: str = ""
     usage: dict[str, Any] = field(default_factory=dict)
+    tokens: list[tuple[str, float]] = field(default_factory=list)
 
 
 class Client:
@@ -101,6 +105,7 @@ class Client:
                     answer.usage = event.get("usage") or answer.usage
                     for choice in event.get("choices", []):
                         answer.finish = choice.get("finish_reason") or answer.finish
+                        answer.tokens += _tokens(choice.get("logprobs"))
                         if choice.get("text"):
                             yield choice["text"]
         except httpx.TimeoutException as error:
@@ -137,6 +142,14 @@ def _served(row: dict[str, Any]) -> ServedModel:
         context=int(row.get("context_length") or row.get("max_model_len") or 0),
         parent=str(row.get("parent") or ""),
     )
+
+
+def _tokens(logprobs: Any) -> list[tuple[str, float]]:
+    """Of one event, in the shape of OpenAI's completions."""
+    if not isinstance(logprobs, dict):
+        return []
+    pairs = zip(logprobs.get("tokens") or (), logprobs.get("token_logprobs") or (), strict=False)
+    return [(str(token), float(nats)) for token, nats in pairs if nats is not None]
 
 
 def _told(error: Any) -> EngineError:

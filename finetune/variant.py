@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from completion import filters
+from completion.asking import FILTERED_SUFFIX
 from completion.engine.request import Request
 from completion.hole import hole_kind
 from completion.indent import Dedent
 from completion.prompt import Prompt
-from completion.session import FILTERED_SUFFIX
 from completion.templates import templates
 from finetune.cases import Case
 from finetune.samples import END, Encoder

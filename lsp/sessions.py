@@ -11,6 +11,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from completion.document import Document
+from completion.gate import Ask
 from completion.repository import Repositories
 from completion.session import Completion, Session
 from lsp.progress import Progress
@@ -42,13 +43,13 @@ class Sessions:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def complete(
-        self, config: Config, document: Document, offset: int, invoked: bool
+        self, config: Config, document: Document, offset: int, ask: Ask
     ) -> Completion:
         """Ask the session for these settings. Never waits for a model to load."""
         served = self._of(config)
         served.requests += 1
         try:
-            return await served.session.complete(document, offset, invoked)
+            return await served.session.complete(document, offset, ask)
         finally:
             served.requests -= 1
             self._close_if_done(served)

@@ -59,7 +59,7 @@ async def _complete(settings: config.Config, document: Document, offset: int) ->
     try:
         with console.status("Looking for the engine") as status:
             await session.start(lambda text: status.update(text))
-            return await session.complete(document, offset, invoked=True)
+            return await session.complete(document, offset)
     finally:
         await session.close()
         repositories.close()

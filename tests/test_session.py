@@ -11,6 +11,7 @@ from completion import silence
 from completion.client import Client, ServedModel
 from completion.document import Document
 from completion.engine.background import Address
+from completion.flight import GRACE_S
 from completion.session import Session
 from tandem import paths, trace
 from tandem.config import CompletionConfig, Config
@@ -94,7 +95,7 @@ async def test_a_cancel_is_traced_and_stops_the_engine(session: Session, engine:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert trace.read()[-1]["reason"] == silence.CANCELLED
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(GRACE_S + 0.3)  # nobody asks again
     stopped = await generated(engine)
     await asyncio.sleep(0.5)
     assert await generated(engine) == stopped
@@ -141,13 +142,13 @@ async def test_a_server_that_is_no_openai_server_is_told(empty_home: Path, engin
 
 async def test_a_server_that_went_away_is_found_again(session: Session, engine: Address) -> None:
     """The connection breaks under the session; the answer is empty, the next one is not."""
-    client = session._client
+    client = session.client
     assert client is not None
     good, client._http.base_url = client._http.base_url, httpx.URL("http://127.0.0.1:9/v1/")
     assert str(good).startswith(engine.url)
     first = await session.complete(document(CODE), len(CODE))
     assert (first.items, first.reason) == ([], silence.RESTARTING)
-    while not session.ready or session._client is client:
+    while not session.ready or session.client is client:
         await asyncio.sleep(0.02)
     second = await session.complete(document(CODE), len(CODE))
     assert second.items

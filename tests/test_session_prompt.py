@@ -114,7 +114,9 @@ async def test_training_sees_the_prompt_that_is_sent(
             Config(endpoint=server.url, completion=CompletionConfig(prompt_tokens=128))
         )
         await session.start()
-        session._count = tokenizer.count  # of a remote model the session only has an estimate
+        session._connection.count = (
+            tokenizer.count
+        )  # of a remote model the session only has an estimate
         await session.complete(document(repository / "src" / "area.py", before), len(before))
         await session.close()
     wanted = encoder.prompt(before, AFTER, "python", "statement", 128, "src/area.py")

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from starlette.types import Scope
 from transformers import AutoModelForCausalLM
 
-from completion import client, families, models, session
+from completion import client, connection, families, models
 from completion.engine import app, background, server, shipped
 from completion.engine.generate import Decoder
 from completion.engine.model import Model
@@ -223,7 +223,7 @@ def test_the_session_takes_the_template_that_the_server_names(
     name: str, told: str, setting: str, template: str
 ) -> None:
     served = client.ServedModel(name, template=told)
-    assert session._template(served, Config(template=setting)).name == template
+    assert connection.template_of(served, Config(template=setting)).name == template
 
 
 def test_models_list_and_show_tell_the_template_in_use(

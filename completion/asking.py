@@ -1,0 +1,225 @@
+"""One question to the model: context, prompt, a streamed answer, what of it may be shown."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from completion import filters, prompt, silence
+from completion.client import Answer, Busy, Client, Superseded, Unavailable
+from completion.connection import Connection
+from completion.document import Document, name_in_repository
+from completion.hole import Hole, hole_kind
+from completion.indent import Dedent
+from completion.pieces import Context
+from completion.repository import Repositories
+from completion.stages import Stages
+from completion.suggestion import Suggestion
+from tandem.errors import EngineError
+
+TIMED_OUT = "timeout"  # how we end an answer that takes too long; servers never say it
+# Characters after the cursor that an answer is held against, whatever the model has read of them.
+FILTERED_SUFFIX = 8000
+
+
+@dataclass
+class _Reader:
+    """What a streamed answer goes through until it is complete."""
+
+    lead: prompt.Lead
+    dedent: Dedent
+    stop: filters.StopRule
+    finish: Callable[[str, bool], filters.Filtered]
+    answer: str = ""
+
+    def feed(self, piece: str) -> bool:
+        """Take a piece; true when generation can stop."""
+        self.answer += piece
+        return self.stop.feed(self.dedent.feed(self.lead.feed(piece)))
+
+    def first_line(self) -> str:
+        """Once it is complete, and if something of it may be shown."""
+        start = len(self.stop.text) - len(self.stop.text.lstrip())
+        end = self.stop.text.find("\n", start)
+        return self.finish(self.stop.text[:end], True).text if end >= 0 else ""
+
+
+@dataclass
+class Asking:
+    """For the cursor at `offset`, in characters. `name` tells documents of several askers apart,
+    `priority` is the engine's, None for its own choice.
+
+    `so_far` is what the answer holds yet, as it would be inserted, and `first_line` its first
+    line once it is complete, as it may be shown; `on_text` is called when the answer grew.
+    """
+
+    connection: Connection
+    repositories: Repositories | None
+    document: Document
+    offset: int
+    name: str
+    priority: int | None = None
+    so_far: str = ""
+    first_line: str = ""
+    on_text: Callable[[], None] = lambda: None
+    stages: Stages = field(default_factory=Stages)
+    details: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
+    _tokens: Sequence[tuple[str, float]] = ()
+
+    async def ask(self) -> Suggestion:
+        """Raises TandemError when the server fails. Cancelling it cancels the server's work."""
+        hole = hole_kind(self.document.text, self.offset, self.document.language)
+        try:
+            text, reason = await self._ask(hole), ""
+        except silence.Silence as silent:
+            text, reason = "", str(silent)
+        sure = _within(self._tokens, text)
+        return Suggestion(
+            text, reason, self.model, hole.kind, sure, self.details, self.stages.total()
+        )
+
+    async def _ask(self, hole: Hole) -> str:
+        client = self.connection.ready_client()
+        options = self.connection.config.completion
+        with self.stages.stage("context"):
+            context = await self._context()
+        with self.stages.stage("prompt"):
+            can_heal = self.connection.able("heal")
+            fitted = self._fit(hole, context, can_heal)
+            if fitted is None:
+                raise silence.Silence(silence.CURSOR_IN_KEY)
+            built, cut = fitted.prompt, fitted.cut
+            after = self.document.text[self.offset : self.offset + FILTERED_SUFFIX]
+        self.details["hole"] = hole.kind
+        reader = _Reader(
+            prompt.Lead("" if can_heal else built.heal),
+            Dedent(cut.prefix, hole),
+            filters.StopRule(cut.prefix, after, hole, options.max_lines),
+            lambda text, complete: filters.finish(text, cut.prefix, after, hole, complete),
+        )
+        with self.stages.stage("generate"):
+            answer = await self._answer(client, built, can_heal, reader)
+        self._tokens = answer.tokens
+        self.details["finish"] = answer.finish or "stopped here"
+        self.details["usage"] = answer.usage
+        stop = reader.stop
+        with self.stages.stage("filter"):
+            complete = stop.stopped or answer.finish == "stop"
+            kept = reader.finish(stop.text, complete)
+        if kept.text:
+            return kept.text
+        self.details["answer"] = reader.answer
+        if not reader.answer and answer.finish == TIMED_OUT:
+            raise silence.Silence(silence.TOO_SLOW)
+        raise silence.Silence("repeats the suffix" if stop.repeats_suffix else kept.reason)
+
+    async def _context(self) -> Context:
+        """What other files have to say here; the details tell what it was, or why nothing."""
+        budget = self.connection.budgets()[1]
+        repository = None
+        if self.repositories is not None and budget and self.connection.template.uses_snippets:
+            repository = self.repositories.of(self.document.path, self.document.root)
+        if repository is None:
+            return Context()
+        context = await repository.context(
+            self.document, self.offset, budget, self.connection.count
+        )
+        self.details["context"] = context.told()
+        self.details["context_ms"] = {name: round(ms, 2) for name, ms in context.ms.items()}
+        self.details["context_left_out"] = context.left_out
+        return context
+
+    def _fit(self, hole: Hole, context: Context, can_heal: bool) -> prompt.Fitted | None:
+        for_text, for_pieces = self.connection.budgets()
+        return prompt.fit(
+            self.document.text,
+            self.offset,
+            self.document.language,
+            self.connection.template,
+            for_text,
+            self.connection.count,
+            can_heal,
+            hole.kind,
+            name_in_repository(self.document),
+            context.snippets,
+            for_pieces,
+        )
+
+    async def _answer(
+        self, client: Client, built: prompt.Prompt, can_heal: bool, reader: _Reader
+    ) -> Answer:
+        """Of the repository's adapter if there is one that works, else of the base model."""
+        choice, base = self.connection.choice, self.connection.served.id
+        self.model, skipped = await choice.model(client, self.document.path)
+        try:
+            return await self._stream(client, built, can_heal, reader)
+        except EngineError as error:
+            passing = isinstance(error, Busy | Unavailable | Superseded)
+            if passing or self.model == base or reader.answer:
+                raise
+            self.model, skipped = choice.failed(self.model, error), str(error)
+            return await self._stream(client, built, can_heal, reader)
+        finally:
+            if skipped:
+                self.details["adapter"] = skipped
+
+    async def _stream(
+        self, client: Client, built: prompt.Prompt, can_heal: bool, reader: _Reader
+    ) -> Answer:
+        body = self._body(built, can_heal)
+        answer, began = Answer(), time.perf_counter()
+        limit = self.connection.config.completion.timeout_ms / 1000
+        try:
+            async with asyncio.timeout(limit), aclosing(client.complete(body, answer)) as pieces:
+                async for piece in pieces:
+                    self.stages.mark("first_token", began)
+                    done = reader.feed(piece)
+                    self.so_far = reader.stop.text
+                    self.first_line = self.first_line or reader.first_line()
+                    self.on_text()
+                    if done:
+                        break
+                    if reader.lead.failed:
+                        raise silence.Silence(silence.OFF_INDENT)
+        except TimeoutError:
+            answer.finish = TIMED_OUT  # what came until now may still be whole lines
+        return answer
+
+    def _body(self, built: prompt.Prompt, can_heal: bool) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.model,
+            "prompt": built.text,
+            "max_tokens": self.connection.config.completion.max_tokens,
+            "temperature": 0,
+            "stop": list(built.stop[:4]) or None,
+        }
+        if can_heal:
+            body["heal"] = built.heal
+        if self.connection.able("documents"):
+            # Another editor may have the same file open: its requests are not ours to replace.
+            ours: dict[str, Any] = {"document": f"{self.name}:{self.document.path}"[-4096:]}
+            if self.priority is not None:
+                ours["priority"] = self.priority
+            body["tandem"] = ours
+        if self.connection.able("logprobs"):
+            body["logprobs"] = 0
+        if self.connection.able("usage"):
+            # We often stop before the last event, which would tell it otherwise.
+            body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
+        return body
+
+
+def _within(tokens: Sequence[tuple[str, float]], text: str) -> tuple[float, ...]:
+    """Nats of the tokens that begin within the text; what was cut off of the answer was at its
+    end."""
+    found: list[float] = []
+    at = 0
+    for token, nats in tokens:
+        if at >= len(text):
+            break
+        found.append(nats)
+        at += len(token)
+    return tuple(found)
