@@ -23,6 +23,7 @@ from tandem import (
     index_cli,
     models_cli,
     serve_cli,
+    snooze_cli,
     trace_cli,
     tune_cli,
 )
@@ -45,6 +46,7 @@ app.command("index")(index_cli.index)
 app.command("tune")(tune_cli.tune)
 app.command("serve")(serve_cli.serve)
 app.command("demo")(demo.demo)
+app.command("snooze")(snooze_cli.snooze)
 app.command("trace")(trace_cli.trace)
 app.command("doctor")(doctor_cli.doctor)
 app.command("uninstall")(doctor_cli.uninstall)
