@@ -82,7 +82,7 @@ def rows_of(found: Sequence[Suggestion]) -> list[Row]:
 def run(arguments: argparse.Namespace) -> None:
     learned = arguments.train or HERE[:2]
     held_out = arguments.held_out or HERE[2:]
-    count = arguments.count or (50 if arguments.quick else 350)
+    count = arguments.count or (40 if arguments.quick else 350)
     began = time.perf_counter()
     found = asked([*learned, *held_out], count, arguments.model, arguments.rows)
     minutes = (time.perf_counter() - began) / 60
