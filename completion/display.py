@@ -94,6 +94,19 @@ def features(
     return {name: round(float(value), 4) for name, value in found.items()}
 
 
+def of_shown(
+    marks: Sequence[tuple[int, int]], logprobs: Sequence[float], shown: str
+) -> list[float]:
+    """Of an answer's log-probabilities those of what is shown, which is often less.
+
+    `marks`: after each piece of the stream, the characters and the log-probabilities until then.
+    """
+    for characters, count in marks:
+        if characters >= len(shown):
+            return list(logprobs[:count])
+    return list(logprobs)
+
+
 def _likelihood(logprobs: Sequence[float], line_share: float) -> dict[str, float]:
     """`line_share`: how much of the suggestion is its first line."""
     clipped = [max(one, _LOWEST) for one in logprobs]

@@ -79,6 +79,14 @@ def test_log_probabilities_are_of_the_whole_and_of_the_first_line() -> None:
     assert found["line_chance"] == pytest.approx(math.exp(-0.3), abs=1e-4)
 
 
+def test_what_is_cut_off_an_answer_has_no_say() -> None:
+    marks, logprobs = [(2, 1), (5, 3), (9, 4)], [-0.1, -0.2, -0.3, -4.0]
+    assert display.of_shown(marks, logprobs, "ab") == [-0.1]
+    assert display.of_shown(marks, logprobs, "abcd") == [-0.1, -0.2, -0.3]
+    assert display.of_shown(marks, logprobs, "abcdefghi") == logprobs
+    assert display.of_shown([], logprobs, "ab") == logprobs
+
+
 def test_impossible_tokens_are_clipped() -> None:
     found = known("x = |\n", "ab", logprobs=[-math.inf, -0.2])
     assert all(map(math.isfinite, found.values()))
