@@ -227,13 +227,15 @@ def load(file: Path) -> Gate | None:
         return None
     try:
         gate = Gate(**{**found, "figures": Figures(**found["figures"])})
-        numbers = [gate.bias, gate.threshold, *gate.weights.values(), *gate.means.values()]
-        sane = all(map(math.isfinite, numbers)) and min(gate.scales.values(), default=1.0) > 0
-        return (
-            gate if sane and gate.weights.keys() <= gate.means.keys() & gate.scales.keys() else None
-        )
+        return gate if _sane(gate) else None
     except (TypeError, ValueError, KeyError, AttributeError, AssertionError):
         return None
+
+
+def _sane(gate: Gate) -> bool:
+    numbers = [gate.bias, gate.threshold, *gate.weights.values(), *gate.means.values()]
+    scaled = all(map(math.isfinite, numbers)) and min(gate.scales.values(), default=1.0) > 0
+    return scaled and gate.weights.keys() <= gate.means.keys() & gate.scales.keys()
 
 
 @lru_cache(maxsize=2)
