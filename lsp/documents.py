@@ -7,6 +7,7 @@ lines it touches, and a key costs 4 ms there.
 """
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from urllib.parse import unquote
 from lsprotocol import types
 from pygls.uris import to_fs_path, urlparse
 
+from completion import keys
 from completion.document import Document, language_of
+from completion.keys import Keys
 
 _BREAK = re.compile(r"(\r\n|\r|\n)")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -49,8 +52,10 @@ class OpenDocument:
         self.path = path_of(item.uri)
         self.language = item.language_id or language_of(self.path)
         self.version = item.version
+        self.keys = Keys()
         self._encoding = encoding
-        self._set(item.text)
+        self._state = 0  # see keys.fingerprint; relative to the text at opening
+        self._lines, self._ends = _split(item.text)
 
     @property
     def text(self) -> str:
@@ -62,13 +67,13 @@ class OpenDocument:
         """The text with "\n" line ends."""
         return "\n".join(self._lines)
 
-    def apply(self, change: types.TextDocumentContentChangeEvent) -> None:
-        """Carry out one edit, or take a whole new text."""
+    def apply(self, change: types.TextDocumentContentChangeEvent, now: float) -> None:
+        """Carry out one edit, or take a whole new text. `now` is by `time.monotonic`."""
         if not isinstance(change, types.TextDocumentContentChangePartial):
-            self._set(change.text)
+            self._set(change.text, now)
             return
         first, last = sorted((self._locate(change.range.start), self._locate(change.range.end)))
-        self._splice(first, last, _storable(change.text))
+        self._splice(first, last, _storable(change.text), now)
 
     def at(self, position: types.Position) -> Cursor:
         """The cursor at a position; what lies outside the text is clamped as LSP says."""
@@ -82,12 +87,22 @@ class OpenDocument:
             word=_WORD_BEFORE.findall(before)[0],
         )
 
-    def _set(self, text: str) -> None:
-        parts = _BREAK.split(_storable(text))
-        self._lines, self._ends = parts[::2], parts[1::2]
+    def _set(self, text: str, now: float) -> None:
+        """What a whole new text changes is one edit too."""
+        lines, ends = _split(text)
+        top, old_end, new_end = keys.difference(self._lines, lines)
+        self._state += self._altered(top, old_end, lines[top:new_end])
+        # Lines come and go with a line break: with the lines around them all is in one text.
+        above = max(top - 1, 0)
+        removed = "\n".join(self._lines[above : old_end + 1])
+        inserted = "\n".join(lines[above : new_end + 1])
+        self._lines, self._ends = lines, ends
+        self.keys.changed(keys.narrowed((above, 0), removed, inserted), self._state, now)
 
-    def _splice(self, first: tuple[int, int], last: tuple[int, int], text: str) -> None:
+    def _splice(self, first: tuple[int, int], last: tuple[int, int], text: str, now: float) -> None:
         (top, start), (bottom, end) = first, last
+        removed = "\n".join(self._lines[top : bottom + 1])
+        removed = removed[start : len(removed) - len(self._lines[bottom]) + end]
         head = self._lines[top][:start]
         if top and not start and self._ends[top - 1] == "\r":
             # A "\n" arriving here makes one line break with the "\r" before it.
@@ -98,8 +113,17 @@ class OpenDocument:
         lines, ends = parts[::2], parts[1::2]
         if closing:
             lines.pop()
+        self._state += self._altered(top, bottom + 1, lines)
         self._lines[top : bottom + 1] = lines
         self._ends[top : bottom + 1] = ends
+        change = keys.narrowed(first, removed, _BREAK.sub("\n", text))
+        self.keys.changed(change, self._state, now)
+
+    def _altered(self, top: int, stop: int, lines: list[str]) -> int:
+        """What the fingerprint gains when these lines take the place of those from `top` on."""
+        above, below = self._lines[max(top - 1, 0) : top], self._lines[stop : stop + 1]
+        before = keys.fingerprint(above, self._lines[top:stop], below)
+        return keys.fingerprint(above, lines, below) - before
 
     def _locate(self, position: types.Position) -> tuple[int, int]:
         """Line and column in characters."""
@@ -134,8 +158,9 @@ class Documents:
         document = self._open.get(unquote(identifier.uri))
         if document is None:
             return
+        now = time.monotonic()
         for change in changes:
-            document.apply(change)
+            document.apply(change, now)
         document.version = identifier.version
 
     def close(self, uri: str) -> None:
@@ -152,6 +177,12 @@ def path_of(uri: str) -> Path:
     except ValueError:
         path = uri.rpartition("/")[2]
     return Path(path or "untitled")
+
+
+def _split(text: str) -> tuple[list[str], list[str]]:
+    """Lines, and the line breaks between them."""
+    parts = _BREAK.split(_storable(text))
+    return parts[::2], parts[1::2]
 
 
 def units(text: str, encoding: str) -> int:

@@ -17,6 +17,7 @@ import psutil
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
+from completion import snooze
 from lsp.documents import Cursor, Documents, path_of
 from lsp.protocol import Protocol
 from lsp.repositories import OpenRepositories
@@ -110,6 +111,8 @@ def _register(server: TandemServer) -> None:
         (types.TEXT_DOCUMENT_COMPLETION, completion, types.CompletionOptions(TRIGGERS)),
     ):
         server.feature(method, options)(handler)
+    for name, command in (("tandem.snooze", do_snooze), ("tandem.unsnooze", do_unsnooze)):
+        server.command(name)(command)
 
 
 def initialize(ls: TandemServer, params: types.InitializeParams) -> None:
@@ -170,6 +173,28 @@ async def did_change_folders(
 ) -> None:
     ls.take_folders()
     await ls.configure()
+
+
+def do_snooze(ls: TandemServer, minutes: Any = snooze.USUAL_MINUTES) -> float | None:
+    """No suggestions for so many minutes, in all editors. Until when, in seconds since the epoch."""
+    is_number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
+    if not is_number or not 0 < minutes <= snooze.LONGEST_MINUTES:
+        ls.tell(f"snooze for more than 0 and at most {snooze.LONGEST_MINUTES} minutes.")
+        return None
+    try:
+        return snooze.snooze(minutes)
+    except OSError as error:
+        ls.tell(f"cannot snooze: {error.strerror}.")
+        return None
+
+
+def do_unsnooze(ls: TandemServer) -> bool:
+    """Suggest again. Whether it was snoozed."""
+    try:
+        return snooze.unsnooze()
+    except OSError as error:
+        ls.tell(f"still snoozed: {error.strerror}.")
+        return False
 
 
 async def inline_completion(

@@ -20,9 +20,11 @@ from tandem import (
     demo,
     doctor_cli,
     eval_cli,
+    gate_cli,
     index_cli,
     models_cli,
     serve_cli,
+    snooze_cli,
     trace_cli,
     tune_cli,
 )
@@ -41,10 +43,12 @@ app = typer.Typer(
 app.add_typer(models_cli.app, name="models", help="Models on this machine, and which one to use.")
 app.add_typer(adapters_cli.app, name="adapters", help="What repositories taught the model.")
 app.add_typer(eval_cli.app, name="eval", help="How good the suggestions are.")
+app.add_typer(gate_cli.app, name="gate", help="What decides whether a suggestion is shown.")
 app.command("index")(index_cli.index)
 app.command("tune")(tune_cli.tune)
 app.command("serve")(serve_cli.serve)
 app.command("demo")(demo.demo)
+app.command("snooze")(snooze_cli.snooze)
 app.command("trace")(trace_cli.trace)
 app.command("doctor")(doctor_cli.doctor)
 app.command("uninstall")(doctor_cli.uninstall)

@@ -62,7 +62,7 @@ def test_edits_give_the_text_that_plain_slicing_gives(
         start, stop = (index_of(text, position, encoding) for position in (first, last))
         text = text[:start] + new + text[stop:]
         change = types.TextDocumentContentChangePartial(types.Range(first, last), new)
-        document.apply(change)
+        document.apply(change, 0.0)
         assert document.text == text
         assert document.at(types.Position(0, 0)).document.text == "\n".join(lines_of(text))
 
@@ -120,20 +120,22 @@ def test_a_column_past_the_end_is_the_end_of_the_line() -> None:
 def test_an_edit_past_the_end_is_appended() -> None:
     document = opened("one\n")
     nowhere = types.Position(99, 99)
-    document.apply(types.TextDocumentContentChangePartial(types.Range(nowhere, nowhere), "two"))
+    document.apply(
+        types.TextDocumentContentChangePartial(types.Range(nowhere, nowhere), "two"), 0.0
+    )
     assert document.text == "one\ntwo"
 
 
 def test_a_range_given_backwards_is_read_forwards() -> None:
     document = opened("abcd")
     backwards = types.Range(types.Position(0, 3), types.Position(0, 1))
-    document.apply(types.TextDocumentContentChangePartial(backwards, "-"))
+    document.apply(types.TextDocumentContentChangePartial(backwards, "-"), 0.0)
     assert document.text == "a-d"
 
 
 def test_a_change_without_a_range_is_the_whole_text() -> None:
     document = opened("old")
-    document.apply(types.TextDocumentContentChangeWholeDocument("new\r\n"))
+    document.apply(types.TextDocumentContentChangeWholeDocument("new\r\n"), 0.0)
     assert document.text == "new\r\n"
 
 
@@ -196,7 +198,7 @@ def test_an_edit_of_a_large_document_touches_only_its_own_lines() -> None:
     lines = document._lines
     untouched = lines[:1000] + lines[1001:]
     place = types.Position(1000, 9)
-    document.apply(types.TextDocumentContentChangePartial(types.Range(place, place), "0"))
+    document.apply(types.TextDocumentContentChangePartial(types.Range(place, place), "0"), 0.0)
     assert document._lines is lines
     assert lines[1000] == "value = 10"
     assert all(a is b for a, b in zip(lines[:1000] + lines[1001:], untouched, strict=True))

@@ -108,7 +108,7 @@ def test_tree_after_any_edits_is_that_of_a_full_parse(
         tree.update(now)
         assert is_that_of(tree, now)
         place = types.Range(types.Position(first, column), types.Position(last, end))
-        document.apply(types.TextDocumentContentChangePartial(place, new))
+        document.apply(types.TextDocumentContentChangePartial(place, new), 0.0)
     now = document.at(types.Position(0, 0)).document.text
     tree.update(now)
     assert is_that_of(tree, now)

@@ -36,7 +36,7 @@ def rules(folder: Path, skip: int = 0, prefix: str = "") -> Rules | None:
             lines += (folder / name).read_text("utf-8", errors="replace").splitlines()
         except OSError:
             continue
-    spec = GitIgnoreSpec.from_lines(line for line in lines if _is_rule(line))
+    spec = GitIgnoreSpec.from_lines(line for line in lines if is_rule(line))
     patterns = [p.regex.pattern for p in spec.patterns if p.regex is not None]
     if not patterns:
         return None
@@ -66,7 +66,8 @@ def is_out(path: str, known: tuple[Rules, ...]) -> bool:
     return False
 
 
-def _is_rule(line: str) -> bool:
+def is_rule(line: str) -> bool:
+    """Whether the line can be read."""
     try:
         GitIgnoreSpec.from_lines([line])
     except GitIgnorePatternError:  # git passes over a broken line too

@@ -1,0 +1,177 @@
+"""What the real model suggests at many places of real files, each beside what the file holds.
+
+A stretch of lines is taken out of a file and written again from its start; at some places on the
+way the model is asked. The prefix grows and the suffix stays, as when one types, so most of a
+prompt is read once. One JSON object a place; what is not needed to tell features is left out.
+"""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from completion import filters
+from completion.document import Document, language_of, read_text
+from completion.engine.request import Request
+from completion.gate import Ask, refusal
+from completion.hole import Hole, hole_kind
+from completion.indent import Dedent
+from completion.languages import PLAINTEXT
+from completion.session import FILTERED_SUFFIX
+from finetune.variant import Variant
+from tandem.config import CompletionConfig
+from tandem.errors import UsageError
+
+if TYPE_CHECKING:
+    from completion.prompt import Prompt
+
+LONGEST_STRETCH = 8  # lines
+PLACES = 12  # in a stretch
+TOKENS = 40
+_LONGEST_LINE = 160
+_SIZES = range(1500, 100_000)  # bytes of a file worth typing in
+_OPTIONS = CompletionConfig()
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Shown at `offset` of `file` without what lies between there and `end`.
+
+    `stretch` numbers the stretch, so that what was shown before there is known. `logprobs` are of
+    the tokens that `shown` is made of, in nats. `expected_ms` is how long the answer took.
+    """
+
+    repository: str
+    file: str
+    stretch: int
+    offset: int
+    end: int
+    shown: str
+    logprobs: tuple[float, ...]
+    expected_ms: float = 0.0
+
+    @property
+    def text(self) -> tuple[str, str]:
+        """Prefix and suffix."""
+        whole = _read(self.file)
+        return whole[: self.offset], whole[self.end :]
+
+    @property
+    def accepted(self) -> int:
+        """Characters of it that the file holds there: all of it, its first line, or none."""
+        for part in (self.shown.rstrip(), self.shown.strip("\n").split("\n", 1)[0].rstrip()):
+            if part and _read(self.file).startswith(part, self.offset):
+                return len(part)
+        return 0
+
+    @property
+    def behind(self) -> int:
+        """Where the cursor is when it is accepted, or where it was."""
+        return self.offset + self.accepted
+
+    def rests_of(self, before: "Suggestion") -> bool:
+        """What an earlier one is once the characters between the two are typed."""
+        typed = _read(self.file)[before.offset : self.offset]
+        return typed + self.shown == before.shown
+
+
+def ask(folders: Sequence[Path], variant: Variant, count: int, seed: int) -> Iterator[Suggestion]:
+    """About `count` places of each folder at which something is shown."""
+    for folder in folders:
+        rng = random.Random(f"{seed} {folder.name}")
+        made = 0
+        files = [file for file in sorted(folder.rglob("*")) if _usable(file, folder)]
+        for number in range(10 * count // PLACES):
+            if made >= count or not files:
+                break
+            for found in _stretch(rng.choice(files), folder, number, variant, rng):
+                made += 1
+                yield found
+
+
+def save(found: Suggestion) -> str:
+    return json.dumps({"v": 1, **asdict(found)})
+
+
+def load(file: Path) -> list[Suggestion]:
+    rows = []
+    for line in file.read_text("utf-8").splitlines():
+        values = json.loads(line)
+        assert values.pop("v") == 1
+        rows.append(Suggestion(**{**values, "logprobs": tuple(values["logprobs"])}))
+    return rows
+
+
+@lru_cache(maxsize=16)
+def _read(file: str) -> str:
+    return read_text(Path(file))[0]
+
+
+def _usable(file: Path, folder: Path) -> bool:
+    """Code that people type."""
+    if any(part.startswith(".") for part in file.relative_to(folder).parts) or not file.is_file():
+        return False
+    if language_of(file) == PLAINTEXT.name or file.stat().st_size not in _SIZES:
+        return False
+    try:
+        text = read_text(file)[0]
+    except UsageError:
+        return False
+    return max(map(len, text.split("\n"))) <= _LONGEST_LINE
+
+
+def _stretch(
+    file: Path, folder: Path, number: int, variant: Variant, rng: random.Random
+) -> Iterator[Suggestion]:
+    text, language = read_text(file)[0], language_of(file)
+    path = file.relative_to(folder).as_posix()
+    lines = text.split("\n")
+    first = rng.randrange(len(lines))
+    last = min(len(lines), first + rng.randint(1, LONGEST_STRETCH))
+    start = sum(len(line) + 1 for line in lines[:first])
+    end = sum(len(line) + 1 for line in lines[:last]) - 1
+    places = [at for at in range(start, end) if _typed_to(text, at)]
+    for at in sorted(rng.sample(places, min(PLACES, len(places)))):
+        prefix, suffix = text[:at], text[end:]
+        document = Document(file, language, prefix + suffix)
+        hole = hole_kind(document.text, at, language)
+        if refusal(document, at, hole, Ask(0.0), _OPTIONS):  # nobody is asked there
+            continue
+        built = variant.encoder.prompt(
+            prefix, suffix, language, hole.kind, variant.prompt_tokens, path
+        )
+        if built is None:
+            continue
+        shown, logprobs, ms = _shown(variant, prefix, suffix, hole, built)
+        if shown:
+            empty = Suggestion(folder.name, str(file), number, at, end, shown, ())
+            yield replace(empty, logprobs=tuple(round(one, 4) for one in logprobs), expected_ms=ms)
+
+
+def _typed_to(text: str, at: int) -> bool:
+    """Fingers stop everywhere but in the indentation that the editor types."""
+    line = text[text.rfind("\n", 0, at) + 1 : at]
+    return bool(line.strip()) or not text[at : at + 1].isspace()
+
+
+def _shown(
+    variant: Variant, prefix: str, suffix: str, hole: Hole, built: "Prompt"
+) -> tuple[str, list[float], float]:
+    """What the editor would show, its tokens' log-probabilities, milliseconds."""
+    decoder, after = variant.decoder, suffix[:FILTERED_SUFFIX]
+    dedent = Dedent(prefix, hole)
+    stop = filters.StopRule(prefix, after, hole, _OPTIONS.max_lines)
+    prompt = tuple(decoder.tokenizer.encode(built.text, begin=True))
+    request = Request(prompt, TOKENS, stop=built.stop, heal=built.heal, logprobs=0)
+    raw, ended, tokens, ms = "", False, [], 0.0
+    for chunk in decoder.generate(request):
+        tokens += [(len(raw), one.logprob) for one in chunk.logprobs]
+        raw += chunk.text
+        ended, ms = chunk.finish == "stop", chunk.usage.prefill_ms + chunk.usage.decode_ms
+        if stop.feed(dedent.feed(chunk.text)):
+            break
+    kept = filters.finish(stop.text, prefix, after, hole, stop.stopped or ended).text
+    return kept, [logprob for at, logprob in tokens if at < max(1, len(kept))], round(ms, 1)
