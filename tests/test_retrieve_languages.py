@@ -54,6 +54,14 @@ CASES = {
         "package money\n\nfunc AddTax(cents int, rate float64) int {\n\treturn 0\n}\n",
         "func AddTax(cents int, rate float64) int",
     ),
+    "go, a name not typed yet": (
+        "render/xml.go",
+        "package render\n\n// WriteContentType writes it.\n"
+        "func (r XML) WriteContentType(w io.Writer) {\n\t‸\n}\n",
+        "render/render.go",
+        "package render\n\nfunc writeContentType(w io.Writer, value []string) {\n\tset(w)\n}\n",
+        "func writeContentType(w io.Writer, value []string)",
+    ),
     "rust": (
         "src/main.rs",
         "use crate::money::add_tax;\n\nfn main() {\n    let x = add_tax(‸\n}\n",
@@ -171,3 +179,22 @@ def test_files_that_import_from_each_other_end_nowhere(
     finally:
         index.close()
     assert not [piece for piece in found.pieces if piece.symbol == "lost"]
+
+
+def test_fields_without_a_type_and_what_only_a_runner_calls_are_no_names_of_a_folder(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a_test.go").write_text(
+        "package a\n\nvar cases = []struct{ total int }{}\n\nfunc TestTotal(t *testing.T) {\n}\n"
+        "func checkTotal(t *testing.T) {\n}\n"
+    )
+    text = "package a\n\nfunc TestOfTotal(t *testing.T) {\n\ttotal := \n}\n"
+    (tmp_path / "b_test.go").write_text(text)
+    Indexer(tmp_path).update()
+    document = Document(tmp_path / "b_test.go", "go", text)
+    index = Index(tmp_path)
+    context = Retriever(index, len).context(document, text.index(":= ") + 3, 4000)
+    index.close()
+    assert [piece.symbol for piece in context.pieces if piece.source == "definitions"] == [
+        "checkTotal"
+    ]

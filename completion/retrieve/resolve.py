@@ -3,10 +3,11 @@
 By name alone only as a last resort, where the whole repository has one definition of it.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from completion.index import Definition, File, Index
+from completion.index import Definition, File, Index, terms_of
 from completion.outline import Import
 from completion.retrieve.modules import files_of, same_world
 from completion.typed import bases_of
@@ -18,6 +19,10 @@ MOST_BASES = 8
 _DEEPEST = 3
 # Names that one file hands on: a package's front may have hundreds.
 MOST_PASSED = 120
+# Names of a folder whose files see each other.
+MOST_NEIGHBOURS = 3000
+# Who runs a test does not name it.
+_UNCALLED = re.compile(r"_\Z|(?:Test|Benchmark|Example|Fuzz)(?:[A-Z_]|\Z)")
 SHORTEST_NAME = 4
 # Everything that a module defines is visible in its whole folder there.
 _FOLDER_SCOPE = frozenset({"go", "java", "kotlin", "csharp"})
@@ -67,6 +72,7 @@ class Resolver:
         self._others: dict[File, Resolver] = {}
         self._passed: dict[File, list[Found]] = {}
         self._modules: dict[tuple[str, str, str], list[File]] = {}
+        self._neighbours: list[tuple[Definition, frozenset[str]]] | None = None
 
     def name(self, name: str) -> tuple[Found, ...]:
         """What a bare name stands for; nothing if this file or no file defines it."""
@@ -127,7 +133,7 @@ class Resolver:
             if same_world(one.file.language, self.language) and self._is_outermost(one)
         ]
         if self.language in _FOLDER_SCOPE:
-            folder = self.path.rpartition("/")[0]
+            folder = self._folder
             here = [one for one in known if one.file.path.rpartition("/")[0] == folder]
             if here:
                 yield from (Found(one, f"{name} is in the same folder") for one in here[:2])
@@ -194,7 +200,9 @@ class Resolver:
     def _is_outermost(self, one: Definition) -> bool:
         """It stands in no class; a namespace around it does not count."""
         name = one.symbol.container.rpartition(".")[2]
-        return not name or not self.index.symbols_of(one.file, name)
+        if not name:  # a type without a name has fields too
+            return one.symbol.kind != "field"
+        return not self.index.symbols_of(one.file, name)
 
     def _member_of(self, cls: Definition, name: str, bases: int) -> Iterator[Found]:
         owner = cls.symbol.qualified
@@ -235,6 +243,26 @@ class Resolver:
             self._passed[file] = [one for one in found if not one.guess]
         return self._passed[file]
 
+    def neighbours(self) -> list[tuple[Definition, frozenset[str]]]:
+        """What other files of the folder define, with the words of its name, where a language
+        lets all files of a folder see it; a test's names only for tests."""
+        if self._neighbours is None:
+            files = self.index.files_in(self._folder) if self.language in _FOLDER_SCOPE else []
+            test = _is_test(self.path)
+            self._neighbours = [
+                (one, frozenset(terms_of(one.symbol.name)))
+                for file in files
+                if file.language == self.language and file.path != self.path
+                if test or not _is_test(file.path)
+                for one in self.index.symbols_of(file, "", "")
+                if one.symbol.kind != "field" and not _UNCALLED.match(one.symbol.name)
+            ][:MOST_NEIGHBOURS]
+        return self._neighbours
+
+    @property
+    def _folder(self) -> str:
+        return self.path.rpartition("/")[0]
+
     def _of(self, file: File) -> "Resolver":
         if file not in self._others:
             imports = self.index.imports_of(file)
@@ -268,3 +296,7 @@ class Resolver:
 def module_symbols(index: Index, file: File, name: str = "") -> list[Definition]:
     """What a module offers by its own name: in Lua the functions of the table it returns."""
     return index.symbols_of(file, name, None if file.language == "lua" else "")
+
+
+def _is_test(path: str) -> bool:
+    return path.rpartition(".")[0].lower().endswith(("_test", "test", "tests"))

@@ -32,6 +32,9 @@ _TEST = re.compile(r"^(?:test_|spec_)|(?:_test|_spec|\.test|\.spec|Tests?|Spec)$
 _MOST_SIBLINGS = 6
 _OF_MODULE = 4  # names of a module or an object that the cursor is not at
 _RECEIVERS = 4
+# Of a folder whose files see each other; and what a word of the cursor's line counts against one
+# of the lines around.
+_MOST_NEIGHBOURS, _HERE = 12, 3
 
 
 def definitions(query: Query) -> Iterator[Candidate]:
@@ -61,6 +64,26 @@ def definitions(query: Query) -> Iterator[Candidate]:
     for one in query.scope.imports:
         for file in query.own.module(one.alias)[:1]:
             yield from islice(of_module(query, file, one.alias, "definitions"), _OF_MODULE)
+    for found in islice(_of_folder(query), _MOST_NEIGHBOURS):
+        yield of_definition(query, found, "definitions")
+
+
+def _of_folder(query: Query) -> Iterator[Found]:
+    """What may be used here without an import: first what is named with the words at hand."""
+    known = query.own.neighbours()
+    if not known:
+        return
+    lines = query.text.split("\n")
+    low, high = max(0, query.row - WORDS_BEFORE), query.row + WORDS_AFTER
+    around = terms_of("\n".join(lines[low:high]))
+    here = terms_of(" ".join([lines[query.row], *(one.name for one in query.scope.enclosing)]))
+    weight = dict.fromkeys(around, 1) | dict.fromkeys(here, _HERE)
+    score = lambda words: sum(weight.get(word, 0) for word in words) / len(words)  # noqa: E731
+    alike = [(score(words), one) for one, words in known if words]
+    alike = [(score, one) for score, one in alike if score >= 1]
+    alike.sort(key=lambda pair: (-pair[0], pair[1].file.path, pair[1].symbol.first))
+    for _, one in alike:
+        yield Found(one, "in the same folder, named with the same words")
 
 
 def _habits(query: Query) -> Iterator[tuple[str, str, bool]]:
