@@ -12,7 +12,7 @@ from completion.cache import Cache, Known
 from completion.document import Document
 from completion.flight import Flights
 from completion.languages import language_row
-from completion.suggestion import Suggestion
+from completion.reply import Reply
 from tandem.errors import TandemError
 
 # How far up a line's indentation is held against others'.
@@ -61,7 +61,7 @@ class Ahead:
             )
             self._cache.put(document.path, document.text, end, known)
 
-    async def _ask(self, document: Document, offset: int) -> Suggestion | None:
+    async def _ask(self, document: Document, offset: int) -> Reply | None:
         """None if it was not answered, for whatever reason: nobody is waiting for it."""
         flight = self._flights.start(self._asking(document, offset, True), background=True)
         try:

@@ -14,9 +14,9 @@ from completion.document import Document, name_in_repository
 from completion.hole import Hole, hole_kind
 from completion.indent import Dedent
 from completion.pieces import Context
+from completion.reply import Reply
 from completion.repository import Repositories
 from completion.stages import Stages
-from completion.suggestion import Suggestion
 from tandem.errors import EngineError
 
 TIMED_OUT = "timeout"  # how we end an answer that takes too long; servers never say it
@@ -69,7 +69,7 @@ class Asking:
     model: str = ""
     _tokens: Sequence[tuple[str, float]] = ()
 
-    async def ask(self) -> Suggestion:
+    async def ask(self) -> Reply:
         """Raises TandemError when the server fails. Cancelling it cancels the server's work."""
         hole = hole_kind(self.document.text, self.offset, self.document.language)
         try:
@@ -77,7 +77,7 @@ class Asking:
         except silence.Silence as silent:
             text, reason = "", str(silent)
         sure = _within(self._tokens, text)
-        return Suggestion(
+        return Reply(
             text, reason, self.model, hole.kind, sure, self.details, self.stages.total()
         )
 

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from completion import silence
 from completion.asking import Asking
 from completion.document import Document
-from completion.suggestion import Suggestion
+from completion.reply import Reply
 
 # Seconds that a question goes on which nobody waits for: the key that took the request back is
 # followed by a new request at once.
 GRACE_S = 0.4
 
-Landed = Callable[["Flight", Suggestion], None]
+Landed = Callable[["Flight", Reply], None]
 
 
 class Flight:
@@ -59,7 +59,7 @@ class Flight:
 
     async def wait(
         self, typed: str, on_first_line: Callable[[str], None] | None = None
-    ) -> Suggestion | None:
+    ) -> Reply | None:
         """The suggestion, None as soon as it cannot go on from what was typed.
 
         `on_first_line` gets what is left to type of the first of several lines, once. Raises Silence if a newer question took its place, TandemError if the server failed.
@@ -91,7 +91,7 @@ class Flight:
         if not self._waiters:
             self.task.cancel()
 
-    def _end(self, task: asyncio.Task[Suggestion]) -> None:
+    def _end(self, task: asyncio.Task[Reply]) -> None:
         self._moved.set()
         # Looked at here, so that a failure which nobody waits for is not reported as forgotten.
         if not task.cancelled() and task.exception() is None:

@@ -21,9 +21,9 @@ from completion.document import Document
 from completion.flight import Flight, Flights
 from completion.gate import Ask
 from completion.hole import hole_kind
+from completion.reply import Reply
 from completion.repository import Repositories
 from completion.stages import Stages
-from completion.suggestion import Suggestion
 from tandem import trace
 from tandem.config import Config
 from tandem.errors import TandemError
@@ -56,7 +56,7 @@ class _Found:
     """What is left to insert of a suggestion."""
 
     text: str
-    of: Suggestion
+    of: Reply
     replaces: int = 0
 
 
@@ -217,7 +217,7 @@ class Session:
         on_first_line: Callable[[str], None] | None,
         stages: Stages,
         event: trace.Event,
-    ) -> tuple[Suggestion, str]:
+    ) -> tuple[Reply, str]:
         """The answer that is on its way if it goes on from what was typed, else a new one; and
         what was typed of it."""
         if flying is not None:
@@ -246,7 +246,7 @@ class Session:
         priority = 9 if ahead else None
         return Asking(self._connection, self._repositories, document, offset, name, priority)
 
-    def _landed(self, flight: Flight, suggestion: Suggestion) -> None:
+    def _landed(self, flight: Flight, suggestion: Reply) -> None:
         """Whoever waited: what was found out is known from now on."""
         asking = flight.asking
         if not flight.background:
@@ -270,7 +270,7 @@ class Session:
             self._ahead.of(replace(document, text=text), offset + len(shown.text))
 
 
-def _shown_as(suggestion: Suggestion, event: trace.Event) -> str:
+def _shown_as(suggestion: Reply, event: trace.Event) -> str:
     """The id under which the text was shown first; typing on shows no new one."""
     if not suggestion.id:
         suggestion.id = event.id

@@ -23,6 +23,9 @@ CANCELLED = "cancelled"
 TOO_SLOW = "model too slow"
 OFF_INDENT = "answer does not continue the line"
 
+# These say nothing of the place: asked again, it may have an answer.
+PASSING = frozenset({LOADING, RESTARTING, BUSY, FAILED, CANCELLED, TOO_SLOW})
+
 
 class Silence(Exception):
     """No suggestion; its text is the reason."""

@@ -7,7 +7,7 @@ from completion.hole import Kind
 
 
 @dataclass
-class Suggestion:
+class Reply:
     """`text` goes in at the cursor; "" with the `reason` why there is nothing.
 
     `model` answered. `logprobs`: nats of the text's tokens, () from a server that does not tell.
