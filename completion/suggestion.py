@@ -68,8 +68,8 @@ class Suggestion:
         return [chunk for chunk in self.chunks if chunk.how in HOWS]
 
     @property
-    def how(self) -> How | Literal[""]:
-        """The largest unit in which any of it was accepted."""
+    def how(self) -> str:
+        """The largest unit in which any of it was accepted; "" if nothing was."""
         used = {chunk.how for chunk in self.chunks}
         return next((how for how in HOWS if how in used), "")
 

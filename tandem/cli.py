@@ -23,6 +23,7 @@ from tandem import (
     index_cli,
     models_cli,
     serve_cli,
+    stats_cli,
     trace_cli,
     tune_cli,
 )
@@ -46,6 +47,7 @@ app.command("tune")(tune_cli.tune)
 app.command("serve")(serve_cli.serve)
 app.command("demo")(demo.demo)
 app.command("trace")(trace_cli.trace)
+app.command("stats")(stats_cli.stats)
 app.command("doctor")(doctor_cli.doctor)
 app.command("uninstall")(doctor_cli.uninstall)
 
