@@ -35,6 +35,7 @@ def capabilities(
         workspace=types.WorkspaceClientCapabilities(
             configuration=configuration,
             workspace_folders=True,
+            execute_command=types.ExecuteCommandClientCapabilities(),
             did_change_configuration=types.DidChangeConfigurationClientCapabilities(
                 dynamic_registration=configuration
             ),

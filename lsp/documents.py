@@ -17,6 +17,7 @@ from lsprotocol import types
 from pygls.uris import to_fs_path, urlparse
 
 from completion import keys
+from completion.changes import Change, between
 from completion.document import Document, language_of
 from completion.keys import Keys
 
@@ -74,6 +75,22 @@ class OpenDocument:
             return
         first, last = sorted((self._locate(change.range.start), self._locate(change.range.end)))
         self._splice(first, last, _storable(change.text), now)
+
+    def told(self, change: types.TextDocumentContentChangeEvent) -> list[Change]:
+        """What an edit, which is yet to be carried out, does to the plain text."""
+        if not isinstance(change, types.TextDocumentContentChangePartial):
+            return between(self.plain, _plain(change.text))
+        first, last = sorted((self._locate(change.range.start), self._locate(change.range.end)))
+        (top, start), (bottom, end) = first, last
+        lines = self._lines[top : bottom + 1]
+        lines[-1] = lines[-1][:end]
+        lines[0] = lines[0][start:]
+        offset = sum(map(len, self._lines[:top])) + top + start
+        removed, inserted = "\n".join(lines), _plain(change.text)
+        # An insertion is told as it is: where an editor puts it says more than where it might be.
+        if not removed:
+            return [Change(offset, "", inserted)] if inserted else []
+        return between(removed, inserted, offset)
 
     def at(self, position: types.Position) -> Cursor:
         """The cursor at a position; what lies outside the text is clamped as LSP says."""
@@ -154,14 +171,20 @@ class Documents:
         self,
         identifier: types.VersionedTextDocumentIdentifier,
         changes: Sequence[types.TextDocumentContentChangeEvent],
-    ) -> None:
+        told: bool = False,
+    ) -> list[Change]:
+        """Carry out edits; `told` has them returned, each in the plain text after the last."""
         document = self._open.get(unquote(identifier.uri))
+        made: list[Change] = []
         if document is None:
-            return
+            return made
         now = time.monotonic()
         for change in changes:
+            if told:
+                made += document.told(change)
             document.apply(change, now)
         document.version = identifier.version
+        return made
 
     def close(self, uri: str) -> None:
         self._open.pop(unquote(uri), None)
@@ -203,6 +226,10 @@ def characters(line: str, count: int, encoding: str) -> int:
         return min(count, len(line))
     codec, width = ("utf-8", 1) if encoding == "utf-8" else ("utf-16-le", 2)
     return len(line.encode(codec)[: count * width].decode(codec, errors="ignore"))
+
+
+def _plain(text: str) -> str:
+    return "\n".join(_BREAK.split(_storable(text))[::2])
 
 
 def _storable(text: str) -> str:

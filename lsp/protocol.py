@@ -15,6 +15,7 @@ from pygls.exceptions import (
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from lsp.documents import Documents
+from lsp.outcomes import OpenOutcomes
 from lsp.repositories import OpenRepositories
 
 
@@ -34,8 +35,15 @@ class Protocol(LanguageServerProtocol):
     def _repositories(self) -> OpenRepositories:
         return self._server.repositories  # pyright: ignore[reportAttributeAccessIssue]
 
+    @property
+    def _outcomes(self) -> OpenOutcomes:
+        return self._server.outcomes  # pyright: ignore[reportAttributeAccessIssue]
+
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Any:
+        before = self._documents.get(params.text_document.uri)
+        if before is not None:  # opened again, with another text
+            self._outcomes.closed(before)
         self._documents.open(params.text_document)
         document = self._documents.get(params.text_document.uri)
         if document is not None:
@@ -46,13 +54,17 @@ class Protocol(LanguageServerProtocol):
         document = self._documents.get(params.text_document.uri)
         if document is not None:
             self._repositories.changing(document)
-        self._documents.change(params.text_document, params.content_changes)
+        told = document is not None and self._outcomes.follows(document)
+        changes = self._documents.change(params.text_document, params.content_changes, told)
+        if document is not None and changes:
+            self._outcomes.changed(document, changes)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> Any:
         document = self._documents.get(params.text_document.uri)
         if document is not None:
             self._repositories.closed(document)
+            self._outcomes.closed(document)
         self._documents.close(params.text_document.uri)
 
     def structure_message(self, data: dict[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from completion import snooze
+from lsp import outcomes
 from lsp.documents import Cursor, Documents, path_of
 from lsp.protocol import Protocol
 from lsp.repositories import OpenRepositories
@@ -38,9 +39,11 @@ class TandemServer(LanguageServer):
         self.settings = Settings(options or {}, self.tell)
         self.repositories = OpenRepositories(self, self.settings)
         self.sessions = Sessions(self, self.repositories.all)
+        self.outcomes = outcomes.OpenOutcomes()
         self.editor: psutil.Process | None = None
         super().__init__("tandem", __version__, protocol_cls=Protocol)
         _register(self)
+        outcomes.register(self, self.outcomes)
 
     def tell(self, message: str) -> None:
         """Show one line to the user."""
@@ -54,8 +57,9 @@ class TandemServer(LanguageServer):
 
     async def complete(
         self, uri: str, position: types.Position, invoked: bool
-    ) -> list[tuple[Cursor, str]]:
-        """What may be inserted at a position, each with the cursor it is for."""
+    ) -> list[tuple[Cursor, str, types.Command | None]]:
+        """What may be inserted at a position, each with the cursor it is for and what the editor
+        is to run when it has."""
         try:
             document = self.documents.get(uri)
             if document is None:
@@ -70,7 +74,12 @@ class TandemServer(LanguageServer):
         except Exception:
             log.exception("a completion failed")
             return []
-        return [(cursor, cursor.insertion(text)) for text in completion.items]
+        command = None
+        if completion.items:
+            self.outcomes.shown(completion.id, cursor, completion.items[0], self.documents.get(uri))
+            if outcomes.can_run(self.client_capabilities):
+                command = outcomes.command(completion.id)
+        return [(cursor, cursor.insertion(text), command) for text in completion.items]
 
     async def configure(self) -> None:
         """Ask the client for its settings, if it can be asked, then serve by them."""
@@ -148,6 +157,7 @@ async def initialized(ls: TandemServer, params: types.InitializedParams) -> None
         )
     if registrations:
         ls.client_register_capability(types.RegistrationParams(registrations))
+    ls.outcomes.start()
     await ls.configure()
 
 
@@ -203,7 +213,10 @@ async def inline_completion(
     invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
     found = await ls.complete(params.text_document.uri, params.position, invoked)
     return types.InlineCompletionList(
-        [types.InlineCompletionItem(text, range=_here(cursor)) for cursor, text in found]
+        [
+            types.InlineCompletionItem(text, range=_here(cursor), command=command)
+            for cursor, text, command in found
+        ]
     )
 
 
@@ -212,7 +225,7 @@ async def completion(ls: TandemServer, params: types.CompletionParams) -> types.
     if _has_ghost_text(ls) and not invoked:
         return types.CompletionList(is_incomplete=True, items=[])
     found = await ls.complete(params.text_document.uri, params.position, invoked)
-    items = [_item(cursor, number, text) for number, (cursor, text) in enumerate(found)]
+    items = [_item(*one, number) for number, one in enumerate(found)]
     return types.CompletionList(is_incomplete=True, items=items)
 
 
@@ -235,7 +248,9 @@ def _is_gesture(ls: TandemServer, params: types.CompletionParams) -> bool:
     return document is not None and not document.at(params.position).word
 
 
-def _item(cursor: Cursor, number: int, text: str) -> types.CompletionItem:
+def _item(
+    cursor: Cursor, text: str, command: types.Command | None, number: int
+) -> types.CompletionItem:
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [text]
     label = lines[0] if len(lines) == 1 else f"{lines[0]} …"
     if len(label) > LABEL_WIDTH:
@@ -251,6 +266,7 @@ def _item(cursor: Cursor, number: int, text: str) -> types.CompletionItem:
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(_here(cursor), text),
+        command=command,
     )
 
 

@@ -114,7 +114,9 @@ async def _serve(server: TandemServer, reader: StdinAsyncReader | _TcpReader) ->
 async def _close(server: TandemServer) -> None:
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await asyncio.gather(server.sessions.close(), server.repositories.close())
+            await asyncio.gather(
+                server.outcomes.close(), server.sessions.close(), server.repositories.close()
+            )
     except Exception:
         log.exception("a session did not close")
 

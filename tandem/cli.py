@@ -25,6 +25,7 @@ from tandem import (
     models_cli,
     serve_cli,
     snooze_cli,
+    stats_cli,
     trace_cli,
     tune_cli,
 )
@@ -50,6 +51,7 @@ app.command("serve")(serve_cli.serve)
 app.command("demo")(demo.demo)
 app.command("snooze")(snooze_cli.snooze)
 app.command("trace")(trace_cli.trace)
+app.command("stats")(stats_cli.stats)
 app.command("doctor")(doctor_cli.doctor)
 app.command("uninstall")(doctor_cli.uninstall)
 

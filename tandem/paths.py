@@ -71,6 +71,11 @@ def trace_file() -> Path:
     return state_dir() / "trace.jsonl"
 
 
+def daily_file() -> Path:
+    """Each day's counts, which outlive the trace that they are of."""
+    return state_dir() / "stats.json"
+
+
 def private_dir(path: Path) -> Path:
     """Make a folder that only this user may enter, and return it."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -95,10 +95,27 @@ def lost() -> int:
 def read(last: int | None = None, file: Path | None = None) -> list[dict[str, Any]]:
     """The newest `last` events (all, if None), oldest first. Damaged lines are passed over."""
     newest: deque[dict[str, Any]] = deque(maxlen=last)
-    file = file or paths.trace_file()
-    for part in [*reversed(_rotations(file)), file]:
+    for part in files(file):
         newest.extend(_events(part))
     return list(newest)
+
+
+def files(file: Path | None = None) -> list[Path]:
+    """The files of the trace, oldest first; the last may not exist yet."""
+    file = file or paths.trace_file()
+    return [*reversed(_rotations(file)), file]
+
+
+def parse(line: str | bytes) -> dict[str, Any] | None:
+    """The event on a line, None if there is none."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    whole = isinstance(event, dict) and event.get("v") == FORMAT and event.keys() >= _KEYS
+    if not whole or not all(isinstance(event[name], dict) for name in ("stages_ms", "details")):
+        return None
+    return event
 
 
 def _events(file: Path) -> Iterator[dict[str, Any]]:
@@ -107,13 +124,7 @@ def _events(file: Path) -> Iterator[dict[str, Any]]:
     except OSError:
         return
     with stream:
-        for line in stream:
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(event, dict) and event.get("v") == FORMAT and event.keys() >= _KEYS:
-                yield event
+        yield from filter(None, map(parse, stream))
 
 
 def _scrub(value: Any) -> Any:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lsp.client import Editor
 from tandem import trace_cli
+from tandem.requests import requests
 from tests.lsp_client import StartEditor, events, until
 from tests.repositories import MadeRepository
 
@@ -90,7 +91,7 @@ async def test_a_name_of_another_file_brings_its_signature_and_the_trace_says_wh
     assert piece["tokens"] > 0
     assert events(work)[-1]["details"]["context_ms"]["total"] > 0
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(trace_cli.table(events(work)))
+    console.print(trace_cli.table(requests(events(work))))
     told = console.export_text()
     assert "shop/billing.py Invoice: imported from shop.billing" in told
 
