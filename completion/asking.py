@@ -67,7 +67,7 @@ class Asking:
     stages: Stages = field(default_factory=Stages)
     details: dict[str, Any] = field(default_factory=dict)
     model: str = ""
-    _tokens: Sequence[tuple[str, float]] = ()
+    _tokens: Sequence[tuple[int, float]] = ()
 
     async def ask(self) -> Reply:
         """Raises TandemError when the server fails. Cancelling it cancels the server's work."""
@@ -76,10 +76,8 @@ class Asking:
             text, reason = await self._ask(hole), ""
         except silence.Silence as silent:
             text, reason = "", str(silent)
-        sure = _within(self._tokens, text)
-        return Reply(
-            text, reason, self.model, hole.kind, sure, self.details, self.stages.total()
-        )
+        tokens = tuple(self._tokens)
+        return Reply(text, reason, self.model, hole.kind, tokens, self.details, self.stages.total())
 
     async def _ask(self, hole: Hole) -> str:
         client = self.connection.ready_client()
@@ -210,16 +208,3 @@ class Asking:
             # We often stop before the last event, which would tell it otherwise.
             body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
         return body
-
-
-def _within(tokens: Sequence[tuple[str, float]], text: str) -> tuple[float, ...]:
-    """Nats of the tokens that begin within the text; what was cut off of the answer was at its
-    end."""
-    found: list[float] = []
-    at = 0
-    for token, nats in tokens:
-        if at >= len(text):
-            break
-        found.append(nats)
-        at += len(token)
-    return tuple(found)

@@ -38,12 +38,14 @@ class ServedModel:
 class Answer:
     """What a stream told besides its text.
 
-    `tokens` are the answer's with their log-probabilities in nats, if they were asked for.
+    `tokens` are the answer's, if they were asked for: where its text ends in the answer, in
+    characters, and its log-probability in nats.
     """
 
     finish: str = ""
     usage: dict[str, Any] = field(default_factory=dict)
-    tokens: list[tuple[str, float]] = field(default_factory=list)
+    tokens: list[tuple[int, float]] = field(default_factory=list)
+    characters: int = 0
 
 
 class Client:
@@ -105,7 +107,9 @@ class Client:
                     answer.usage = event.get("usage") or answer.usage
                     for choice in event.get("choices", []):
                         answer.finish = choice.get("finish_reason") or answer.finish
-                        answer.tokens += _tokens(choice.get("logprobs"))
+                        answer.characters += len(choice.get("text") or "")
+                        nats = _nats(choice.get("logprobs"))
+                        answer.tokens += [(answer.characters, one) for one in nats]
                         if choice.get("text"):
                             yield choice["text"]
         except httpx.TimeoutException as error:
@@ -144,12 +148,10 @@ def _served(row: dict[str, Any]) -> ServedModel:
     )
 
 
-def _tokens(logprobs: Any) -> list[tuple[str, float]]:
-    """Of one event, in the shape of OpenAI's completions."""
-    if not isinstance(logprobs, dict):
-        return []
-    pairs = zip(logprobs.get("tokens") or (), logprobs.get("token_logprobs") or (), strict=False)
-    return [(str(token), float(nats)) for token, nats in pairs if nats is not None]
+def _nats(logprobs: Any) -> list[float]:
+    """Of one event's tokens, in the shape of OpenAI's completions."""
+    told = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
+    return [float(nats) for nats in told or () if nats is not None]
 
 
 def _told(error: Any) -> EngineError:

@@ -7,6 +7,7 @@ older question is cancelled and a new one is asked.
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from completion import silence
 from completion.asking import Asking
@@ -103,7 +104,7 @@ class Flights:
 
     def __init__(self, landed: Landed) -> None:
         self._landed = landed
-        self._flying: dict[str, list[Flight]] = {}
+        self._flying: dict[Path, list[Flight]] = {}
 
     def find(self, document: Document, offset: int) -> tuple[Flight, str] | None:
         """One that may answer here, and what was typed since it began."""
@@ -120,12 +121,12 @@ class Flights:
             if flight.background or not background:
                 flight.cancel()
         flight = Flight(asking, self._landed, background)
-        self._flying[_key(asking.document)] = [*self._of(asking.document), flight]
+        self._flying[asking.document.path] = [*self._of(asking.document), flight]
         return flight
 
-    def forget(self, document: Document) -> None:
+    def forget(self, path: Path) -> None:
         """The document was closed."""
-        for flight in self._flying.pop(_key(document), []):
+        for flight in self._flying.pop(path, []):
             flight.cancel()
 
     async def close(self) -> None:
@@ -136,14 +137,10 @@ class Flights:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _of(self, document: Document) -> list[Flight]:
-        key = _key(document)
+        key = document.path
         flying = [flight for flight in self._flying.get(key, []) if not flight.done]
         if flying:
             self._flying[key] = flying
         else:
             self._flying.pop(key, None)
         return flying
-
-
-def _key(document: Document) -> str:
-    return str(document.path)

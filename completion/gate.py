@@ -79,7 +79,8 @@ class Rejections:
 
 @dataclass(frozen=True)
 class Ask:
-    """How a request came. `popup`: the editor's own list is open. `now` is by the clock of `keys`."""
+    """How a request came. `popup`: the editor's own list is open. `now` is by the clock of `keys`.
+    `last`: outcomes in the document, the newest first."""
 
     now: float
     invoked: bool = False
@@ -87,6 +88,7 @@ class Ask:
     snoozed: bool = False
     keys: Keys | None = None
     rejections: Rejections | None = None
+    last: Sequence[str] = ()
 
 
 def refusal(

@@ -10,7 +10,8 @@ from completion.hole import Kind
 class Reply:
     """`text` goes in at the cursor; "" with the `reason` why there is nothing.
 
-    `model` answered. `logprobs`: nats of the text's tokens, () from a server that does not tell.
+    `model` answered. `tokens`: where each ends in the text, in characters, and its nats; () from
+    a server that does not tell.
     `details` are for the trace, `ms` the stages' milliseconds. `id` is that of the trace event
     that first showed it, "" if nobody has seen it yet.
     """
@@ -19,7 +20,16 @@ class Reply:
     reason: str = ""
     model: str = ""
     kind: Kind = "statement"
-    logprobs: tuple[float, ...] = ()
+    tokens: tuple[tuple[int, float], ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
     id: str = ""
+
+    def logprobs(self, typed: int) -> list[float]:
+        """Nats of the tokens that go past what was typed, in characters, and begin in the text."""
+        starts = (0, *(end for end, _ in self.tokens))
+        return [
+            nats
+            for start, (end, nats) in zip(starts, self.tokens, strict=False)
+            if end > typed and start < len(self.text)
+        ]

@@ -10,8 +10,9 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from completion import gate, silence
+from completion import display, gate, silence
 from completion.ahead import Ahead
 from completion.asking import Asking
 from completion.cache import Cache, Hit, Known
@@ -57,6 +58,7 @@ class _Found:
 
     text: str
     of: Reply
+    typed: int  # characters of it that stand there already
     replaces: int = 0
 
 
@@ -74,7 +76,7 @@ class Session:
         self._cache = Cache()
         self._flights = Flights(self._landed)
         self._ahead = Ahead(self._cache, self._flights, self._asking)
-        self._newest: dict[str, int] = {}  # by document, the number of its last request
+        self._newest: dict[Path, int] = {}  # by document, the number of its last request
         self._expected_ms = 0.0
 
     @property
@@ -100,11 +102,11 @@ class Session:
         await self._flights.close()
         await self._connection.close()
 
-    def forget(self, document: Document) -> None:
+    def forget(self, path: Path) -> None:
         """The document was closed: what is under way for it is not wanted any more."""
-        self._flights.forget(document)
-        self._cache.forget(document.path)
-        self._newest.pop(str(document.path), None)
+        self._flights.forget(path)
+        self._cache.forget(path)
+        self._newest.pop(path, None)
 
     async def complete(
         self,
@@ -133,6 +135,8 @@ class Session:
         stages, first, found = Stages(), event.id, None
         try:
             found = await self._suggest(document, offset, ask, on_first_line, stages, event)
+            with stages.stage("display"):
+                self._judge(document, offset, ask, found, event)
             event.shown = found.text
             first = _shown_as(found.of, event)
             self._look_ahead(document, offset, ask, found)
@@ -170,7 +174,7 @@ class Session:
         event: trace.Event,
     ) -> _Found:
         """What to show. Raises Silence with the reason why nothing."""
-        options, path = self._config.completion, str(document.path)
+        options, path = self._config.completion, document.path
         number = self._newest[path] = self._newest.get(path, 0) + 1
         with stages.stage("gate"):
             hole = hole_kind(document.text, offset, document.language)
@@ -196,7 +200,7 @@ class Session:
         suggestion, typed = await self._land(document, offset, flying, on_first_line, stages, event)
         if not suggestion.text:
             raise silence.Silence(suggestion.reason)
-        return _Found(suggestion.text[len(typed) :], suggestion)
+        return _Found(suggestion.text[len(typed) :], suggestion, len(typed))
 
     def _known(self, document: Document, offset: int, event: trace.Event) -> _Found | None:
         """What the cache has for this place. Raises Silence if that is that there is nothing."""
@@ -207,7 +211,35 @@ class Session:
         event.details["cache"] = hit.how
         if not hit.text:
             raise silence.Silence(hit.known.reason)
-        return _Found(hit.text, hit.known.info, hit.replaces)
+        return _Found(hit.text, hit.known.info, hit.typed, hit.replaces)
+
+    def _judge(
+        self, document: Document, offset: int, ask: Ask, found: _Found, event: trace.Event
+    ) -> None:
+        """Raises Silence if nobody would accept it. What is on display stays there."""
+        if found.of.id:
+            return
+        blank = len(found.text) - len(found.text.lstrip()) if found.text[:1] == "\n" else 0
+        # A line ahead is judged as it will be once Enter was pressed.
+        text = document.text[:offset] + found.text[:blank] + document.text[offset:]
+        known = display.features(
+            found.text[blank:],
+            text,
+            offset + blank,
+            hole_kind(text, offset + blank, document.language),
+            document.language,
+            found.of.logprobs(found.typed + blank),
+            last=ask.last,
+            keys=ask.keys,
+            now=ask.now,
+        )
+        verdict = display.current().verdict(known, found.text)
+        event.details |= {"features": known, "score": verdict.score}
+        if verdict.explored:
+            event.details["explored"] = True
+        if self._config.completion.display_gate and not ask.invoked and not verdict.show:
+            event.details["answer"] = found.text
+            raise silence.Silence(silence.UNSURE)
 
     async def _land(
         self,

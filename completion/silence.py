@@ -21,6 +21,7 @@ BUSY = "engine busy"
 FAILED = "engine error"
 CANCELLED = "cancelled"
 TOO_SLOW = "model too slow"
+UNSURE = "hardly ever accepted"
 OFF_INDENT = "answer does not continue the line"
 
 # These say nothing of the place: asked again, it may have an answer.

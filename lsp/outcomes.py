@@ -16,10 +16,11 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from completion.changes import Change
+from completion.gate import Rejections
 from completion.outcomes import Outcomes
 from completion.suggestion import HOWS
 from lsp.documents import Cursor, OpenDocument
-from tandem import daily
+from tandem import daily, trace
 
 ACCEPTED = "tandem.accepted"
 # When a server has started, and how often then, the trace is counted before it is rotated away.
@@ -32,7 +33,8 @@ class OpenOutcomes:
     """Of one language server. `all` knows the last outcomes of each document."""
 
     def __init__(self) -> None:
-        self.all = Outcomes()
+        self.rejections = Rejections()
+        self.all = Outcomes(self._concluded)
         self._timer: asyncio.TimerHandle | None = None
         self._counting: asyncio.Task[None] | None = None
 
@@ -77,6 +79,14 @@ class OpenOutcomes:
     def rejected(self, id: str) -> None:
         self.all.rejected(id, time.time())
         self._plan()
+
+    def _concluded(self, event: trace.Event) -> None:
+        trace.write(event)
+        told = event.details
+        if told["outcome"] == "accepted":
+            self.rejections.reset()
+        elif told["outcome"] in ("rejected", "ignored") and told.get("why") != "late":
+            self.rejections.rejected(time.monotonic(), 1000 * told["seconds"])
 
     def _plan(self) -> None:
         """Wake up when something is due, should nothing else happen until then."""

@@ -7,9 +7,7 @@ all the same, as LSP asks; an editor drops it when its text has moved on.
 
 import contextlib
 import logging
-import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,8 @@ from pygls.lsp.server import LanguageServer
 
 from completion import snooze
 from lsp import outcomes
-from lsp.documents import Cursor, Documents, path_of
+from lsp.completions import Completions
+from lsp.documents import Documents, path_of
 from lsp.protocol import Protocol
 from lsp.repositories import OpenRepositories
 from lsp.sessions import Sessions
@@ -42,6 +41,7 @@ class TandemServer(LanguageServer):
         self.outcomes = outcomes.OpenOutcomes()
         self.editor: psutil.Process | None = None
         super().__init__("tandem", __version__, protocol_cls=Protocol)
+        self.completions = Completions(self)
         _register(self)
         outcomes.register(self, self.outcomes)
 
@@ -54,32 +54,6 @@ class TandemServer(LanguageServer):
     def report_server_error(self, error: Exception, source: Any) -> None:
         """A handler's failure is for the log, not for the person who is typing."""
         log.error("%s: %s", type(error).__name__, str(error).partition("\n")[0])
-
-    async def complete(
-        self, uri: str, position: types.Position, invoked: bool
-    ) -> list[tuple[Cursor, str, types.Command | None]]:
-        """What may be inserted at a position, each with the cursor it is for and what the editor
-        is to run when it has."""
-        try:
-            document = self.documents.get(uri)
-            if document is None:
-                return []
-            cursor = document.at(position)
-            config = self.settings.of(document.path)
-            folder = self.settings.folder_of(document.path)
-            self.sessions.use(self.settings.current())
-            completion = await self.sessions.complete(
-                config, replace(cursor.document, root=folder), cursor.offset, invoked
-            )
-        except Exception:
-            log.exception("a completion failed")
-            return []
-        command = None
-        if completion.items:
-            self.outcomes.shown(completion.id, cursor, completion.items[0], self.documents.get(uri))
-            if outcomes.can_run(self.client_capabilities):
-                command = outcomes.command(completion.id)
-        return [(cursor, cursor.insertion(text), command) for text in completion.items]
 
     async def configure(self) -> None:
         """Ask the client for its settings, if it can be asked, then serve by them."""
@@ -116,8 +90,6 @@ def _register(server: TandemServer) -> None:
         (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, did_change_folders, None),
         (types.WORKSPACE_DID_CHANGE_WATCHED_FILES, did_change_watched_files, None),
         (types.TEXT_DOCUMENT_DID_SAVE, did_save, None),
-        (types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_completion, types.InlineCompletionOptions()),
-        (types.TEXT_DOCUMENT_COMPLETION, completion, types.CompletionOptions(TRIGGERS)),
     ):
         server.feature(method, options)(handler)
     for name, command in (("tandem.snooze", do_snooze), ("tandem.unsnooze", do_unsnooze)):
@@ -205,70 +177,3 @@ def do_unsnooze(ls: TandemServer) -> bool:
     except OSError as error:
         ls.tell(f"still snoozed: {error.strerror}.")
         return False
-
-
-async def inline_completion(
-    ls: TandemServer, params: types.InlineCompletionParams
-) -> types.InlineCompletionList:
-    invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
-    found = await ls.complete(params.text_document.uri, params.position, invoked)
-    return types.InlineCompletionList(
-        [
-            types.InlineCompletionItem(text, range=_here(cursor), command=command)
-            for cursor, text, command in found
-        ]
-    )
-
-
-async def completion(ls: TandemServer, params: types.CompletionParams) -> types.CompletionList:
-    invoked = _is_gesture(ls, params)
-    if _has_ghost_text(ls) and not invoked:
-        return types.CompletionList(is_incomplete=True, items=[])
-    found = await ls.complete(params.text_document.uri, params.position, invoked)
-    items = [_item(*one, number) for number, one in enumerate(found)]
-    return types.CompletionList(is_incomplete=True, items=items)
-
-
-def _has_ghost_text(ls: TandemServer) -> bool:
-    text_document = ls.client_capabilities.text_document
-    return text_document is not None and text_document.inline_completion is not None
-
-
-def _is_gesture(ls: TandemServer, params: types.CompletionParams) -> bool:
-    """Whether the user asked by a key, as far as LSP lets us know.
-
-    Editors also say "invoked" for each letter of a name that is typed; right after one we take
-    it for typing.
-    """
-    if params.context is None:
-        return True
-    if params.context.trigger_kind != types.CompletionTriggerKind.Invoked:
-        return False
-    document = ls.documents.get(params.text_document.uri)
-    return document is not None and not document.at(params.position).word
-
-
-def _item(
-    cursor: Cursor, text: str, command: types.Command | None, number: int
-) -> types.CompletionItem:
-    lines = [line.strip() for line in text.splitlines() if line.strip()] or [text]
-    label = lines[0] if len(lines) == 1 else f"{lines[0]} …"
-    if len(label) > LABEL_WIDTH:
-        label = f"{label[: LABEL_WIDTH - 2]} …"
-    return types.CompletionItem(
-        label=label,
-        kind=types.CompletionItemKind.Text,
-        detail="Tandem",
-        documentation=text if len(lines) > 1 else None,
-        sort_text=f"0{number:03}",
-        # Editors match this against the word before the cursor, which the text only continues.
-        filter_text=cursor.word + re.split(r"[\r\n]", text, maxsplit=1)[0],
-        insert_text_format=types.InsertTextFormat.PlainText,
-        insert_text_mode=types.InsertTextMode.AsIs,
-        text_edit=types.TextEdit(_here(cursor), text),
-        command=command,
-    )
-
-
-def _here(cursor: Cursor) -> types.Range:
-    return types.Range(cursor.position, cursor.position)

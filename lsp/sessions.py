@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
@@ -43,16 +44,26 @@ class Sessions:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def complete(
-        self, config: Config, document: Document, offset: int, ask: Ask
+        self,
+        config: Config,
+        document: Document,
+        offset: int,
+        ask: Ask,
+        on_first_line: Callable[[str], None] | None = None,
     ) -> Completion:
         """Ask the session for these settings. Never waits for a model to load."""
         served = self._of(config)
         served.requests += 1
         try:
-            return await served.session.complete(document, offset, ask)
+            return await served.session.complete(document, offset, ask, on_first_line)
         finally:
             served.requests -= 1
             self._close_if_done(served)
+
+    def forget(self, path: Path) -> None:
+        """A document was closed."""
+        for served in self._served:
+            served.session.forget(path)
 
     def use(self, configs: Iterable[Config]) -> None:
         """Have sessions for just these settings; others end with their last request."""

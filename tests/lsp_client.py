@@ -24,6 +24,13 @@ USER_SETTINGS = """
 [completion]
 max_tokens = 16
 timeout_ms = 120000
+# Tests ask where nobody would type, and at once; what is quiet there has tests of its own.
+gate = false
+display_gate = false
+debounce = false
+prefetch = false
+in_comments = true
+in_strings = true
 [engine]
 threads = 1
 """

@@ -141,9 +141,7 @@ async def test_a_place_with_nothing_to_say_is_not_asked_twice(
     assert last()["details"]["cache"] == "same place"
 
 
-async def test_a_newer_key_waits_for_the_answer_on_its_way(
-    server: Paced, session: Session
-) -> None:
+async def test_a_newer_key_waits_for_the_answer_on_its_way(server: Paced, session: Session) -> None:
     older = ask(session, "")
     await until(lambda: server.bodies)
     server.release(2)
@@ -245,7 +243,7 @@ async def test_a_pause_too_short_asks_nothing(server: Paced) -> None:
 async def test_a_closed_document_ends_what_is_under_way(server: Paced, session: Session) -> None:
     waiting = ask(session, "")
     await until(lambda: server.bodies)
-    session.forget(Document(FILE, "python", BEFORE + AFTER))
+    session.forget(FILE)
     assert (await waiting).reason == silence.CANCELLED
 
 
