@@ -11,6 +11,7 @@ engine for each model; before each turn it is given something else to read.
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -271,10 +272,17 @@ def main() -> None:
     add("--no-closing", action="store_true", help="the editor closes no brackets")
     add("--rows-out", type=Path, metavar="FILE", help="what was suggested and taken, JSON lines")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _end)
     try:
         run(arguments)
     except TandemError as error:
         sys.exit(f"replay: {error}")
+
+
+def _end(*_: object) -> None:
+    """The engine in the background would outlive us if the stack that stops it did not unwind."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends it twice
+    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Asked:
 
     @property
     def asked_model(self) -> bool:
-        return bool(self.details.get("usage")) or any(name in self.stages for name in MODEL)
+        return any(name in self.stages for name in MODEL)
 
     @property
     def outcome(self) -> str:
@@ -145,7 +145,7 @@ def figures(sittings: Sequence[Sitting]) -> dict[str, Any]:
 
 def _cached(asked: Sequence[Asked]) -> tuple[int, int]:
     """Prompt tokens that the engine had read already, and all of them."""
-    usages = [one.details["usage"] for one in asked if one.details.get("usage")]
+    usages = [one.details.get("usage") or {} for one in asked if one.asked_model]
     cached = sum(
         (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0) for usage in usages
     )

@@ -18,6 +18,7 @@ _SPECIAL = re.compile(
     r"<\|[\w▁]+\|>|</?s>|<(?:fim|repo|file|gh|jupyter|issue)_\w+>|<(?:PRE|SUF|MID|EOT|unk|pad)>"
     r"|<｜[\w▁]+｜>"
 )
+SHORTEST = 3  # characters that stand twice beside each other: fewer are chance
 _ALPHANUMERIC = re.compile(r"\w")
 
 
@@ -36,9 +37,9 @@ def mistakes(before: str, text: str, replaced: str, after: str, language: str) -
 
 
 def _repeats(before: str, text: str, after: str) -> bool:
-    """Its end stands again right of it, or its last lines are the next ones below."""
+    """Its end is what stands right of it, or its last lines are the next ones below."""
     rest, _, below = after.partition("\n")
-    if _ALPHANUMERIC.search(rest) and text.rstrip().endswith(rest.strip()):
+    if _runs_into(text.rstrip(), rest.strip()):
         return True
     left = before[before.rfind("\n") + 1 :]
     lines = (left + text + rest).split("\n")
@@ -50,6 +51,16 @@ def _repeats(before: str, text: str, after: str) -> bool:
     )
 
 
+def _runs_into(text: str, rest: str) -> bool:
+    """Whether the end of `text` is the beginning of `rest`, by whole words."""
+    for size in range(min(len(text), len(rest)), SHORTEST - 1, -1):
+        shared = rest[:size]
+        whole = not re.match(r"\w\w", rest[size - 1 : size + 1])
+        if text.endswith(shared) and whole and _ALPHANUMERIC.search(shared):
+            return not re.search(r"\w\w\Z", text[: len(text) - size] + shared[0])
+    return False
+
+
 def _solid(lines: list[str]) -> list[str]:
     return [line.rstrip() for line in lines if line.strip()]
 
@@ -57,7 +68,8 @@ def _solid(lines: list[str]) -> list[str]:
 def _open(text: str, language: str) -> Counter[str]:
     """Brackets that nothing closes and closers that close nothing."""
     lexer = Lexer(language_row(language))
-    lexer.feed(text)
+    for char in text:  # `feed` would forgive a bracket that is open where a statement starts
+        lexer.step(char)
     return Counter(lexer.stack) + Counter(lexer.extra)
 
 

@@ -8,19 +8,21 @@ import random
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from benchmarks.parts.keystrokes import files_in
 from benchmarks.parts.typist import keys_of
 from completion.document import language_of
+from completion.languages import language_row
 from completion.sourcefile import is_generated, is_generated_name, is_minified
 from tandem.errors import UsageError
 
+SIZES = range(1500, 100_000)  # bytes of a file worth typing in
 HEAD_LINES = 5  # a file's first lines are seldom what one is asked to write
 LINES = (1, 8)  # of one stretch
 MARGIN = 3  # lines between two stretches
 LONGEST_LINE = 120
-FEWEST_KEYS = 8
+FEWEST_KEYS, MOST_KEYS = 8, 60  # of a stretch that is more than what is left to take
 _LEFT_BEHIND = (".git", ".hg", "node_modules", "__pycache__", ".venv", ".tox", "target", "dist")
 
 
@@ -92,7 +94,7 @@ def stretches(text: str, rng: random.Random, keys: int) -> list[tuple[int, int]]
         start, end = starts[first] + indent, starts[last] - 1
         end = start + len(text[start:end].rstrip())
         size = keys_of(text[start:end])
-        if size < FEWEST_KEYS or (found and size > 2 * left):
+        if size < FEWEST_KEYS or size > max(MOST_KEYS, 2 * left):
             continue
         found.append((start, end))
         taken |= {*range(first - MARGIN, last + MARGIN)}
@@ -106,7 +108,9 @@ def _drawn(folders: Sequence[Path], seed: int, count: int) -> list[tuple[Path, P
     """(file, its folder), from each folder in turn."""
     by_folder = []
     for folder in folders:
-        files = [file for file in files_in([folder], seed, 4 * count) if _is_written(file)]
+        files = [file for file in sorted(folder.rglob("*")) if _is_source(file, folder)]
+        random.Random(seed).shuffle(files)
+        files = list(islice(filter(_is_written, files), count))
         if not files:
             raise UsageError(f"{folder} has no source file to type in.", "Name a repository.")
         by_folder.append((folder, iter(files)))
@@ -120,6 +124,13 @@ def _drawn(folders: Sequence[Path], seed: int, count: int) -> list[tuple[Path, P
         if len(found) == before:
             raise UsageError(f"Only {before} files can be typed in.", "Take fewer: --count.")
     return found
+
+
+def _is_source(file: Path, folder: Path) -> bool:
+    parts = file.relative_to(folder).parts
+    hidden = any(part.startswith(".") or part in _LEFT_BEHIND for part in parts)
+    known = bool(language_row(language_of(file)).queries)
+    return known and not hidden and file.is_file() and file.stat().st_size in SIZES
 
 
 def _is_written(file: Path) -> bool:
