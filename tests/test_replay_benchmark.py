@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.parts.ledger import Sitting
 from benchmarks.parts.scripts import scripts
+from benchmarks.parts.seat import Accept, _Desk, _offset, _position
+from benchmarks.parts.typist import Edit, Typist
 from benchmarks.replay import rows_of
 from completion.engine import background
+from lsp.client import Editor
 from tandem import config
 from tandem.errors import UsageError
 from tests.test_replay_typist import SOURCE, TABS
@@ -95,6 +99,35 @@ def test_the_row_without_our_adapter_is_the_base_by_its_folder(tandem_home: Path
     assert rows_of(["no adapter"], row.settings["model"]) == []
 
 
+@pytest.mark.parametrize(
+    ("accept", "suggested", "taken", "presses"),
+    [
+        ("whole", "visit(names)", "visit(names)", 1),
+        ("whole", "visit(names)\nwrong", "", 0),
+        ("line", "visit(names)\nwrong", "visit(names)", 1),
+        ("line", "visit(names)\n# more", "visit(names)\n# more", 1),
+        ("line", "visit(wrong)\n# more", "", 0),
+        ("word", "visit(names)\nwrong", "visit(names)\n", 4),
+        ("word", "visit(wrong)", "visit", 1),
+        ("word", "visit(na+", "visit(na", 3),
+        ("word", "(", "", 0),
+        ("word", "v(", "", 0),
+    ],
+)
+def test_a_person_takes_what_is_right(
+    accept: Accept, suggested: str, taken: str, presses: int
+) -> None:
+    typist = Typist("visit(names)\n# more\n", [(0, 20)], "a")
+    desk = _Desk(Editor(), accept, "file:///a.py", typist, Sitting("a.py", 20, 0, []))
+    assert desk._part(Edit(0, 0, suggested), 0) == (Edit(0, 0, taken), presses)
+
+
+def test_positions_count_characters() -> None:
+    text = "aé\n🙂b\n\nlast"
+    for offset in range(len(text) + 1):
+        assert _offset(text, _position(text, offset)) == offset
+
+
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks.replay", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=REPOSITORY)
@@ -107,7 +140,7 @@ def test_a_real_replay(
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("TANDEM_COMPLETION__MAX_TOKENS", "8")
     file, rows = tmp_path / "figures.json", tmp_path / "rows.jsonl"
-    quick = ("--quick", "--keys", 30, "--speed", 4, "--files", code)
+    quick = ("--quick", "--keys", 12, "--speed", 0.5, "--files", code)
     result = run(*quick, "--json", file, "--rows-out", rows)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1].startswith("headline: net_keys_")
@@ -116,11 +149,13 @@ def test_a_real_replay(
     assert list(found) == ["all", "baseline"]
     assert found["all"]["keys"] == found["baseline"]["keys"] > 0
     for row in found.values():
-        assert 0 < row["answered"] <= row["requests"]
+        # How many are answered before the next key hangs on the machine.
+        assert 0 < row["requests"] >= row["answered"] >= row["with_suggestion"] >= row["shown"]
         assert sum(row["outcomes"].values()) == row["requests"]
-        assert row["accepted"] <= row["shown"] <= row["with_suggestion"] <= row["answered"]
-        assert row["own_ms"]["p50"] <= row["total_ms"]["p50"]
-        assert row["stages_ms"]
+        assert row["accepted"] <= row["shown"]
+        assert bool(row["stages_ms"]) == (row["total_ms"] is not None) == (row["answered"] > 0)
+        if row["answered"]:
+            assert row["own_ms"]["p50"] <= row["total_ms"]["p50"]
     told = [json.loads(line) for line in rows.read_text().splitlines()]
     assert len(told) == sum(row["with_suggestion"] for row in found.values())
     assert all(one["id"] and one["shown"] for one in told)

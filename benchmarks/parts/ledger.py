@@ -23,9 +23,10 @@ SHOWN, LATE = "suggestion", "late"
 class Asked:
     """One request. `wall_ms` is None if the next key came before the answer.
 
-    `text` is what would have been inserted, "" for nothing, `item_id` what the server calls it.
-    `new`: more than the rest of what was on display. `right`: characters of it, from the start, that the file
-    has there. `accepted` characters were taken, by `presses` keys, and stand for `saved` keys.
+    `text` is what would have been inserted, "" for nothing. `new`: more than the rest of what was
+    on display. `right`: characters of it, from the start, that the file has there. `accepted`
+    characters were taken, by `presses` keys, and stand for `saved` keys. `around` is what stood
+    before and after it, if there are `mistakes` in it.
     """
 
     file: str
@@ -38,6 +39,7 @@ class Asked:
     presses: int = 0
     saved: int = 0
     mistakes: list[str] = field(default_factory=list)
+    around: tuple[str, str] = ("", "")
     event: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,6 +103,8 @@ class Sitting:
                     "accepted": one.accepted > 0,
                     "characters": one.accepted,
                     "right": one.right,
+                    "mistakes": one.mistakes,
+                    "around": one.around,
                     "wall_ms": one.wall_ms,
                     "stages_ms": one.stages,
                     "details": one.details,

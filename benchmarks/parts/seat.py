@@ -30,6 +30,7 @@ from tandem import trace
 
 Accept = Literal["whole", "line", "word"]
 SETTLE_S = 0.5
+AROUND = 300  # characters kept on either side of a mistake
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class Replay:
             replaced = pending.text[edit.start : edit.end]
             found = mistakes(before, edit.text, replaced, after, script.language)
             pending.asked.mistakes = found
+            if found:
+                pending.asked.around = before[-AROUND:], after[:AROUND]
         return sitting
 
     def _match(self, sitting: Sitting) -> None:
