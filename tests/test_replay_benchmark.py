@@ -1,6 +1,7 @@
 """The keystroke replay: what is typed, what rows are, and a real one over stdio."""
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.parts.ledger import Sitting
-from benchmarks.parts.scripts import scripts
+from benchmarks.parts.scripts import scripts, stretches
 from benchmarks.parts.seat import Accept, _Desk, _offset, _position
 from benchmarks.parts.typist import Edit, Typist
 from benchmarks.replay import rows_of
@@ -53,6 +54,13 @@ def test_stretches_are_missing_in_a_copy_and_nowhere_else(code: Path, tmp_path: 
         assert 50 < script.keys < 250
     assert not list((tmp_path / "copies" / "code" / ".git").iterdir())
     assert {script.language for script in found} == {"python", "go"}
+
+
+def test_a_stretch_closes_what_it_opens() -> None:
+    for seed in range(100):
+        for start, end in stretches(SOURCE, random.Random(seed), 100):
+            part = SOURCE[start:end]
+            assert all(part.count(a) == part.count(b) for a, b in ("()", "[]", "{}"))
 
 
 def test_a_seed_types_in_the_same_places(code: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.parts.typist import keys_of
 from completion.document import language_of
 from completion.languages import language_row
+from completion.lexer import Lexer
 from completion.sourcefile import is_generated, is_generated_name, is_minified
 from tandem.errors import UsageError
 
@@ -57,7 +58,8 @@ def scripts(
     for source, folder in _drawn(folders, seed, files):
         text = _read(source)
         share = -(-keys // files)
-        spans = tuple(stretches(text, random.Random(f"{seed} {source.name}"), share))
+        rng = random.Random(f"{seed} {source.name}")
+        spans = tuple(stretches(text, rng, share, language_of(source)))
         root = _copied(folder, target)
         file = root / source.relative_to(folder)
         kept, last = "", 0
@@ -68,15 +70,19 @@ def scripts(
     return found
 
 
-def stretches(text: str, rng: random.Random, keys: int) -> list[tuple[int, int]]:
+def stretches(
+    text: str, rng: random.Random, keys: int, language: str = "python"
+) -> list[tuple[int, int]]:
     """Runs of lines in order, with about `keys` keys; fewer if the file has no more.
 
-    Each goes from its first line's text to its last line's end.
+    Each goes from its first line's text to its last line's end, and closes the brackets and
+    strings that it opens and no others: what is around it is code that stands.
     """
     lines = text.split("\n")
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line) + 1)
+    opened = _opened(lines, language)
     order = list(range(min(HEAD_LINES, len(lines) - 1), len(lines)))
     rng.shuffle(order)
     taken: set[int] = set()
@@ -88,7 +94,7 @@ def stretches(text: str, rng: random.Random, keys: int) -> list[tuple[int, int]]
         run = range(first, last)
         if not run or not lines[first].strip() or taken & {*run}:
             continue
-        if any(len(lines[n]) > LONGEST_LINE for n in run):
+        if opened[first] != opened[last] or any(len(lines[n]) > LONGEST_LINE for n in run):
             continue
         indent = len(lines[first]) - len(lines[first].lstrip())
         start, end = starts[first] + indent, starts[last] - 1
@@ -102,6 +108,16 @@ def stretches(text: str, rng: random.Random, keys: int) -> list[tuple[int, int]]
         if left <= 0:
             break
     return sorted(found)
+
+
+def _opened(lines: Sequence[str], language: str) -> list[tuple[str, str]]:
+    """The brackets and the string that are open at the start of each line, and at the end."""
+    lexer = Lexer(language_row(language))
+    found = []
+    for line in lines:
+        found.append(("".join(lexer.stack), lexer.quote))
+        lexer.feed(f"{line}\n")
+    return [*found, ("".join(lexer.stack), lexer.quote)]
 
 
 def _drawn(folders: Sequence[Path], seed: int, count: int) -> list[tuple[Path, Path]]:
@@ -136,7 +152,7 @@ def _is_source(file: Path, folder: Path) -> bool:
 def _is_written(file: Path) -> bool:
     text = _read(file)
     made = is_generated_name(file.name) or is_generated(text) or is_minified(text)
-    return not made and bool(stretches(text, random.Random(0), 1))
+    return not made and bool(stretches(text, random.Random(0), 1, language_of(file)))
 
 
 def _copied(folder: Path, target: Path) -> Path:
