@@ -179,7 +179,8 @@ def _documented(lines: LogicalLines, last: int, row: Language) -> int | None:
 def closers_in(suffix: str, lexer: Lexer, indent: int) -> str:
     """Closers in the suffix that close nothing in it, as far as the statement may reach.
 
-    `lexer` tells whether the suffix starts in a string; `indent` is the statement's column.
+    `lexer` tells whether the suffix starts in a string; `indent` is the statement's column, which
+    ends it where indentation is syntax.
     """
     lexer = lexer.copy()
     lexer.stack, lexer.extra = [], []
@@ -187,7 +188,8 @@ def closers_in(suffix: str, lexer: Lexer, indent: int) -> str:
         text = line.strip()
         if index and text and lexer.in_code and not lexer.stack:
             keywords = lexer.language.keywords
-            dedented = indentation(line) <= indent and text[0] not in CLOSERS
+            dedented = lexer.language.opener and indentation(line) <= indent
+            dedented = dedented and text[0] not in CLOSERS
             if dedented or (keywords and keywords.match(line)):
                 break
         lexer.feed(line + "\n")

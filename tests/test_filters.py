@@ -6,17 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from completion.filters import (
-    StopRule,
-    balance_brackets,
-    blank,
-    drop_partial_line,
-    finish,
-    trim_suffix_overlap,
-)
+from completion.filters import StopRule, blank, finish
 from completion.hole import Hole, hole_kind
 from completion.languages import PYTHON
 from completion.lexer import CLOSERS, OPENERS, Lexer
+from completion.rules.brackets import balance_brackets, drop_partial_line
+from completion.rules.suffix import trim_suffix_overlap
 from tests.holes import Cutout, cutouts, outcomes
 
 MAX_LINES = 12
@@ -209,11 +204,17 @@ def test_stop_rule_does_not_care_how_the_answer_is_split(document: str, answer: 
     st.booleans(),
 )
 @settings(max_examples=400, deadline=None)
-def test_finish_gives_text_or_a_reason_and_is_a_prefix(document: str, answer: str, complete: bool):
+def test_finish_gives_text_or_a_reason_and_a_prefix_but_for_indentation(
+    document: str, answer: str, complete: bool
+):
     prefix, suffix, hole = split(document)
     result = finish(answer, prefix, suffix, hole, complete)
     assert bool(result.text) != bool(result.reason)
-    assert answer.startswith(result.text)
+    assert unindented(answer).startswith(unindented(result.text))
+
+
+def unindented(text: str) -> str:
+    return "\n".join(line.lstrip(" \t") for line in text.split("\n"))
 
 
 @given(st.sampled_from(DOCUMENTS), st.lists(st.sampled_from(LINES)).map("\n".join))

@@ -1,0 +1,90 @@
+"""Brackets and strings: what the answer opens it closes, and it closes no more than that."""
+
+from completion.hole import Hole, closers_in, closes_string
+from completion.lexer import CLOSERS, OPENERS
+
+
+def balance_brackets(text: str, suffix: str, hole: Hole) -> str:
+    """Cut where the answer closes too much, or back to where it has all it opened closed.
+
+    Too much is what the suffix closes, or what nobody opened. An answer that leaves open what it
+    opened itself (and that the suffix does not close) is cut to its last line without that.
+    """
+    balance = _Balance(hole, suffix)
+    whole_lines = 0
+    for at, ch in enumerate(text):
+        if ch == "\n" and not balance.unclosed:
+            whole_lines = at
+        if not balance.step(ch):
+            if balance.broken:
+                break
+            text = text[: at - balance.overshoot]
+            break
+    if balance.broken or balance.unclosed_by_suffix():
+        return text[:whole_lines].rstrip()
+    return text
+
+
+def unclosed(text: str, suffix: str, hole: Hole) -> int:
+    """Brackets and strings that the answer opened and that nothing closes."""
+    balance = _Balance(hole, suffix)
+    for ch in text:
+        balance.step(ch)
+    return balance.unclosed_by_suffix()
+
+
+class _Balance:
+    """Follows an answer's brackets and strings against those around the hole."""
+
+    def __init__(self, hole: Hole, suffix: str) -> None:
+        self._hole = hole
+        self._suffix = suffix
+        self._lexer = hole.lexer.copy()
+        self._floor = hole.floor
+        self._lowest = len(self._lexer.stack)
+        self._first_string = hole.lexer.quote
+        self.broken = False
+        self.overshoot = 0  # characters of a closing delimiter before its last
+
+    @property
+    def unclosed(self) -> int:
+        """Brackets and strings that the answer opened and has not closed."""
+        own_string = bool(self._lexer.quote) and not self._first_string
+        return len(self._lexer.stack) - self._lowest + own_string
+
+    def unclosed_by_suffix(self) -> int:
+        """Those of them that the suffix does not close either."""
+        if not self.unclosed:
+            return 0
+        lexer = self._lexer
+        own_string = bool(lexer.quote) and not self._first_string
+        closers = closers_in(self._suffix, lexer, self._hole.indent)
+        kept_open = max(self._lowest, len(closers))
+        open_string = own_string and not closes_string(lexer.quote, self._suffix)
+        return max(0, len(lexer.stack) - kept_open) + open_string
+
+    def step(self, ch: str) -> bool:
+        """False at a character that must not be shown, with `overshoot` before it."""
+        lexer = self._lexer
+        if lexer.in_code and ch in CLOSERS:
+            if len(lexer.stack) <= self._floor:
+                return False
+            self.broken = OPENERS[lexer.stack[-1]] != ch
+            if self.broken:
+                return False
+        lexer.step(ch)
+        self._lowest = min(self._lowest, len(lexer.stack))
+        self.broken = lexer.broken
+        if self._first_string and not lexer.quote and not self.broken:
+            delimiter, self._first_string = self._first_string, ""
+            self.overshoot = len(delimiter) - 1
+            return not self._hole.string_closed
+        return not self.broken
+
+
+def drop_partial_line(text: str, suffix: str, hole: Hole) -> str:
+    """Whole lines only; a first line that the token limit cut stays if its brackets are closed."""
+    newline = text.rfind("\n")
+    if not text[: max(newline, 0)].strip():
+        return text if balance_brackets(text, suffix, hole) == text else ""
+    return text[:newline]
