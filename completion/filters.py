@@ -10,7 +10,7 @@ from typing import Literal
 
 from completion.hole import Hole
 from completion.overlap import trim_trailing_space
-from completion.rules.brackets import balance_brackets, drop_partial_line
+from completion.rules.brackets import balance_brackets, cut_what_unbalances, drop_partial_line
 from completion.rules.indentation import fit_indentation
 from completion.rules.leaks import cut_special_tokens, drop_secrets
 from completion.rules.parses import Parses, cut_to_what_parses
@@ -81,11 +81,14 @@ def finish(
     parses = Parses(prefix, suffix, hole)
 
     def balanced(kept: str) -> str:
+        row = hole.lexer.language
+        if row.has_statements:
+            return balance_brackets(kept, suffix, hole)
         # Where our lexer knows little of the language, a file that parses is proof of balance.
-        exact = hole.lexer.language.has_statements
-        return (
-            kept if not exact and parses.with_text(kept) else balance_brackets(kept, suffix, hole)
-        )
+        if parses.with_text(kept):
+            return kept
+        kept = balance_brackets(kept, suffix, hole)
+        return cut_what_unbalances(kept, prefix, suffix, row.name)
 
     once: list[Rule] = [
         ("special token", lambda t: cut_special_tokens(t, prefix, suffix, special_tokens)),

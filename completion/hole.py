@@ -56,10 +56,13 @@ class Hole:
     def floor(self) -> int:
         """How many of the brackets open at the cursor the suffix closes: the outermost ones."""
         stack, closers = self.lexer.stack, self.closers
-        for count in range(min(len(stack), len(closers)), 0, -1):
+        most = min(len(stack), len(closers))
+        # What the suffix closes first may be what the answer has to open.
+        last = next((i for i in range(most) if CLOSERS[closers[-1 - i]] != stack[i]), most)
+        for count in range(most, last, -1):
             if all(CLOSERS[closers[i]] == stack[count - 1 - i] for i in range(count)):
                 return count
-        return 0
+        return last
 
 
 def hole_kind(text: str, offset: int, language: str) -> Hole:

@@ -1,6 +1,10 @@
 """Brackets and strings: what the answer opens it closes, and it closes no more than that."""
 
+import re
+from functools import lru_cache
+
 from completion.hole import Hole, closers_in, closes_string
+from completion.languages import Language, language_row
 from completion.lexer import CLOSERS, OPENERS
 
 
@@ -56,12 +60,12 @@ class _Balance:
         """Those of them that the suffix does not close either."""
         if not self.unclosed:
             return 0
-        lexer = self._lexer
+        lexer, before = self._lexer, self._hole.lexer.stack
         own_string = bool(lexer.quote) and not self._first_string
         closers = closers_in(self._suffix, lexer, self._hole.indent)
-        kept_open = max(self._lowest, len(closers))
+        opened = _left_open(lexer.stack, closers) - _left_open(before, closers)
         open_string = own_string and not closes_string(lexer.quote, self._suffix)
-        return max(0, len(lexer.stack) - kept_open) + open_string
+        return max(0, opened) + open_string
 
     def step(self, ch: str) -> bool:
         """False at a character that must not be shown, with `overshoot` before it."""
@@ -88,3 +92,70 @@ def drop_partial_line(text: str, suffix: str, hole: Hole) -> str:
     if not text[: max(newline, 0)].strip():
         return text if balance_brackets(text, suffix, hole) == text else ""
     return text[:newline]
+
+
+def _left_open(stack: list[str], closers: str) -> int:
+    """How many of these brackets the closers leave open, the innermost being closed first."""
+    closed = 0
+    while closed < min(len(stack), len(closers)):
+        if OPENERS[stack[-1 - closed]] != closers[closed]:
+            break
+        closed += 1
+    return len(stack) - closed
+
+
+def cut_what_unbalances(text: str, prefix: str, suffix: str, language: str) -> str:
+    """The text without the last lines that leave the whole file with more brackets that have no
+    partner, strings and comments that have no end, than it has without the answer.
+
+    For languages of which our lexer knows little: it reads their comments and strings.
+    """
+    row = language_row(language)
+    most = _unpaired(prefix + suffix, row)
+    while text and _unpaired(prefix + text + suffix, row) > most:
+        text = text[: max(0, text.rfind("\n"))].rstrip()
+    return text
+
+
+def _unpaired(text: str, row: Language) -> int:
+    stack: list[str] = []
+    unpaired = 0
+    for match in _pairing(row).finditer(text):
+        found = match[0]
+        if match.lastgroup:
+            unpaired += match.lastgroup == "open"
+        elif found in OPENERS:
+            stack.append(found)
+        elif stack and stack[-1] == CLOSERS[found]:
+            stack.pop()
+        else:
+            unpaired += 1
+    return unpaired + len(stack)
+
+
+@lru_cache(maxsize=16)
+def _pairing(row: Language) -> re.Pattern[str]:
+    """Brackets in code, whole strings and comments, and what opens one that has no end."""
+    whole = [rf"(?:{mark})[^\n]*" for mark in row.remarks]
+    opened: list[str] = []
+    if row.block_remark:
+        opening, closing = map(re.escape, row.block_remark)
+        whole.append(rf"{opening}[\s\S]*?{closing}")
+        opened.append(opening)
+    if row.name == "rust":
+        whole.append(r'r(?P<hashes>#*)"[\s\S]*?"(?P=hashes)')
+    if "'" not in row.strings:
+        whole.append(r"'(?:\\[^\n]{1,9}?|[^\\'\n])'")
+    for quote in row.strings:
+        whole.append(_string(quote, row))
+        opened.append(re.escape(quote))
+    return re.compile(rf"(?P<whole>{'|'.join(whole)})|(?P<open>{'|'.join(opened)})|[()\[\]{{}}]")
+
+
+def _string(quote: str, row: Language) -> str:
+    if row.name == "go" and quote == "`":
+        return "`[^`]*`"
+    many_lines = len(quote) > 1 or quote == "`" or row.name == "rust"
+    plain = rf"[^\\{quote[0]}]" if many_lines else rf"[^\\{quote[0]}\n]"
+    inner = rf"(?!{quote}){quote[0]}|" if len(quote) > 1 else ""
+    return rf"{quote}(?:{inner}{plain}|\\[\s\S])*{quote}"

@@ -1,4 +1,4 @@
-"""A comment in the answer must not swallow the code right of the cursor."""
+"""A comment in the answer must not swallow the code that follows."""
 
 import re
 from functools import lru_cache
@@ -10,20 +10,25 @@ from completion.tokens import read
 
 
 def cut_open_comment(text: str, prefix: str, suffix: str, hole: Hole) -> str:
-    """The text before a comment that would go on over the rest of the cursor's line."""
-    if not remainder(suffix) or hole.inside != "code":
-        return text
+    """The text before a comment that would go on over the rest of the cursor's line, or below."""
     row = hole.lexer.language
     line = prefix[prefix.rfind("\n") + 1 :]
-    if _comments(line, row):
-        return text
     whole = line + text
-    if not _comments(whole, row):
+    if hole.inside != "code" or _comments(line, row) or not _comments(whole, row):
+        return text
+    if not remainder(suffix) and (not _comments(whole + "\n", row) or _ends_comment(suffix, row)):
         return text
     for mark in _marks(row).finditer(whole, len(line)):
         if _comments(whole[: mark.end()], row):
             return whole[len(line) : mark.start()]
     return ""
+
+
+def _ends_comment(suffix: str, row: Language) -> bool:
+    """Whether the suffix ends a comment of many lines that it did not begin."""
+    assert row.block_remark, "only such a comment goes on over a line's end"
+    opening, closing = (suffix.find(mark) for mark in row.block_remark)
+    return closing >= 0 and (opening < 0 or closing < opening)
 
 
 def _comments(text: str, row: Language) -> bool:
