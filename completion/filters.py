@@ -85,7 +85,7 @@ def finish(
         if row.has_statements:
             return balance_brackets(kept, suffix, hole)
         # Where our lexer knows little of the language, a file that parses is proof of balance.
-        if parses.with_text(kept):
+        if parses.prove(kept):
             return kept
         kept = balance_brackets(kept, suffix, hole)
         return cut_what_unbalances(kept, prefix, suffix, row.name)

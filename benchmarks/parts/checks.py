@@ -68,9 +68,10 @@ def scan(text: str, language: str) -> Scan:
             ends = [match[name] for name in ("q1", "q2", "q3", "q4") if name in match.re.groupindex]
             unmatched += any(end == "" for end in ends)
         elif found in _PAIRS:
-            if stack and stack[-1] == _PAIRS[found]:
-                stack.pop()
-            else:
+            if _PAIRS[found] not in stack:
+                unmatched += 1
+                continue
+            while stack.pop() != _PAIRS[found]:
                 unmatched += 1
         else:
             stack.append(found)
@@ -96,7 +97,9 @@ def errors(spot: Spot, shown: str) -> list[str]:
         document = spot.prefix + shown + spot.suffix
         now = scan(document, spot.language)
         before = scan(spot.prefix + spot.suffix, spot.language)
-        if now.unmatched > before.unmatched:
+        # A bracket in the text between JSX tags needs no partner.
+        is_text = spot.language.endswith("react") and parses(document, spot.language)
+        if now.unmatched > before.unmatched and not is_text:
             found.append(UNBALANCES)
         rest = spot.suffix.split("\n", 1)[0]
         blank = len(rest) - len(rest.lstrip())

@@ -4,8 +4,13 @@ import re
 from functools import lru_cache
 
 from completion.hole import Hole, closers_in, closes_string
-from completion.languages import Language, language_row
+from completion.languages import Language, language_row, words
 from completion.lexer import CLOSERS, OPENERS
+
+# Where an apostrophe begins a string, not a single character or a lifetime.
+_LONG_SINGLE = words(
+    "javascript javascriptreact typescript typescriptreact python ruby php shellscript lua plaintext"
+)
 
 
 def balance_brackets(text: str, suffix: str, hole: Hole) -> str:
@@ -87,10 +92,12 @@ class _Balance:
 
 
 def drop_partial_line(text: str, suffix: str, hole: Hole) -> str:
-    """Whole lines only; a first line that the token limit cut stays if its brackets are closed."""
+    """Whole lines only; a first line that the token limit cut stays if it, or what follows on the
+    cursor's line, closes its brackets."""
     newline = text.rfind("\n")
     if not text[: max(newline, 0)].strip():
-        return text if balance_brackets(text, suffix, hole) == text else ""
+        rest = suffix.split("\n", 1)[0]
+        return text if balance_brackets(text, rest, hole) == text else ""
     return text[:newline]
 
 
@@ -111,26 +118,31 @@ def cut_what_unbalances(text: str, prefix: str, suffix: str, language: str) -> s
     For languages of which our lexer knows little: it reads their comments and strings.
     """
     row = language_row(language)
-    most = _unpaired(prefix + suffix, row)
-    while text and _unpaired(prefix + text + suffix, row) > most:
+    brackets, strings = _unpaired(prefix + suffix, row)
+    while text:
+        more_brackets, more_strings = _unpaired(prefix + text + suffix, row)
+        if more_brackets <= brackets and more_strings <= strings:
+            break
         text = text[: max(0, text.rfind("\n"))].rstrip()
     return text
 
 
-def _unpaired(text: str, row: Language) -> int:
+def _unpaired(text: str, row: Language) -> tuple[int, int]:
+    """Brackets without a partner; strings and comments without an end."""
     stack: list[str] = []
-    unpaired = 0
+    brackets = strings = 0
     for match in _pairing(row).finditer(text):
         found = match[0]
         if match.lastgroup:
-            unpaired += match.lastgroup == "open"
+            strings += match.lastgroup == "open"
         elif found in OPENERS:
             stack.append(found)
-        elif stack and stack[-1] == CLOSERS[found]:
-            stack.pop()
+        elif CLOSERS[found] not in stack:
+            brackets += 1
         else:
-            unpaired += 1
-    return unpaired + len(stack)
+            while stack.pop() != CLOSERS[found]:
+                brackets += 1
+    return brackets + len(stack), strings
 
 
 @lru_cache(maxsize=16)
@@ -144,10 +156,11 @@ def _pairing(row: Language) -> re.Pattern[str]:
         opened.append(opening)
     if row.name == "rust":
         whole.append(r'r(?P<hashes>#*)"[\s\S]*?"(?P=hashes)')
-    if "'" not in row.strings:
+    if row.name not in _LONG_SINGLE:
         whole.append(r"'(?:\\[^\n]{1,9}?|[^\\'\n])'")
     for quote in row.strings:
-        whole.append(_string(quote, row))
+        if quote != "'" or row.name in _LONG_SINGLE:
+            whole.append(_string(quote, row))
         opened.append(re.escape(quote))
     return re.compile(rf"(?P<whole>{'|'.join(whole)})|(?P<open>{'|'.join(opened)})|[()\[\]{{}}]")
 

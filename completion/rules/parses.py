@@ -50,16 +50,24 @@ class Parses:
 
     def tells(self) -> bool:
         """Whether the file parses with something that is fine in any hole."""
-        line_start, line_end = self.prefix.rfind("\n") + 1, self.suffix.find("\n")
-        line, below = self.prefix[line_start:], self.suffix[line_end:] if line_end >= 0 else ""
-        if self.hole.lexer.language.name in _PREPROCESSED and line.lstrip().startswith("#"):
+        if self._in_preprocessor():
             return False
+        line_start, line_end = self.prefix.rfind("\n") + 1, self.suffix.find("\n")
+        below = self.suffix[line_end:] if line_end >= 0 else ""
         closers = self._closers("")
         return (
             self._parses(self.prefix[:line_start] + below) is True
             or any(self.with_text(text) for text in ("", _NAME))
             or (bool(closers) and any(self.with_text(text + closers) for text in ("", _NAME)))
         )
+
+    def prove(self, text: str) -> bool:
+        """Whether the file parses with this text, and that says that its brackets are paired."""
+        return self.with_text(text) is True and not self._in_preprocessor()
+
+    def _in_preprocessor(self) -> bool:
+        line = self.prefix[self.prefix.rfind("\n") + 1 :]
+        return self.hole.lexer.language.name in _PREPROCESSED and line.lstrip().startswith("#")
 
     def _parses(self, document: str) -> bool | None:
         language = self.hole.lexer.language.name
