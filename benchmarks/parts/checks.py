@@ -120,9 +120,12 @@ def _leaks(spot: Spot, shown: str) -> bool:
     around = spot.text
     tokens = [token for token in special_tokens() if token in shown and token not in around]
     tokens += [token for token in _GENERIC.findall(shown) if token not in around]
-    # An index by a constant: names[PREFIX].
-    return any(not re.search(rf"\w{re.escape(token)}", spot.prefix[-1:] + shown) or token[1] == "|"
-               for token in tokens)  # fmt: skip
+    # An index by a constant, a template's argument: names[PREFIX], vector<s>.
+    return any(
+        not (token.startswith("[") or token == "<s>")
+        or not re.search(rf"\w{re.escape(token)}", spot.prefix[-1:] + shown)
+        for token in tokens
+    )
 
 
 def _repeats(spot: Spot, shown: str) -> bool:

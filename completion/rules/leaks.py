@@ -24,12 +24,11 @@ def cut_special_tokens(
     """
     words, pattern = _tokens(tuple(special_tokens))
     for match in pattern.finditer(text):
-        token, before = match[0], (prefix + text[: match.start()])[-1:]
-        # `names[PREFIX]` and `Vec<s>` are code.
-        continues_name = (
-            token[0] in "[<" and token[1] != "|" and (before.isalnum() or before == "_")
-        )
-        if not continues_name and token not in prefix and token not in suffix:
+        word, before = match[0], (prefix + text[: match.start()])[-1:]
+        # `names[PREFIX]` and `vector<s>` are code.
+        in_code = word[0] == "[" or word == "<s>"
+        continues_name = in_code and (before.isalnum() or before == "_")
+        if not continues_name and word not in prefix and word not in suffix:
             return text[: match.start()]
     for word in words:
         for size in range(min(len(word) - 1, len(text)), _SHORTEST_START - 1, -1):
