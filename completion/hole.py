@@ -56,10 +56,13 @@ class Hole:
     def floor(self) -> int:
         """How many of the brackets open at the cursor the suffix closes: the outermost ones."""
         stack, closers = self.lexer.stack, self.closers
-        for count in range(min(len(stack), len(closers)), 0, -1):
+        most = min(len(stack), len(closers))
+        # What the suffix closes first may be what the answer has to open.
+        last = next((i for i in range(most) if CLOSERS[closers[-1 - i]] != stack[i]), most)
+        for count in range(most, last, -1):
             if all(CLOSERS[closers[i]] == stack[count - 1 - i] for i in range(count)):
                 return count
-        return 0
+        return last
 
 
 def hole_kind(text: str, offset: int, language: str) -> Hole:
@@ -179,7 +182,8 @@ def _documented(lines: LogicalLines, last: int, row: Language) -> int | None:
 def closers_in(suffix: str, lexer: Lexer, indent: int) -> str:
     """Closers in the suffix that close nothing in it, as far as the statement may reach.
 
-    `lexer` tells whether the suffix starts in a string; `indent` is the statement's column.
+    `lexer` tells whether the suffix starts in a string; `indent` is the statement's column, which
+    ends it where indentation is syntax.
     """
     lexer = lexer.copy()
     lexer.stack, lexer.extra = [], []
@@ -187,7 +191,8 @@ def closers_in(suffix: str, lexer: Lexer, indent: int) -> str:
         text = line.strip()
         if index and text and lexer.in_code and not lexer.stack:
             keywords = lexer.language.keywords
-            dedented = indentation(line) <= indent and text[0] not in CLOSERS
+            dedented = lexer.language.opener and indentation(line) <= indent
+            dedented = dedented and text[0] not in CLOSERS
             if dedented or (keywords and keywords.match(line)):
                 break
         lexer.feed(line + "\n")

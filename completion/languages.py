@@ -182,7 +182,8 @@ _OTHERS = (
         queries=("rust",),
         importing=r"(?:pub(?:\([^)]*\))?\s+)?(?:use|extern\s+crate|mod)\b",
         selves=("self",),
-        strings=('"',),  # an apostrophe is a lifetime far more often
+        quotes='"',  # an apostrophe is a lifetime far more often
+        strings=('"',),
         member=r"\?\.|\.|::",
     ),
     Language(

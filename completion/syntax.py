@@ -44,6 +44,20 @@ def parse_bytes(data: bytes, language: str, limit_s: float = 0) -> Node | None:
     return tree.root_node if tree else None
 
 
+def tree_of(
+    data: bytes, language: str, limit_s: float, like: tuple[Tree, bytes] | None = None
+) -> Tree | None:
+    """The tree of a text in UTF-8; None without a grammar, or if it takes longer than `limit_s`.
+
+    `like`: the tree of a text that is nearly the same, and that text. It saves most of the time;
+    where there are errors the repair may be another one than from scratch.
+    """
+    grammar = grammar_of(language)
+    if grammar is None:
+        return None
+    return _parsed(grammar, data, _edited(*like, data) if like else None, limit_s)
+
+
 class SyntaxTree:
     """One document's tree, kept from edit to edit.
 
@@ -101,12 +115,16 @@ class SyntaxTree:
     def _from_good(self) -> Tree | None:
         assert self._grammar
         assert self._good
-        tree, old = self._good
-        tree = tree.copy()
-        start, old_end, new_end = edit_between(old, self.data)
-        points = _point(old, start), _point(old, old_end), _point(self.data, new_end)
-        tree.edit(start, old_end, new_end, *points)
-        return _parsed(self._grammar, self.data, tree, self._limit_s)
+        return _parsed(self._grammar, self.data, _edited(*self._good, self.data), self._limit_s)
+
+
+def _edited(tree: Tree, old: bytes, new: bytes) -> Tree:
+    """The tree of the old text, told what the new one changes."""
+    tree = tree.copy()
+    start, old_end, new_end = edit_between(old, new)
+    points = _point(old, start), _point(old, old_end), _point(new, new_end)
+    tree.edit(start, old_end, new_end, *points)
+    return tree
 
 
 def edit_between(old: bytes, new: bytes) -> tuple[int, int, int]:

@@ -6,17 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from completion.filters import (
-    StopRule,
-    balance_brackets,
-    blank,
-    drop_partial_line,
-    finish,
-    trim_suffix_overlap,
-)
+from completion.filters import StopRule, blank, finish
 from completion.hole import Hole, hole_kind
 from completion.languages import PYTHON
 from completion.lexer import CLOSERS, OPENERS, Lexer
+from completion.rules.brackets import balance_brackets, drop_partial_line
+from completion.rules.suffix import trim_suffix_overlap
 from tests.holes import Cutout, cutouts, outcomes
 
 MAX_LINES = 12
@@ -209,11 +204,17 @@ def test_stop_rule_does_not_care_how_the_answer_is_split(document: str, answer: 
     st.booleans(),
 )
 @settings(max_examples=400, deadline=None)
-def test_finish_gives_text_or_a_reason_and_is_a_prefix(document: str, answer: str, complete: bool):
+def test_finish_gives_text_or_a_reason_and_a_prefix_but_for_indentation(
+    document: str, answer: str, complete: bool
+):
     prefix, suffix, hole = split(document)
     result = finish(answer, prefix, suffix, hole, complete)
     assert bool(result.text) != bool(result.reason)
-    assert answer.startswith(result.text)
+    assert unindented(answer).startswith(unindented(result.text))
+
+
+def unindented(text: str) -> str:
+    return "\n".join(line.lstrip(" \t") for line in text.split("\n"))
 
 
 @given(st.sampled_from(DOCUMENTS), st.lists(st.sampled_from(LINES)).map("\n".join))
@@ -225,6 +226,59 @@ def test_finish_never_closes_what_it_did_not_open(document: str, answer: str):
         assert not (lexer.in_code and ch in CLOSERS and len(lexer.stack) <= floor)
         lexer.step(ch)
     assert not lexer.broken
+
+
+UNICODE = st.text(max_size=40).map(lambda text: text.replace("\r", ""))
+LANGUAGES = ["python", "javascript", "typescriptreact", "go", "rust", "c", "lua", "plaintext"]
+
+
+@given(UNICODE, UNICODE, UNICODE, st.booleans(), st.sampled_from(LANGUAGES))
+@settings(max_examples=300, deadline=None)
+def test_finish_takes_any_text_in_any_language(
+    before: str, answer: str, after: str, complete: bool, language: str
+):
+    hole = hole_kind(before + after, len(before), language)
+    result = finish(answer, before, after, hole, complete)
+    assert bool(result.text.strip()) != bool(result.reason)
+    assert unindented(answer).startswith(unindented(result.text))
+    assert not result.reason or result.reason in ("empty answer", *result.rules)
+
+
+@given(st.sampled_from(DOCUMENTS), st.lists(st.sampled_from(LINES)).map("\n".join))
+@settings(max_examples=400, deadline=None)
+def test_what_is_shown_stays_as_it_is_in_a_second_pass(document: str, answer: str):
+    prefix, suffix, hole = split(document)
+    once = finish(answer, prefix, suffix, hole, True)
+    again = finish(once.text, prefix, suffix, hole, True)
+    assert again.text == once.text
+    assert not again.rules
+
+
+@pytest.mark.parametrize(
+    ("document", "answer", "text", "rules"),
+    [
+        ("x = |\n", "1", "1", ()),
+        ("f(|)\n", "a)", "a", ("repeats the suffix",)),
+        ("x = |\n", "1<|fim_middle|>2", "1", ("special token",)),
+        ("x = |\n", "<|fim_middle|>2", "", ("special token",)),
+        ("def f():\n    |\n", "a = 1\n    b = = 2", "a = 1", ("does not parse",)),
+        ("x = |\n", "1 +", "", ("does not parse",)),
+        ("x = f(a, |, b)\n", "c  # d", "c  ", ("comments out the suffix",)),
+        ("x = |\n", "f(a, a, a, a, a, a, a)", "", ("repeats itself",)),
+        ('password = "|"\n', "xK9!mQ2z#Lw7", "", ("holds a secret",)),
+        ("def f():\n|\n", "return 1", "", ("wrong indentation",)),
+        ("aa = load(path)\nbb = load(aa)\n|\n", "aa = load(path)\nbb = load(aa)", "",
+         ("already above",)),
+        ("x = f(|\n    b)\n", "[a<fim_suffix>", "", ("special token", "unbalanced brackets")),
+    ],
+)  # fmt: skip
+def test_finish_names_the_rules_that_acted(
+    document: str, answer: str, text: str, rules: tuple[str, ...]
+):
+    prefix, suffix, hole = split(document)
+    result = finish(answer, prefix, suffix, hole, True)
+    assert (result.text, result.rules) == (text, rules)
+    assert result.reason == ("" if text else rules[-1])
 
 
 # Filters, one by one
