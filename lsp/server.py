@@ -18,6 +18,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from lsp.documents import Cursor, Documents, path_of
+from lsp.next_edit import ACTION, NEXT_EDIT, OpenNextEdits
 from lsp.protocol import Protocol
 from lsp.repositories import OpenRepositories
 from lsp.sessions import Sessions
@@ -37,6 +38,7 @@ class TandemServer(LanguageServer):
         self.settings = Settings(options or {}, self.tell)
         self.repositories = OpenRepositories(self, self.settings)
         self.sessions = Sessions(self, self.repositories.all)
+        self.next_edits = OpenNextEdits(self.documents, self.settings, self.repositories.all)
         self.editor: psutil.Process | None = None
         super().__init__("tandem", __version__, protocol_cls=Protocol)
         _register(self)
@@ -107,6 +109,8 @@ def _register(server: TandemServer) -> None:
         (types.WORKSPACE_DID_CHANGE_WATCHED_FILES, did_change_watched_files, None),
         (types.TEXT_DOCUMENT_DID_SAVE, did_save, None),
         (types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_completion, types.InlineCompletionOptions()),
+        (types.TEXT_DOCUMENT_CODE_ACTION, code_action, types.CodeActionOptions([ACTION])),
+        (NEXT_EDIT, next_edit, None),
         (types.TEXT_DOCUMENT_COMPLETION, completion, types.CompletionOptions(TRIGGERS)),
     ):
         server.feature(method, options)(handler)
@@ -180,6 +184,14 @@ async def inline_completion(
     return types.InlineCompletionList(
         [types.InlineCompletionItem(text, range=_here(cursor)) for cursor, text in found]
     )
+
+
+async def code_action(ls: TandemServer, params: types.CodeActionParams) -> list[types.CodeAction]:
+    return await ls.next_edits.actions(params, ls.client_capabilities)
+
+
+async def next_edit(ls: TandemServer, params: Any) -> dict[str, Any] | None:
+    return await ls.next_edits.next(params)
 
 
 async def completion(ls: TandemServer, params: types.CompletionParams) -> types.CompletionList:
