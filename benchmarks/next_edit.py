@@ -109,12 +109,21 @@ class Referee:
         try:
             symbol = own.lookup(mangled)
         except KeyError:
-            return None
+            # What annotations say after `from __future__ import annotations` is in no table.
+            return self._outer(tables[:-1], mangled, name) or self._at_top(name)
         if symbol.is_local() and not symbol.is_free():
             return own.get_id(), name
         if symbol.is_global():
             return self._top.get_id(), name
-        for table in reversed(tables[:-1]):
+        return self._outer(tables[:-1], mangled, name)
+
+    def _at_top(self, name: str) -> tuple[int, str] | None:
+        known = name in self._top.get_identifiers()
+        return (self._top.get_id(), name) if known else None
+
+    @staticmethod
+    def _outer(tables: list[Any], mangled: str, name: str) -> tuple[int, str] | None:
+        for table in reversed(tables):
             if table.get_type() != "function":
                 continue
             try:

@@ -31,6 +31,7 @@ FUNCTIONS = frozenset(
         "closure_expression",
     }
 )
+_PATTERNS = frozenset({"pattern_list", "tuple_pattern", "list_pattern"})
 _CALLS = frozenset({"call", "call_expression", "new_expression"})
 
 
@@ -98,9 +99,10 @@ def _own_object(function: Node, above: Path, receiver: Node, source: Source) -> 
     the function has no such name, None if it is something else."""
     name = source.spelled(receiver.start_byte, receiver.end_byte)
     listed = [one.name for one in parameters(function, "python")]
+    spelled = re.escape(name.encode())
     bound = re.compile(
-        rb"(?<![\w.])" + re.escape(name.encode()) + rb"[ \t]*(?::?=(?!=)|,[^\n()]*[^=!<>\n]=(?!=))"
-        rb"|(?:\bfor|\bas)[ \t(]+(?:\w+[ \t]*,[ \t]*)*" + re.escape(name.encode()) + rb"\b"
+        rb"(?m)^[ \t]*(?:[\w.]+[ \t]*,[ \t]*)*" + spelled + rb"[ \t]*(?:=(?!=)|,[^\n(=]*=(?!=))"
+        rb"|\b" + spelled + rb"[ \t]*:=|\b(?:for|as)[ \t(]+(?:\w+[ \t]*,[ \t]*)*" + spelled + rb"\b"
     )
     body = function.child_by_field_name("body")
     if body is None or bound.search(source.data, body.start_byte, body.end_byte):
@@ -114,9 +116,9 @@ def _own_object(function: Node, above: Path, receiver: Node, source: Source) -> 
         if b"@staticmethod" in decorators:
             return None
         above = above[:-1]
-    inside = len(above) > 1 and above[-1].node.type == "block"
-    holder = above[-2].node if inside else None
-    return holder if holder is not None and holder.type == "class_definition" else None
+    around = [step.node for step in above[-2:]]
+    inside = [one.type for one in around] == ["class_definition", "block"]
+    return around[0] if inside else None
 
 
 def of_class(family: list[Node], owner: Node, name: str, source: Source) -> Iterator[Path]:
@@ -191,8 +193,10 @@ def called(path: Path) -> Node | None:
 def _is_definition(path: Path) -> bool:
     if role_of(path, "python").kind == "definition":
         return True
-    above, field = path[-3].node, path[-2].field
-    return above.type == "assignment" and field == "left"
+    index = len(path) - 3
+    while path[index].node.type in _PATTERNS:
+        index -= 1
+    return path[index].node.type == "assignment" and path[index + 1].field == "left"
 
 
 def _named_class(receiver: Node, source: Source) -> Node | None:

@@ -95,8 +95,9 @@ def _fits(line: bytes, edit: _Edit) -> int | None:
         for index in range(len(tokens) - len(pattern) + 1)
         if tokens[index : index + len(pattern)] == pattern
     ]
-    alike = SequenceMatcher(None, tokens, edit.before, autojunk=False).ratio() >= ALIKE
-    if len(at) != 1 or not alike:
+    if len(at) != 1:
+        return None
+    if SequenceMatcher(None, tokens, edit.before, autojunk=False).ratio() < ALIKE:
         return None
     return sum(map(len, tokens[: at[0] + len(edit.left)]))
 
