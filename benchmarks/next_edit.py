@@ -440,12 +440,12 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path, default=DEFAULT_FOLDERS)
     parser.add_argument("--show", type=int, default=0, help="print so many errors of each kind")
     options = parser.parse_args()
-    limit = 40 if options.quick else 600
+    limit = 40 if options.quick else 300
     scores = {kind: Score() for kind in KINDS}
     began = time.monotonic()
     for number, case in enumerate(cases(options.folders, 2 if options.quick else 4)):
         spent = time.monotonic() - began
-        if (options.quick and spent > 40) or spent > 600:
+        if (options.quick and spent > 40) or spent > 300:
             break
         if scores[case.kind].cases < limit:
             play(case, scores[case.kind], after_a_pause=number % 3 == 0)

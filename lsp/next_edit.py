@@ -55,7 +55,7 @@ class OpenNextEdits:
 
     def changing(self, uri: str, document: OpenDocument) -> None:
         """A document is about to change."""
-        if _may_be_written(uri) and self._is_on(document.path):
+        if _may_be_written(uri):
             self._edits.before_change(document.path, document.language, lambda: document.plain)
 
     def closed(self, document: OpenDocument) -> None:

@@ -1,6 +1,7 @@
 """What a changed list of parameters asks of a call."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tree_sitter import Node
 
@@ -52,10 +53,12 @@ def place(call: Node, change: Signature, source: Source, bound: bool) -> Place |
     if any(one.type == "keyword_argument" for one in positional):
         return None
     if change.kind == "added":
-        return _added(arguments, positional, labelled, change, source, bound)
-    if change.kind == "removed":
-        return _removed(given, positional, labelled, change, source, bound)
-    return _reordered(positional, change, source, bound)
+        made = _added(arguments, positional, labelled, change, source, bound)
+    elif change.kind == "removed":
+        made = _removed(given, positional, labelled, change, source, bound)
+    else:
+        made = _reordered(positional, change, source, bound)
+    return made and replace(made, within=(arguments.start_byte, arguments.end_byte))
 
 
 def _added(

@@ -62,6 +62,14 @@ class Signature:
 
 def renames(old: Source, new: Source, diff: Diff) -> Iterator[Renamed]:
     """One identifier that took another's place, wherever that is in the code."""
+    found = list(_replaced(old, new, diff))
+    gone, come = {one.old for one in found}, {one.new for one in found}
+    for one in found:
+        if one.old not in come or one.new not in gone:  # names that only changed places
+            yield one
+
+
+def _replaced(old: Source, new: Source, diff: Diff) -> Iterator[Renamed]:
     for one in diff.segments:
         before, after = old.data[one.start : one.end], new.data[one.new_start : one.new_end]
         match = NAME.match(after)

@@ -24,11 +24,12 @@ Texts = Callable[[str], Source | None]
 @dataclass(frozen=True)
 class Reference:
     """A name in another file that stands for ours. `imports`: it stands in an import statement,
-    where it names the other file's definition."""
+    where it names the other file's definition. `alias`: the file calls it by a name of its own."""
 
     path: Path
     form: str
     imports: bool
+    alias: bool = False
 
 
 def references(
@@ -64,9 +65,12 @@ def _in(
     language = source.language
     direct: set[str] = set()
     modules: set[str] = set()
+    aliases: set[str] = set()
     for one in imports_of(source.root, source.data, language):
         if one.name == name and _is(index, one.module, path, language, defining):
             direct.add(one.module)
+            if one.alias != name:
+                aliases.add(one.alias)
         elif _names_module(index, one, path, language, defining):
             modules.add(_spelled(one))
     found: list[Reference] = []
@@ -87,6 +91,11 @@ def _in(
                 is_import = mention.kind == "definition"
                 form = "" if is_import else mention.form
                 found.append(Reference(mention.path, form, is_import))
+    for alias in sorted(aliases):
+        for binding in bindings(source, alias):
+            if all(_module(one.path) in direct for one in binding.definitions):
+                uses = [one for one in binding.mentions if one.kind == "use"]
+                found += [Reference(one.path, "", False, True) for one in uses]
     if modules:
         found += [
             Reference(one, "", False)

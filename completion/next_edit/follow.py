@@ -37,6 +37,7 @@ from tandem.errors import UsageError
 
 # States of a document that the newest one is held against: a pause parts them.
 KEPT_STATES = 8
+KEPT_DOCUMENTS = 8
 KEPT_PLANS = 6
 # Longer texts are not kept: a person has not written them.
 LONGEST = 1_000_000
@@ -73,7 +74,7 @@ class NextEdits:
     """Of one process: what its documents were before their last edits, and the plans made."""
 
     def __init__(self) -> None:
-        self._states: dict[Path, deque[Source]] = {}
+        self._states: OrderedDict[Path, deque[Source]] = OrderedDict()
         self._changed_at: dict[Path, float] = {}
         self._plans: OrderedDict[Key, Plan] = OrderedDict()
         self._refused: OrderedDict[Key, str] = OrderedDict()
@@ -130,6 +131,9 @@ class NextEdits:
 
     def _keep(self, path: Path, state: Source) -> None:
         states = self._states.setdefault(path, deque())
+        self._states.move_to_end(path)
+        if len(self._states) > KEPT_DOCUMENTS:
+            self._states.popitem(last=False)
         states.append(state)
         if len(states) > KEPT_STATES:
             # That which a plan holds on to goes last.
@@ -252,6 +256,7 @@ class _Scene:
 
     def _renamed_elsewhere(self, one: change.Renamed, plan: Plan) -> None:
         for path, source, found in self._references(one.old):
+            found = [reference for reference in found if not reference.alias]
             made, edits = [], []
             for reference in found:
                 node = reference.path[-1].node

@@ -21,14 +21,16 @@ _WORD_END, _WORD_START = re.compile(r"[\w$]\Z"), re.compile(r"[\w$]")
 
 @dataclass(frozen=True)
 class Place:
-    """`old` at a byte of the text `base` becomes `new`. With a `hole`, its offset in characters of
-    `new`, a value is missing there; `fallback` is one that is in scope, "" if none."""
+    """`old` at a byte of the text as it was becomes `new`. With a `hole`, its offset in characters
+    of `new`, a value is missing there; `fallback` is one that is in scope, "" if none. It is done
+    as soon as anything `within` these bytes has changed."""
 
     start: int
     old: str
     new: str
     hole: int | None = None
     fallback: str = ""
+    within: tuple[int, int] | None = None
 
     @property
     def end(self) -> int:
@@ -88,6 +90,8 @@ class Plan:
 
 def _at(place: Place, diff: Diff, source: Source) -> tuple[int, int] | None:
     at = diff.now(place.start, place.end)
+    if place.within is not None and diff.now(*place.within) is None:
+        return None
     # What only adds to the old text leaves it as it is when it is done.
     if at and _keeps(place) and diff.touches(*at):
         return None
