@@ -21,6 +21,7 @@ from lsprotocol import converters, types
 from completion.document import Document
 from completion.index import Index
 from completion.next_edit import Asked, Fill, NextEdit, NextEdits, filled
+from completion.next_edit.refused import NO_VALUE
 from completion.repository import Repositories
 from lsp.documents import Cursor, Documents, OpenDocument, units
 from lsp.settings import Settings
@@ -30,7 +31,6 @@ NEXT_EDIT = "tandem/nextEdit"
 ACTION = types.CodeActionKind.RefactorRewrite
 # Documents under other schemes are shown, not written: `git:`, `output:`, a diff's other side.
 SCHEMES = frozenset({"file", "untitled"})
-NO_VALUE = "no value is known for the new argument"
 STALE = "the document has changed"
 # Values that the model has given, kept by their edit: editors ask for actions again and again.
 _KEPT_VALUES = 64
