@@ -52,6 +52,11 @@ class Repository:
         self._indexer: Indexer | None = None
         self._building: asyncio.subprocess.Process | None = None
 
+    @property
+    def index(self) -> Index:
+        """For looking things up; any thread may."""
+        return self._index
+
     async def context(self, document: Document, offset: int, budget: int, count: Count) -> Context:
         """The pieces for a cursor; none, with the reason, where there is no index or no time."""
         if not self._index.exists:

@@ -8,7 +8,7 @@ lines it touches, and a key costs 4 ms there.
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -50,6 +50,7 @@ class OpenDocument:
     """One document between didOpen and didClose."""
 
     def __init__(self, item: types.TextDocumentItem, encoding: str) -> None:
+        self.uri = item.uri
         self.path = path_of(item.uri)
         self.language = item.language_id or language_of(self.path)
         self.version = item.version
@@ -188,6 +189,10 @@ class Documents:
 
     def close(self, uri: str) -> None:
         self._open.pop(unquote(uri), None)
+
+    def __iter__(self) -> Iterator[tuple[str, OpenDocument]]:
+        """With the URI that each was opened by, unquoted."""
+        return iter(list(self._open.items()))
 
     def get(self, uri: str) -> OpenDocument | None:
         return self._open.get(unquote(uri))

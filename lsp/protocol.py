@@ -15,6 +15,7 @@ from pygls.exceptions import (
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from lsp.documents import Documents
+from lsp.next_edit import OpenNextEdits
 from lsp.outcomes import OpenOutcomes
 from lsp.repositories import OpenRepositories
 
@@ -39,6 +40,10 @@ class Protocol(LanguageServerProtocol):
     def _outcomes(self) -> OpenOutcomes:
         return self._server.outcomes  # pyright: ignore[reportAttributeAccessIssue]
 
+    @property
+    def _next_edits(self) -> OpenNextEdits:
+        return self._server.next_edits  # pyright: ignore[reportAttributeAccessIssue]
+
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Any:
         before = self._documents.get(params.text_document.uri)
@@ -54,6 +59,7 @@ class Protocol(LanguageServerProtocol):
         document = self._documents.get(params.text_document.uri)
         if document is not None:
             self._repositories.changing(document)
+            self._next_edits.changing(params.text_document.uri, document)
         told = document is not None and self._outcomes.follows(document)
         changes = self._documents.change(params.text_document, params.content_changes, told)
         if document is not None and changes:
@@ -65,6 +71,7 @@ class Protocol(LanguageServerProtocol):
         if document is not None:
             self._repositories.closed(document)
             self._outcomes.closed(document)
+            self._next_edits.closed(document)
         self._documents.close(params.text_document.uri)
 
     def structure_message(self, data: dict[str, Any]) -> Any:

@@ -19,6 +19,7 @@ from completion import snooze
 from lsp import outcomes
 from lsp.completions import Completions
 from lsp.documents import Documents, path_of
+from lsp.next_edit import ACTION, NEXT_EDIT, OpenNextEdits
 from lsp.protocol import Protocol
 from lsp.repositories import OpenRepositories
 from lsp.sessions import Sessions
@@ -39,6 +40,7 @@ class TandemServer(LanguageServer):
         self.repositories = OpenRepositories(self, self.settings)
         self.sessions = Sessions(self, self.repositories.all)
         self.outcomes = outcomes.OpenOutcomes()
+        self.next_edits = OpenNextEdits(self.documents, self.settings, self.repositories.all)
         self.editor: psutil.Process | None = None
         super().__init__("tandem", __version__, protocol_cls=Protocol)
         self.completions = Completions(self)
@@ -90,6 +92,8 @@ def _register(server: TandemServer) -> None:
         (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, did_change_folders, None),
         (types.WORKSPACE_DID_CHANGE_WATCHED_FILES, did_change_watched_files, None),
         (types.TEXT_DOCUMENT_DID_SAVE, did_save, None),
+        (types.TEXT_DOCUMENT_CODE_ACTION, code_action, types.CodeActionOptions([ACTION])),
+        (NEXT_EDIT, next_edit, None),
     ):
         server.feature(method, options)(handler)
     for name, command in (("tandem.snooze", do_snooze), ("tandem.unsnooze", do_unsnooze)):
@@ -177,3 +181,11 @@ def do_unsnooze(ls: TandemServer) -> bool:
     except OSError as error:
         ls.tell(f"still snoozed: {error.strerror}.")
         return False
+
+
+async def code_action(ls: TandemServer, params: types.CodeActionParams) -> list[types.CodeAction]:
+    return await ls.next_edits.actions(params, ls.client_capabilities)
+
+
+async def next_edit(ls: TandemServer, params: Any) -> dict[str, Any] | None:
+    return await ls.next_edits.next(params)

@@ -230,7 +230,7 @@ async def test_a_pause_too_short_asks_nothing(server: Paced) -> None:
     session._expected_ms = 300.0
     keys, now = Keys(), time.monotonic()
     for number in range(30):
-        keys.changed(Change((4, number), "", "a"), number + 1, now - (30 - number) * 0.1)
+        keys.changed(Change((4, number), "", "a"), number + 1, now - (29 - number) * 0.1)
     first = ask(session, "", keys)
     await asyncio.sleep(0)
     second = ask(session, "o", keys)
