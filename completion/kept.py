@@ -59,7 +59,7 @@ class Piece:
 def kept(text: str, now: str) -> int:
     """Characters of `text` in the longest sequence of whole words and signs that `now` has too.
 
-    Bit-parallel, after Hyyrö (2004): 10,000 characters against as many take 30 ms.
+    Bit-parallel, after Hyyrö (2004): a pass over `now` with one long number for `text`.
     """
     if text == now:
         return len(text)

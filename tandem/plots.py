@@ -8,9 +8,9 @@ COLOURS = "abcde"
 WIDTH = 900
 _ROW = 22
 _LABEL = 190
-_NUMBER = 170
+_NUMBER = 220
 _HEIGHT = 180
-_TICKS = 15
+_TICKS = 11
 
 
 def across(rows: Sequence[tuple[str, Sequence[float], str]]) -> str:
@@ -51,7 +51,7 @@ def stacked(columns: Sequence[tuple[str, Sequence[int]]], names: Sequence[str]) 
         x = left + place * 130
         parts.append(f'<rect class="{COLOURS[place]}" x="{x}" y="4" width="12" height="12"/>')
         parts.append(f'<text x="{x + 18}" y="15">{esc(name)}</text>')
-    every = len(columns) // _TICKS + 1
+    every = max(len(columns) - 1, 0) // _TICKS + 1
     for number, (label, values) in enumerate(columns):
         x, y = left + number * step, float(top + _HEIGHT)
         for place, value in enumerate(values):

@@ -186,7 +186,8 @@ def test_a_repository_file_cannot_redirect_until_it_is_trusted(served: Path, fil
 
 def test_help_names_every_command(empty_home: Path) -> None:
     text = tandem("--help").stdout
-    for command in ("complete", "demo", "doctor", "lsp", "models", "serve", "trace", "uninstall"):
+    commands = ("complete", "demo", "doctor", "lsp", "models", "serve", "stats", "trace")
+    for command in (*commands, "uninstall"):
         assert command in text
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
+from completion.changes import Change
 from lsp.documents import Documents, OpenDocument, characters, path_of, units
 
 ENCODINGS = ["utf-8", "utf-16", "utf-32"]
@@ -202,3 +203,42 @@ def test_an_edit_of_a_large_document_touches_only_its_own_lines() -> None:
     assert document._lines is lines
     assert lines[1000] == "value = 10"
     assert all(a is b for a, b in zip(lines[:1000] + lines[1001:], untouched, strict=True))
+
+
+# Without a lone "\r": where one meets a "\n", two breaks become one.
+whole = st.lists(st.sampled_from(["a", "b ", "é😀", "\n", "\r\n"]), max_size=12).map("".join)
+
+
+@given(
+    whole,
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), whole), max_size=5),
+    st.sampled_from(ENCODINGS),
+)
+def test_edits_are_told_as_changes_of_the_plain_text(
+    text: str, edits: list[tuple[int, int, str]], encoding: str
+) -> None:
+    documents = Documents()
+    documents.encoding = encoding
+    documents.open(types.TextDocumentItem("file:///w/a.py", "python", 1, text))
+    document = documents.get("file:///w/a.py")
+    assert document is not None
+    plain = document.plain
+    for version, (start, end, new) in enumerate(edits, 2):
+        now = document.text
+        places = [position_of(now, min(index, len(now)), encoding) for index in (start, end)]
+        change: types.TextDocumentContentChangeEvent
+        change = types.TextDocumentContentChangePartial(types.Range(*places), new)
+        if start == end:
+            change = types.TextDocumentContentChangeWholeDocument(new)
+        identifier = types.VersionedTextDocumentIdentifier(version, "file:///w/a.py")
+        for made in documents.change(identifier, [change], told=True):
+            plain = made.apply(plain)
+        assert plain == document.plain
+
+
+def test_an_insertion_is_told_where_the_editor_put_it() -> None:
+    """Not where the same text might have come in as well."""
+    document = opened("aaa")
+    here = types.Position(0, 1)
+    change = types.TextDocumentContentChangePartial(types.Range(here, here), "aa")
+    assert document.told(change) == [Change(1, "", "aa")]
