@@ -153,7 +153,7 @@ class Outcomes:
         if file is None or not changes:
             return
         taken = False
-        for change in (part for change in changes for part in file.parts(change)):
+        for change in (part for whole in changes for part in file.parts(whole)):
             for piece in file.pieces():
                 piece.follow(change)
             active = file.active

@@ -102,6 +102,11 @@ class Session:
         await self._flights.close()
         await self._connection.close()
 
+    async def fill(self, document: Document, offset: int) -> str:
+        """What the model would put there, "" for nothing: for who has another use for it than to
+        show it at the cursor. Raises TandemError."""
+        return (await self._asking(document, offset, ahead=True).ask()).text
+
     def forget(self, path: Path) -> None:
         """The document was closed: what is under way for it is not wanted any more."""
         self._flights.forget(path)

@@ -16,6 +16,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from completion import snooze
+from completion.document import Document
 from lsp import outcomes
 from lsp.completions import Completions
 from lsp.documents import Documents, path_of
@@ -41,6 +42,7 @@ class TandemServer(LanguageServer):
         self.sessions = Sessions(self, self.repositories.all)
         self.outcomes = outcomes.OpenOutcomes()
         self.next_edits = OpenNextEdits(self.documents, self.settings, self.repositories.all)
+        self.next_edits.fill = self._fill
         self.editor: psutil.Process | None = None
         super().__init__("tandem", __version__, protocol_cls=Protocol)
         self.completions = Completions(self)
@@ -56,6 +58,9 @@ class TandemServer(LanguageServer):
     def report_server_error(self, error: Exception, source: Any) -> None:
         """A handler's failure is for the log, not for the person who is typing."""
         log.error("%s: %s", type(error).__name__, str(error).partition("\n")[0])
+
+    async def _fill(self, document: Document, offset: int) -> str:
+        return await self.sessions.fill(self.settings.of(document.path), document, offset)
 
     async def configure(self) -> None:
         """Ask the client for its settings, if it can be asked, then serve by them."""

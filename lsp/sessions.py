@@ -60,6 +60,19 @@ class Sessions:
             served.requests -= 1
             self._close_if_done(served)
 
+    async def fill(self, config: Config, document: Document, offset: int) -> str:
+        """See `Session.fill`; "" if the server fails."""
+        served = self._of(config)
+        served.requests += 1
+        try:
+            return await served.session.fill(document, offset)
+        except TandemError as error:
+            log.warning("a value was not found: %s", error)
+            return ""
+        finally:
+            served.requests -= 1
+            self._close_if_done(served)
+
     def forget(self, path: Path) -> None:
         """A document was closed."""
         for served in self._served:
