@@ -6,8 +6,9 @@ at each use: 60 ms a key in a file of 5 MB on a 2-core machine. Here an edit rep
 lines it touches, and a key costs 4 ms there.
 """
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,6 +17,16 @@ from lsprotocol import types
 from pygls.uris import to_fs_path, urlparse
 
 from completion.document import Document, language_of
+
+# Documents that an editor shows and nobody types in, or that are its own: versions of a file in
+# git, panels, consoles, code out of archives. Others, as unsaved ones, are like files.
+READ_ONLY_SCHEMES = frozenset(
+    {"git", "gitlens", "fugitive", "diffview", "review", "output", "debug", "term"}
+    | {"vscode-terminal", "vscode-userdata", "vscode-local-history", "vscode-scm"}
+    | {"jdt", "csharp", "deno", "zipfile", "http", "https"}
+)
+CELL_SCHEME = "vscode-notebook-cell"
+log = logging.getLogger(__name__)
 
 _BREAK = re.compile(r"(\r\n|\r|\n)")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -43,10 +54,16 @@ class Cursor:
 
 
 class OpenDocument:
-    """One document between didOpen and didClose."""
+    """One document between didOpen and didClose.
+
+    `in_step`: false after an edit was dropped, until a whole text comes: ours may be another one
+    than the editor's.
+    """
 
     def __init__(self, item: types.TextDocumentItem, encoding: str) -> None:
         self.path = path_of(item.uri)
+        self.scheme = scheme_of(item.uri)
+        self.in_step = True
         self.language = item.language_id or language_of(self.path)
         self.version = item.version
         self._encoding = encoding
@@ -61,6 +78,33 @@ class OpenDocument:
     def plain(self) -> str:
         """The text with "\n" line ends."""
         return "\n".join(self._lines)
+
+    @property
+    def read_only(self) -> bool:
+        return self.scheme in READ_ONLY_SCHEMES
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the text is that of the file at `path`; a cell is a part, a version another."""
+        return not self.read_only and self.scheme != CELL_SCHEME
+
+    def change(self, version: int, changes: Sequence[types.TextDocumentContentChangeEvent]) -> None:
+        """Carry out the edits that lead to a version, unless they come too late.
+
+        Versions only grow, so one that does not was sent twice or out of order, and its ranges
+        are those of another text than ours. A whole text says all there is to know; only an older
+        one is no news while ours is in step.
+        """
+        whole = any(not isinstance(one, types.TextDocumentContentChangePartial) for one in changes)
+        late = version < self.version if whole else version <= self.version
+        if late and (self.in_step or not whole):
+            self.in_step = self.in_step and whole
+            log.warning("%s: version %d after %d is dropped", self.path, version, self.version)
+            return
+        for change in changes:
+            self.apply(change)
+        self.in_step = self.in_step or whole
+        self.version = version
 
     def apply(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Carry out one edit, or take a whole new text."""
@@ -116,33 +160,43 @@ class OpenDocument:
 
 
 class Documents:
-    """All open documents, by URI."""
+    """All open documents, by URI. `closed` is told of each that is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, closed: Callable[[OpenDocument], None] = lambda document: None) -> None:
+        self._closed = closed
         self.encoding: str = types.PositionEncodingKind.Utf16.value
         self._open: dict[str, OpenDocument] = {}
 
     def open(self, item: types.TextDocumentItem) -> None:
-        # Editors differ, even from message to message, in which characters of a URI they quote.
-        self._open[unquote(item.uri)] = OpenDocument(item, self.encoding)
+        self._open[same(item.uri)] = OpenDocument(item, self.encoding)
 
     def change(
         self,
         identifier: types.VersionedTextDocumentIdentifier,
         changes: Sequence[types.TextDocumentContentChangeEvent],
     ) -> None:
-        document = self._open.get(unquote(identifier.uri))
+        document = self._open.get(same(identifier.uri))
         if document is None:
             return
-        for change in changes:
-            document.apply(change)
-        document.version = identifier.version
+        document.change(identifier.version, changes)
 
     def close(self, uri: str) -> None:
-        self._open.pop(unquote(uri), None)
+        document = self._open.pop(same(uri), None)
+        if document is not None:
+            self._closed(document)
 
     def get(self, uri: str) -> OpenDocument | None:
-        return self._open.get(unquote(uri))
+        return self._open.get(same(uri))
+
+
+def same(uri: str) -> str:
+    """Equal for URIs of one document: editors differ, even from message to message, in which
+    characters they quote."""
+    return unquote(uri)
+
+
+def scheme_of(uri: str) -> str:
+    return uri.partition(":")[0].lower()
 
 
 def path_of(uri: str) -> Path:

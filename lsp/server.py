@@ -17,12 +17,16 @@ import psutil
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from lsp.documents import Cursor, Documents, path_of
+from completion import silence
+from lsp.documents import Cursor, Documents, OpenDocument, path_of, scheme_of
+from lsp.notebooks import SYNC as NOTEBOOK_SYNC
+from lsp.notebooks import Notebooks
 from lsp.protocol import Protocol
 from lsp.repositories import OpenRepositories
+from lsp.requests import Requests
 from lsp.sessions import Sessions
 from lsp.settings import SECTION, Settings
-from tandem import __version__
+from tandem import __version__, trace
 
 LABEL_WIDTH = 60
 TRIGGERS = [".", "(", "[", "=", ",", ":", " "]
@@ -33,12 +37,16 @@ class TandemServer(LanguageServer):
     """What the handlers share."""
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        self.documents = Documents()
+        self.requests = Requests()
+        self.documents = Documents(self.requests.closed)
+        self.notebooks = Notebooks(self.documents)
         self.settings = Settings(options or {}, self.tell)
         self.repositories = OpenRepositories(self, self.settings)
         self.sessions = Sessions(self, self.repositories.all)
         self.editor: psutil.Process | None = None
-        super().__init__("tandem", __version__, protocol_cls=Protocol)
+        super().__init__(
+            "tandem", __version__, protocol_cls=Protocol, notebook_document_sync=NOTEBOOK_SYNC
+        )
         _register(self)
 
     def tell(self, message: str) -> None:
@@ -57,19 +65,23 @@ class TandemServer(LanguageServer):
         """What may be inserted at a position, each with the cursor it is for."""
         try:
             document = self.documents.get(uri)
-            if document is None:
+            reason = _unfit(document)
+            if document is None or reason:
+                _trace_silence(uri, position, reason, invoked)
                 return []
-            cursor = document.at(position)
+            cursor = self.notebooks.with_cells_above(uri, document.at(position))
             config = self.settings.of(document.path)
             folder = self.settings.folder_of(document.path)
             self.sessions.use(self.settings.current())
-            completion = await self.sessions.complete(
-                config, replace(cursor.document, root=folder), cursor.offset, invoked
+            asked = replace(cursor.document, root=folder)
+            completion = await self.requests.run(
+                document, self.sessions.complete(config, asked, cursor.offset, invoked)
             )
         except Exception:
             log.exception("a completion failed")
             return []
-        return [(cursor, cursor.insertion(text)) for text in completion.items]
+        items = completion.items if completion is not None else []
+        return [(cursor, cursor.insertion(text)) for text in items]
 
     async def configure(self) -> None:
         """Ask the client for its settings, if it can be asked, then serve by them."""
@@ -154,7 +166,7 @@ def did_change_watched_files(ls: TandemServer, params: types.DidChangeWatchedFil
 
 def did_save(ls: TandemServer, params: types.DidSaveTextDocumentParams) -> None:
     document = ls.documents.get(params.text_document.uri)
-    if document is not None:
+    if document is not None and document.is_file:
         ls.repositories.saved(document)
 
 
@@ -208,6 +220,28 @@ def _is_gesture(ls: TandemServer, params: types.CompletionParams) -> bool:
         return False
     document = ls.documents.get(params.text_document.uri)
     return document is not None and not document.at(params.position).word
+
+
+def _unfit(document: OpenDocument | None) -> str:
+    """Why no session is asked about a document; "" if one is."""
+    if document is None:
+        return silence.NOT_OPEN
+    if document.read_only:
+        return silence.READ_ONLY
+    return "" if document.in_step else silence.OUT_OF_STEP
+
+
+def _trace_silence(uri: str, position: types.Position, reason: str, invoked: bool) -> None:
+    event = trace.Event(
+        kind="completion",
+        source="lsp",
+        file=str(path_of(uri)),
+        line=position.line + 1,
+        column=position.character,
+        reason=reason,
+        details={"invoked": invoked, "scheme": scheme_of(uri)},
+    )
+    trace.write(event)
 
 
 def _item(cursor: Cursor, number: int, text: str) -> types.CompletionItem:
