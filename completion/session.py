@@ -147,8 +147,8 @@ class Session:
             self._look_ahead(document, offset, ask, found)
         except silence.Silence as reason:
             event.reason = str(reason)
-        except asyncio.CancelledError:
-            event.reason = silence.CANCELLED
+        except asyncio.CancelledError as error:
+            event.reason = silence.of_cancelled(error)
             raise
         except TandemError as error:
             event.reason = self._connection.recover(error)

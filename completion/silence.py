@@ -1,5 +1,7 @@
 """Why nothing is shown: every reason a trace can give, beside those of `filters.Reason`."""
 
+import asyncio
+
 DISABLED = "disabled"
 DISABLED_LANGUAGE = "disabled for this language"
 DISABLED_PATH = "disabled for this file"
@@ -23,6 +25,10 @@ CANCELLED = "cancelled"
 TOO_SLOW = "model too slow"
 UNSURE = "hardly ever accepted"
 OFF_INDENT = "answer does not continue the line"
+CLOSED = "document closed"
+NOT_OPEN = "document not open"
+READ_ONLY = "read-only document"
+OUT_OF_STEP = "document out of step with the editor"
 
 # These say nothing of the place: asked again, it may have an answer.
 PASSING = frozenset({LOADING, RESTARTING, BUSY, FAILED, CANCELLED, TOO_SLOW})
@@ -30,3 +36,8 @@ PASSING = frozenset({LOADING, RESTARTING, BUSY, FAILED, CANCELLED, TOO_SLOW})
 
 class Silence(Exception):
     """No suggestion; its text is the reason."""
+
+
+def of_cancelled(error: asyncio.CancelledError) -> str:
+    """The reason given to `Task.cancel`, if it is one of ours."""
+    return CLOSED if CLOSED in error.args else CANCELLED

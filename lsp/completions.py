@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
-from completion import snooze
+from completion import silence, snooze
 from completion.gate import Ask
 from completion.session import Completion
 from lsp import outcomes
-from lsp.documents import Cursor, OpenDocument, units
+from lsp.documents import Cursor, OpenDocument, path_of, scheme_of, units
+from tandem import trace
 
 if TYPE_CHECKING:
     from lsp.server import TandemServer
@@ -59,23 +60,29 @@ class Completions:
         server = self._server
         try:
             document = server.documents.get(uri)
-            if document is None:
+            reason = _unfit(document)
+            if document is None or reason:
+                _trace_silence(uri, position, reason, invoked)
                 return []
-            cursor = document.at(position)
+            here = document.at(position)
+            cursor = server.notebooks.with_cells_above(uri, here)
             config = server.settings.of(document.path)
             folder = server.settings.folder_of(document.path)
             server.sessions.use(server.settings.current())
-            completion = await server.sessions.complete(
+            work = server.sessions.complete(
                 config,
                 replace(cursor.document, root=folder),
                 cursor.offset,
                 self._ask(document, invoked, popup),
                 self._tell_first_line(uri, cursor),
             )
+            completion = await server.requests.run(document, work)
         except Exception:
             log.exception("a completion failed")
             return []
-        return [self._offer(uri, cursor, completion, text) for text in completion.items]
+        if completion is None:
+            return []
+        return [self._offer(uri, here, completion, text) for text in completion.items]
 
     def _ask(self, document: OpenDocument, invoked: bool, popup: bool) -> Ask:
         known, now = self._server.outcomes, time.monotonic()
@@ -189,6 +196,28 @@ def _item(offer: Offer, number: int) -> types.CompletionItem:
         text_edit=types.TextEdit(offer.range, text),
         command=offer.command,
     )
+
+
+def _unfit(document: OpenDocument | None) -> str:
+    """Why no session is asked about a document; "" if one is."""
+    if document is None:
+        return silence.NOT_OPEN
+    if document.read_only:
+        return silence.READ_ONLY
+    return "" if document.in_step else silence.OUT_OF_STEP
+
+
+def _trace_silence(uri: str, position: types.Position, reason: str, invoked: bool) -> None:
+    event = trace.Event(
+        kind="completion",
+        source="lsp",
+        file=str(path_of(uri)),
+        line=position.line + 1,
+        column=position.character,
+        reason=reason,
+        details={"invoked": invoked, "scheme": scheme_of(uri)},
+    )
+    trace.write(event)
 
 
 def _is_experimental(ls: "TandemServer", name: str) -> bool:

@@ -6,9 +6,10 @@ at each use: 60 ms a key in a file of 5 MB on a 2-core machine. Here an edit rep
 lines it touches, and a key costs 4 ms there.
 """
 
+import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,6 +21,16 @@ from completion import keys
 from completion.changes import Change, between
 from completion.document import Document, language_of
 from completion.keys import Keys
+
+# Documents that an editor shows and nobody types in, or that are its own: versions of a file in
+# git, panels, consoles, code out of archives. Others, as unsaved ones, are like files.
+READ_ONLY_SCHEMES = frozenset(
+    {"git", "gitlens", "fugitive", "diffview", "review", "output", "debug", "term"}
+    | {"vscode-terminal", "vscode-userdata", "vscode-local-history", "vscode-scm"}
+    | {"jdt", "csharp", "deno", "zipfile", "http", "https"}
+)
+CELL_SCHEME = "vscode-notebook-cell"
+log = logging.getLogger(__name__)
 
 _BREAK = re.compile(r"(\r\n|\r|\n)")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -47,11 +58,17 @@ class Cursor:
 
 
 class OpenDocument:
-    """One document between didOpen and didClose."""
+    """One document between didOpen and didClose.
+
+    `in_step`: false after an edit was dropped, until a whole text comes: ours may be another one
+    than the editor's.
+    """
 
     def __init__(self, item: types.TextDocumentItem, encoding: str) -> None:
         self.uri = item.uri
         self.path = path_of(item.uri)
+        self.scheme = scheme_of(item.uri)
+        self.in_step = True
         self.language = item.language_id or language_of(self.path)
         self.version = item.version
         self.keys = Keys()
@@ -68,6 +85,44 @@ class OpenDocument:
     def plain(self) -> str:
         """The text with "\n" line ends."""
         return "\n".join(self._lines)
+
+    @property
+    def read_only(self) -> bool:
+        return self.scheme in READ_ONLY_SCHEMES
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the text is that of the file at `path`; a cell is a part, a version another."""
+        return not self.read_only and self.scheme != CELL_SCHEME
+
+    def change(
+        self,
+        version: int,
+        changes: Sequence[types.TextDocumentContentChangeEvent],
+        told: bool = False,
+    ) -> list[Change]:
+        """Carry out the edits that lead to a version, unless they come too late; `told` has them
+        returned, each in the plain text after the last.
+
+        Versions only grow, so one that does not was sent twice or out of order, and its ranges
+        are those of another text than ours. A whole text says all there is to know; only an older
+        one is no news while ours is in step.
+        """
+        whole = any(not isinstance(one, types.TextDocumentContentChangePartial) for one in changes)
+        late = version < self.version if whole else version <= self.version
+        if late and (self.in_step or not whole):
+            self.in_step = self.in_step and whole
+            log.warning("%s: version %d after %d is dropped", self.path, version, self.version)
+            return []
+        made: list[Change] = []
+        now = time.monotonic()
+        for change in changes:
+            if told:
+                made += self.told(change)
+            self.apply(change, now)
+        self.in_step = self.in_step or whole
+        self.version = version
+        return made
 
     def apply(self, change: types.TextDocumentContentChangeEvent, now: float) -> None:
         """Carry out one edit, or take a whole new text. `now` is by `time.monotonic`."""
@@ -158,15 +213,15 @@ class OpenDocument:
 
 
 class Documents:
-    """All open documents, by URI."""
+    """All open documents, by URI. `closed` is told of each that is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, closed: Callable[[OpenDocument], None] = lambda document: None) -> None:
+        self._closed = closed
         self.encoding: str = types.PositionEncodingKind.Utf16.value
         self._open: dict[str, OpenDocument] = {}
 
     def open(self, item: types.TextDocumentItem) -> None:
-        # Editors differ, even from message to message, in which characters of a URI they quote.
-        self._open[unquote(item.uri)] = OpenDocument(item, self.encoding)
+        self._open[same(item.uri)] = OpenDocument(item, self.encoding)
 
     def change(
         self,
@@ -174,28 +229,31 @@ class Documents:
         changes: Sequence[types.TextDocumentContentChangeEvent],
         told: bool = False,
     ) -> list[Change]:
-        """Carry out edits; `told` has them returned, each in the plain text after the last."""
-        document = self._open.get(unquote(identifier.uri))
-        made: list[Change] = []
-        if document is None:
-            return made
-        now = time.monotonic()
-        for change in changes:
-            if told:
-                made += document.told(change)
-            document.apply(change, now)
-        document.version = identifier.version
-        return made
+        """See `OpenDocument.change`; nothing changes in a document that is not open."""
+        document = self._open.get(same(identifier.uri))
+        return document.change(identifier.version, changes, told) if document is not None else []
 
     def close(self, uri: str) -> None:
-        self._open.pop(unquote(uri), None)
+        document = self._open.pop(same(uri), None)
+        if document is not None:
+            self._closed(document)
 
     def __iter__(self) -> Iterator[tuple[str, OpenDocument]]:
         """With the URI that each was opened by, unquoted."""
         return iter(list(self._open.items()))
 
     def get(self, uri: str) -> OpenDocument | None:
-        return self._open.get(unquote(uri))
+        return self._open.get(same(uri))
+
+
+def same(uri: str) -> str:
+    """Equal for URIs of one document: editors differ, even from message to message, in which
+    characters they quote."""
+    return unquote(uri)
+
+
+def scheme_of(uri: str) -> str:
+    return uri.partition(":")[0].lower()
 
 
 def path_of(uri: str) -> Path:

@@ -16,6 +16,7 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from lsp.documents import Documents
 from lsp.next_edit import OpenNextEdits
+from lsp.notebooks import Notebooks
 from lsp.outcomes import OpenOutcomes
 from lsp.repositories import OpenRepositories
 
@@ -44,6 +45,10 @@ class Protocol(LanguageServerProtocol):
     def _next_edits(self) -> OpenNextEdits:
         return self._server.next_edits  # pyright: ignore[reportAttributeAccessIssue]
 
+    @property
+    def _notebooks(self) -> Notebooks:
+        return self._server.notebooks  # pyright: ignore[reportAttributeAccessIssue]
+
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Any:
         before = self._documents.get(params.text_document.uri)
@@ -51,13 +56,13 @@ class Protocol(LanguageServerProtocol):
             self._outcomes.closed(before)
         self._documents.open(params.text_document)
         document = self._documents.get(params.text_document.uri)
-        if document is not None:
+        if document is not None and document.is_file:
             self._repositories.opened(document)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Any:
         document = self._documents.get(params.text_document.uri)
-        if document is not None:
+        if document is not None and document.is_file:
             self._repositories.changing(document)
             self._next_edits.changing(params.text_document.uri, document)
         told = document is not None and self._outcomes.follows(document)
@@ -68,11 +73,25 @@ class Protocol(LanguageServerProtocol):
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> Any:
         document = self._documents.get(params.text_document.uri)
-        if document is not None:
+        if document is not None and document.is_file:
             self._repositories.closed(document)
             self._outcomes.closed(document)
             self._next_edits.closed(document)
         self._documents.close(params.text_document.uri)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_OPEN)
+    def lsp_notebook_document__did_open(self, params: types.DidOpenNotebookDocumentParams) -> Any:
+        self._notebooks.open(params)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
+    def lsp_notebook_document__did_change(
+        self, params: types.DidChangeNotebookDocumentParams
+    ) -> Any:
+        self._notebooks.change(params)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
+    def lsp_notebook_document__did_close(self, params: types.DidCloseNotebookDocumentParams) -> Any:
+        self._notebooks.close(params)
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         try:

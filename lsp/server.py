@@ -19,16 +19,17 @@ from completion import snooze
 from completion.document import Document
 from lsp import outcomes
 from lsp.completions import Completions
-from lsp.documents import Documents, path_of
+from lsp.documents import Documents, OpenDocument, path_of
 from lsp.next_edit import ACTION, NEXT_EDIT, OpenNextEdits
+from lsp.notebooks import SYNC as NOTEBOOK_SYNC
+from lsp.notebooks import Notebooks
 from lsp.protocol import Protocol
 from lsp.repositories import OpenRepositories
+from lsp.requests import Requests
 from lsp.sessions import Sessions
 from lsp.settings import SECTION, Settings
 from tandem import __version__
 
-LABEL_WIDTH = 60
-TRIGGERS = [".", "(", "[", "=", ",", ":", " "]
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +37,9 @@ class TandemServer(LanguageServer):
     """What the handlers share."""
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        self.documents = Documents()
+        self.requests = Requests()
+        self.documents = Documents(self._closed)
+        self.notebooks = Notebooks(self.documents)
         self.settings = Settings(options or {}, self.tell)
         self.repositories = OpenRepositories(self, self.settings)
         self.sessions = Sessions(self, self.repositories.all)
@@ -44,7 +47,9 @@ class TandemServer(LanguageServer):
         self.next_edits = OpenNextEdits(self.documents, self.settings, self.repositories.all)
         self.next_edits.fill = self._fill
         self.editor: psutil.Process | None = None
-        super().__init__("tandem", __version__, protocol_cls=Protocol)
+        super().__init__(
+            "tandem", __version__, protocol_cls=Protocol, notebook_document_sync=NOTEBOOK_SYNC
+        )
         self.completions = Completions(self)
         _register(self)
         outcomes.register(self, self.outcomes)
@@ -58,6 +63,10 @@ class TandemServer(LanguageServer):
     def report_server_error(self, error: Exception, source: Any) -> None:
         """A handler's failure is for the log, not for the person who is typing."""
         log.error("%s: %s", type(error).__name__, str(error).partition("\n")[0])
+
+    def _closed(self, document: OpenDocument) -> None:
+        self.requests.closed(document)
+        self.sessions.forget(document.path)
 
     async def _fill(self, document: Document, offset: int) -> str:
         return await self.sessions.fill(self.settings.of(document.path), document, offset)
@@ -148,7 +157,7 @@ def did_change_watched_files(ls: TandemServer, params: types.DidChangeWatchedFil
 
 def did_save(ls: TandemServer, params: types.DidSaveTextDocumentParams) -> None:
     document = ls.documents.get(params.text_document.uri)
-    if document is not None:
+    if document is not None and document.is_file:
         ls.repositories.saved(document)
 
 
