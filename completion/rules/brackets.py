@@ -127,6 +127,17 @@ def cut_what_unbalances(text: str, prefix: str, suffix: str, language: str) -> s
     return text
 
 
+def drop_if_closers_stay_alone(text: str, prefix: str, suffix: str, hole: Hole) -> str:
+    """Nothing, if the suffix closes brackets that nobody opened, and the text opens none of them.
+
+    Someone who edits the head of `if (a) {` above its body wants a head with its bracket.
+    """
+    surplus, row = len(hole.closers) - hole.floor, hole.lexer.language
+    if surplus <= 0 or _unpaired(prefix + suffix, row) != (surplus, 0):
+        return text
+    return text if _unpaired(prefix + text + suffix, row)[0] < surplus else ""
+
+
 def _unpaired(text: str, row: Language) -> tuple[int, int]:
     """Brackets without a partner; strings and comments without an end."""
     stack: list[str] = []
