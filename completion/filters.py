@@ -91,8 +91,7 @@ def finish(
             return balance_brackets(kept, suffix, hole)
         # Our lexer knows little of the language: a file that parses is better proof of balance, and
         # so is one whose brackets are paired as before when its comments and strings are read.
-        whole = cut_what_unbalances(kept, prefix, suffix, row.name)
-        if whole == kept or parses.prove(kept):
+        if parses.prove(kept) or cut_what_unbalances(kept, prefix, suffix, row.name) == kept:
             return kept
         kept = balance_brackets(kept, suffix, hole)
         return cut_what_unbalances(kept, prefix, suffix, row.name)
