@@ -15,6 +15,7 @@ from completion.rules.brackets import (
     cut_what_unbalances,
     drop_if_closers_stay_alone,
     drop_partial_line,
+    keeps_balance,
 )
 from completion.rules.indentation import fit_indentation
 from completion.rules.leaks import cut_special_tokens, drop_secrets
@@ -91,7 +92,7 @@ def finish(
             return balance_brackets(kept, suffix, hole)
         # Our lexer knows little of the language: a file that parses is better proof of balance, and
         # so is one whose brackets are paired as before when its comments and strings are read.
-        if parses.prove(kept) or cut_what_unbalances(kept, prefix, suffix, row.name) == kept:
+        if parses.prove(kept) or keeps_balance(kept, prefix, suffix, row.name):
             return kept
         kept = balance_brackets(kept, suffix, hole)
         return cut_what_unbalances(kept, prefix, suffix, row.name)

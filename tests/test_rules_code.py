@@ -9,7 +9,7 @@ from completion.document import language_of
 from completion.filters import finish
 from completion.hole import Hole, hole_kind
 from completion.rules import parses
-from completion.rules.brackets import cut_what_unbalances, drop_if_closers_stay_alone
+from completion.rules.brackets import cut_what_unbalances, drop_if_closers_stay_alone, keeps_balance
 from completion.rules.indentation import fit_indentation, in_the_files_style
 from completion.rules.parses import Parses, cut_to_what_parses
 from completion.rules.remarks import cut_open_comment
@@ -223,3 +223,9 @@ def test_true_middles_of_this_repository_pass_all_rules() -> None:
             changed += kept.text.rstrip() != middle.rstrip()
     assert asked > 150
     assert changed / asked <= 0.01
+
+
+def test_a_string_without_an_end_leaves_balance_unknown() -> None:
+    assert keeps_balance("a", "f(", ");\n", "go")
+    assert not keeps_balance("(a", "f(", ");\n", "go")
+    assert not keeps_balance("a", "f(", ", `);\n", "go")

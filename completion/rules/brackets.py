@@ -111,6 +111,13 @@ def _left_open(stack: list[str], closers: str) -> int:
     return len(stack) - closed
 
 
+def keeps_balance(text: str, prefix: str, suffix: str, language: str) -> bool:
+    """Whether the file is as balanced with the text as without, if that can be said at all: where
+    a string of it has no end, what is code and what is not is anybody's guess."""
+    strings = _unpaired(prefix + suffix, language_row(language))[1]
+    return not strings and cut_what_unbalances(text, prefix, suffix, language) == text
+
+
 def cut_what_unbalances(text: str, prefix: str, suffix: str, language: str) -> str:
     """The text without the last lines that leave the whole file with more brackets that have no
     partner, strings and comments that have no end, than it has without the answer.
