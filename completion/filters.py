@@ -10,7 +10,13 @@ from typing import Literal
 
 from completion.hole import Hole
 from completion.overlap import trim_trailing_space
-from completion.rules.brackets import balance_brackets, cut_what_unbalances, drop_partial_line
+from completion.rules.brackets import (
+    balance_brackets,
+    cut_what_unbalances,
+    drop_if_closers_stay_alone,
+    drop_partial_line,
+    keeps_balance,
+)
 from completion.rules.indentation import fit_indentation
 from completion.rules.leaks import cut_special_tokens, drop_secrets
 from completion.rules.parses import Parses, cut_to_what_parses
@@ -84,8 +90,9 @@ def finish(
         row = hole.lexer.language
         if row.has_statements:
             return balance_brackets(kept, suffix, hole)
-        # Where our lexer knows little of the language, a file that parses is proof of balance.
-        if parses.prove(kept):
+        # Our lexer knows little of the language: a file that parses is better proof of balance, and
+        # so is one whose brackets are paired as before when its comments and strings are read.
+        if parses.prove(kept) or keeps_balance(kept, prefix, suffix, row.name):
             return kept
         kept = balance_brackets(kept, suffix, hole)
         return cut_what_unbalances(kept, prefix, suffix, row.name)
@@ -102,6 +109,7 @@ def finish(
         ("comments out the suffix", lambda t: cut_open_comment(t, prefix, suffix, hole)),
         ("repeats the suffix", lambda t: trim_suffix_overlap(t, prefix, suffix, hole)),
         ("unbalanced brackets", balanced),
+        ("unbalanced brackets", lambda t: drop_if_closers_stay_alone(t, prefix, suffix, hole)),
         ("does not parse", lambda t: cut_to_what_parses(t, parses)),
         ("holds a secret", lambda t: drop_secrets(t, prefix, suffix)),
     ]
@@ -116,9 +124,10 @@ def finish(
             if blank(kept):
                 return Filtered("", reason, tuple(acted))
             text = kept
+        text = trim_trailing_space(text, suffix)
         if rules is repeatedly and text == before:
             break
-    return Filtered(trim_trailing_space(text, suffix), "", tuple(acted))
+    return Filtered(text, "", tuple(acted))
 
 
 def blank(text: str) -> bool:

@@ -1,6 +1,7 @@
 """When an answer stops, and what is left of it: by table, by property, and on real code."""
 
 import random
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +11,21 @@ from completion.filters import StopRule, blank, finish
 from completion.hole import Hole, hole_kind
 from completion.languages import PYTHON
 from completion.lexer import CLOSERS, OPENERS, Lexer
+from completion.rules import parses
 from completion.rules.brackets import balance_brackets, drop_partial_line
 from completion.rules.suffix import trim_suffix_overlap
 from tests.holes import Cutout, cutouts, outcomes
 
 MAX_LINES = 12
+
+
+@pytest.fixture(autouse=True, scope="module")
+def patient() -> Iterator[None]:
+    """On a busy machine too a file is parsed to its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parses, "LIMIT_S", 60)
+        patch.setattr(parses, "FIRST_LIMIT_S", 60)
+        yield
 
 
 def split(document: str) -> tuple[str, str, Hole]:

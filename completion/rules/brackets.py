@@ -111,6 +111,13 @@ def _left_open(stack: list[str], closers: str) -> int:
     return len(stack) - closed
 
 
+def keeps_balance(text: str, prefix: str, suffix: str, language: str) -> bool:
+    """Whether the file is as balanced with the text as without, if that can be said at all: where
+    a string of it has no end, what is code and what is not is anybody's guess."""
+    strings = _unpaired(prefix + suffix, language_row(language))[1]
+    return not strings and cut_what_unbalances(text, prefix, suffix, language) == text
+
+
 def cut_what_unbalances(text: str, prefix: str, suffix: str, language: str) -> str:
     """The text without the last lines that leave the whole file with more brackets that have no
     partner, strings and comments that have no end, than it has without the answer.
@@ -125,6 +132,17 @@ def cut_what_unbalances(text: str, prefix: str, suffix: str, language: str) -> s
             break
         text = text[: max(0, text.rfind("\n"))].rstrip()
     return text
+
+
+def drop_if_closers_stay_alone(text: str, prefix: str, suffix: str, hole: Hole) -> str:
+    """Nothing, if the suffix closes brackets that nobody opened, and the text opens none of them.
+
+    Someone who edits the head of `if (a) {` above its body wants a head with its bracket.
+    """
+    surplus, row = len(hole.closers) - hole.floor, hole.lexer.language
+    if surplus <= 0 or _unpaired(prefix + suffix, row) != (surplus, 0):
+        return text
+    return text if _unpaired(prefix + text + suffix, row)[0] < surplus else ""
 
 
 def _unpaired(text: str, row: Language) -> tuple[int, int]:

@@ -5,8 +5,10 @@ parse is held against what could stand there instead: nothing, one name, or no l
 the file parses with none of these, it tells nothing about the answer.
 """
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tree_sitter import Tree
 
@@ -14,30 +16,50 @@ from completion import syntax
 from completion.hole import Hole
 from completion.lexer import OPENERS
 
-LIMIT_S = 0.05  # for one parse; what takes longer is not judged
+FIRST_LIMIT_S = 0.05  # for the file without the cursor's line: once a line
+LIMIT_S = 0.01  # for all that is parsed for one answer; what is not done then is not judged
 LARGEST = 400_000  # characters of a document that are parsed for this
 _NAME = "x"
+# Rows around the cursor's in which a file without that line may have errors for want of it.
+_NEAR = 3
+_MOST_ERRORS = 50
 # Languages with a preprocessor: its lines cut through all that the grammar knows.
 _PREPROCESSED = ("c", "cpp", "csharp")
-# The last trees without errors: the next one is made of the nearest. With the editor's next key,
-# or its next line, that saves nine tenths of the time.
-_good: deque[tuple[str, Tree, bytes]] = deque(maxlen=6)
+# The last trees: the next one is made of the nearest. With the editor's next key, or its next
+# line, that saves nine tenths of the time.
+_recent: deque[tuple[str, Tree, bytes]] = deque(maxlen=6)
 
 
 @dataclass
 class Parses:
-    """Whether the file with a hole parses with a text in it."""
+    """Whether the file with a hole parses with a text in it.
+
+    Where the file has errors elsewhere there is no telling, which is known before anything is
+    parsed but the file without the cursor's line, once a line.
+    """
 
     prefix: str
     suffix: str
     hole: Hole
     _known: dict[str, bool | None] = field(default_factory=dict)
+    _ends: float = 0.0
 
     def with_text(self, text: str) -> bool | None:
-        """None without a grammar, or if it takes too long."""
+        """None if there is no telling: no grammar, no time, errors elsewhere."""
         if text not in self._known:
-            self._known[text] = self._parses(self.prefix + text + self.suffix)
+            told = self._elsewhere() is False
+            document = self.prefix + text + self.suffix
+            self._known[text] = self._parses(document) if told else None
         return self._known[text]
+
+    def _elsewhere(self) -> bool | None:
+        """Whether the file has errors that are not for want of the cursor's line; None if nobody
+        knows."""
+        found = without_line(self.prefix, self.suffix, self.hole.lexer.language.name)
+        if found is None:
+            return None
+        row = self.prefix.count("\n")
+        return any(last < row - _NEAR or first > row + _NEAR for first, last in found)
 
     def takes(self, text: str) -> bool:
         """Also true if it parses once that is closed which was open at the cursor, or if there is
@@ -52,11 +74,9 @@ class Parses:
         """Whether the file parses with something that is fine in any hole."""
         if self._in_preprocessor():
             return False
-        line_start, line_end = self.prefix.rfind("\n") + 1, self.suffix.find("\n")
-        below = self.suffix[line_end:] if line_end >= 0 else ""
         closers = self._closers("")
         return (
-            self._parses(self.prefix[:line_start] + below) is True
+            without_line(self.prefix, self.suffix, self.hole.lexer.language.name) == ()
             or any(self.with_text(text) for text in ("", _NAME))
             or (bool(closers) and any(self.with_text(text + closers) for text in ("", _NAME)))
         )
@@ -70,16 +90,12 @@ class Parses:
         return self.hole.lexer.language.name in _PREPROCESSED and line.lstrip().startswith("#")
 
     def _parses(self, document: str) -> bool | None:
-        language = self.hole.lexer.language.name
-        if len(document) > LARGEST or syntax.grammar_of(language) is None:
+        now = time.monotonic()
+        self._ends = self._ends or now + LIMIT_S
+        if now >= self._ends:
             return None
-        data = syntax.encoded(document)
-        tree = syntax.tree_of(data, language, LIMIT_S, _nearest(data, language))
-        if tree is None:
-            return None
-        if not tree.root_node.has_error:
-            _good.append((language, tree, data))
-        return not tree.root_node.has_error
+        tree = _tree(document, self.hole.lexer.language.name, self._ends - now)
+        return not tree.root_node.has_error if tree else None
 
     def _closers(self, text: str) -> str:
         """What closes the string and the brackets that were open at the cursor and still are,
@@ -95,10 +111,47 @@ class Parses:
         return quote + "".join(OPENERS[bracket] for bracket in still_open)
 
 
+def without_line(prefix: str, suffix: str, language: str) -> tuple[tuple[int, int], ...] | None:
+    """Where a file has errors, as first and last rows, when the cursor's line is left out.
+
+    None without a grammar, or if it takes too long. Called while the model is at work, it costs
+    the answer nothing.
+    """
+    above, newline = prefix[: prefix.rfind("\n") + 1], suffix.find("\n")
+    return _error_rows(above + (suffix[newline + 1 :] if newline >= 0 else ""), language)
+
+
+@lru_cache(maxsize=16)
+def _error_rows(document: str, language: str) -> tuple[tuple[int, int], ...] | None:
+    """Cached: it is the same text while one types on a line."""
+    tree = _tree(document, language, FIRST_LIMIT_S)
+    if tree is None:
+        return None
+    rows: list[tuple[int, int]] = []
+    stack = [tree.root_node] if tree.root_node.has_error else []
+    while stack and len(rows) < _MOST_ERRORS:
+        node = stack.pop()
+        if node.is_error or node.is_missing:
+            rows.append((node.start_point.row, node.end_point.row))
+        else:
+            stack += [child for child in node.children if child.has_error or child.is_missing]
+    return tuple(rows)
+
+
+def _tree(document: str, language: str, limit_s: float) -> Tree | None:
+    if len(document) > LARGEST or syntax.grammar_of(language) is None:
+        return None
+    data = syntax.encoded(document)
+    tree = syntax.tree_of(data, language, limit_s, _nearest(data, language))
+    if tree is not None:
+        _recent.append((language, tree, data))
+    return tree
+
+
 def _nearest(data: bytes, language: str) -> tuple[Tree, bytes] | None:
-    """A tree without errors of a text that differs from this one in less than its half."""
+    """A known tree of a text that differs from this one in less than its half."""
     best, least = None, len(data) // 2
-    for name, tree, old in tuple(_good):
+    for name, tree, old in tuple(_recent):
         if name == language and abs(len(old) - len(data)) < least:
             start, old_end, new_end = syntax.edit_between(old, data)
             changed = max(old_end, new_end) - start
