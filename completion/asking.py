@@ -90,13 +90,13 @@ class Asking:
             if fitted is None:
                 raise silence.Silence(silence.CURSOR_IN_KEY)
             built, cut = fitted.prompt, fitted.cut
-            after = self.document.text[self.offset : self.offset + FILTERED_SUFFIX]
+            before, below = self.document.text[: self.offset], self.document.text[self.offset :]
         self.details["hole"] = hole.kind
         reader = _Reader(
             prompt.Lead("" if can_heal else built.heal),
             Dedent(cut.prefix, hole),
-            filters.StopRule(cut.prefix, after, hole, options.max_lines),
-            lambda text, complete: filters.finish(text, cut.prefix, after, hole, complete),
+            filters.StopRule(cut.prefix, below[:FILTERED_SUFFIX], hole, options.max_lines),
+            lambda text, complete: filters.finish(text, before, below, hole, complete),
         )
         with self.stages.stage("generate"):
             answer = await self._answer(client, built, can_heal, reader)
@@ -107,6 +107,7 @@ class Asking:
         with self.stages.stage("filter"):
             complete = stop.stopped or answer.finish == "stop"
             kept = reader.finish(stop.text, complete)
+        self.details["rules"] = list(kept.rules)
         if kept.text:
             return kept.text
         self.details["answer"] = reader.answer

@@ -249,7 +249,7 @@ async def test_a_closed_document_ends_what_is_under_way(server: Paced, session: 
 
 async def test_the_first_of_several_lines_comes_before_the_others(empty_home: Path) -> None:
     def block(_: str) -> list[str]:
-        return ["first = 1\n", "    second = 2\n", "    third = 3\n"]
+        return ["\n    first = 1\n", "    second = 2\n", "    third = 3\n"]
 
     with paced(block) as server:
         session = await started(server)
