@@ -136,5 +136,5 @@ class Variant:
             if (stop.stopped or not in_time) and raw.count("\n") > case.middle.count("\n"):
                 break
         complete = stop.stopped or (ended and in_time)
-        kept = filters.finish(stop.text, case.prefix, after, hole, complete)
+        kept = filters.finish(stop.text, case.prefix, case.suffix, hole, complete)
         return raw, ended, kept.text, kept.reason
