@@ -100,7 +100,7 @@ class Asking:
         )
         with self.stages.stage("generate"):
             answer = await self._answer(client, built, can_heal, reader)
-        self._tokens = answer.tokens
+        self._tokens = [(token.end, token.logprob) for token in answer.tokens if token.text]
         self.details["finish"] = answer.finish or "stopped here"
         self.details["usage"] = answer.usage
         stop = reader.stop

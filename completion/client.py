@@ -1,6 +1,7 @@
 """OpenAI-compatible HTTP, from the client's side: which model, and its streamed completions."""
 
 import json
+import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,17 +35,33 @@ class ServedModel:
     parent: str = ""
 
 
+@dataclass(frozen=True)
+class TokenTold:
+    """A token of an answer, in nats, and how likely the likeliest ones in its place were.
+
+    An empty text is the end of the answer. `end`: characters of the answer that had come with it;
+    its own text may begin with what was healed.
+    """
+
+    text: str
+    logprob: float
+    top: dict[str, float]
+    end: int = 0
+
+    @property
+    def margin(self) -> float:
+        """How much likelier it was than any other that was told; 0 if one was likelier."""
+        others = [value for text, value in self.top.items() if text != self.text]
+        return max(0.0, self.logprob - max(others)) if others else math.inf
+
+
 @dataclass
 class Answer:
-    """What a stream told besides its text.
-
-    `tokens` are the answer's, if they were asked for: where its text ends in the answer, in
-    characters, and its log-probability in nats.
-    """
+    """What a stream told besides its text; of its tokens if the body asked for `logprobs`."""
 
     finish: str = ""
     usage: dict[str, Any] = field(default_factory=dict)
-    tokens: list[tuple[int, float]] = field(default_factory=list)
+    tokens: list[TokenTold] = field(default_factory=list)
     characters: int = 0
 
 
@@ -108,8 +125,7 @@ class Client:
                     for choice in event.get("choices", []):
                         answer.finish = choice.get("finish_reason") or answer.finish
                         answer.characters += len(choice.get("text") or "")
-                        nats = _nats(choice.get("logprobs"))
-                        answer.tokens += [(answer.characters, one) for one in nats]
+                        answer.tokens += _tokens(choice.get("logprobs"), answer.characters)
                         if choice.get("text"):
                             yield choice["text"]
         except httpx.TimeoutException as error:
@@ -148,10 +164,16 @@ def _served(row: dict[str, Any]) -> ServedModel:
     )
 
 
-def _nats(logprobs: Any) -> list[float]:
-    """Of one event's tokens, in the shape of OpenAI's completions."""
-    told = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
-    return [float(nats) for nats in told or () if nats is not None]
+def _tokens(told: dict[str, Any] | None, end: int) -> list[TokenTold]:
+    """Servers may leave parts of it out, or give null."""
+    told = told or {}
+    texts, logprobs = told.get("tokens") or (), told.get("token_logprobs") or ()
+    top = told.get("top_logprobs") or [None] * len(texts)
+    return [
+        TokenTold(text, logprob, others or {}, end)
+        for text, logprob, others in zip(texts, logprobs, top, strict=False)
+        if logprob is not None
+    ]
 
 
 def _told(error: Any) -> EngineError:

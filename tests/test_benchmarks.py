@@ -146,3 +146,25 @@ def test_training_compares_three_trainers_on_the_same_steps(
     assert set(speeds) == {"plain transformers + peft", "ours, LoRA", "ours, full"}
     ratio = speeds["ours, LoRA"] / speeds["plain transformers + peft"]
     assert float(value) == round(ratio, 2) > 0
+
+
+def test_candidates_prints_its_headline_and_writes_its_figures(tmp_path: Path) -> None:
+    """A tiny random model: nothing is right, and every way has been tried."""
+    tiny_models.make(tmp_path / "tiny", "llama tied")
+    (tmp_path / "code").mkdir()
+    text = "".join(f"def f{n}(a, b):\n    return a.get({n}, b)\n\n\n" for n in range(12))
+    (tmp_path / "code" / "a.py").write_text(text)
+    (tmp_path / "code" / "b.py").write_text(text.replace("get", "put"))
+    file, rows = tmp_path / "figures.json", tmp_path / "rows.jsonl"
+    command = [sys.executable, "-m", "benchmarks.candidates", "--quick", "--n", "3"]
+    command += ["--files", str(tmp_path / "code"), "--model", str(tmp_path / "tiny")]
+    command += ["--save", str(rows), "--json", str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=REPOSITORY)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1].startswith("headline: closest_call_exact_gain_points")
+    figures = json.loads(file.read_text())
+    assert figures["holes"] == len(rows.read_text().splitlines()) > 0
+    assert {"beam 4", "beam 8", "sampled 0.4"} < set(figures["ways"])
+    for way in figures["ways"].values():
+        assert max(way["exact"].values()) <= way["oracle"]
+        assert {"likelihood", "rank"} <= set(way["exact"])

@@ -123,6 +123,15 @@ def test_a_constraint_with_state_holds_whatever_is_guessed(tiny: Decoder) -> Non
     assert all(token in allowed for token, allowed in zip(found, sets, strict=True))
 
 
+def test_the_end_has_its_log_probability_too_and_no_text(tiny: Decoder) -> None:
+    [end] = tiny.model.config.eos_ids
+    running = tiny.start(Request(PROMPT, 8, logprobs=0), [Only({40}, {90}, {end})])
+    [chunks] = finish(tiny, [running])
+    assert [one.token for chunk in chunks for one in chunk.logprobs] == [40, 90, end]
+    assert chunks[-1].finish == "stop"
+    assert chunks[-1].usage.completion_tokens == 2
+
+
 @pytest.mark.parametrize("prompt", [PROMPT, tuple(TOKENS * 1)[:90], PROMPT[:1]])
 def test_candidates_read_their_prompt_once_and_are_those_of_their_seeds(
     tiny: Decoder, prompt: tuple[int, ...], monkeypatch: pytest.MonkeyPatch

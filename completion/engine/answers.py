@@ -152,7 +152,8 @@ class Shape:
             "tokens": texts,
             "token_logprobs": [token.logprob for token in tokens],
             "top_logprobs": [
-                {self._spell(other): logprob for other, logprob in token.top} or None
+                # Of tokens spelled alike the likeliest: it comes first, and so is written last.
+                {self._spell(other): logprob for other, logprob in reversed(token.top)} or None
                 for token in tokens
             ],
             "text_offset": [offset + n for n in accumulate(map(len, texts), initial=0)][:-1],

@@ -74,7 +74,8 @@ class TokenLogprob:
 class Chunk:
     """A piece of the answer. The last one has a `finish` reason or an `error`.
 
-    `logprobs` are those of its tokens, where the request asked for them. A token's text may come
+    `logprobs` are those of its tokens, where the request asked for them; the end's is with them,
+    as a choice among answers must know it. A token's text may come
     in a later chunk, or never, if it is part of a character or of a stop text.
     """
 

@@ -139,7 +139,7 @@ class Running:
         """Count a token as picked after `known` tokens; logits [vocabulary] are for who asked."""
         healer, request, usage = self._healer, self.request, self.usage
         if token in self._ends:
-            self._end("stop")
+            self._end("stop", self._told(token, logits))
             return
         self.answer.append(token)
         for hook in self.hooks:
@@ -149,9 +149,7 @@ class Running:
         # Spelling out text the caller already has costs the caller none of its budget.
         usage.completion_tokens += not healer.active
         data = healer.accept(token)
-        logprobs: tuple[TokenLogprob, ...] = ()
-        if request.logprobs is not None and logits is not None and data:
-            logprobs = (token_logprob(logits, token, request.logprobs),)
+        logprobs = self._told(token, logits) if data else ()
         piece = self._text.feed(data)
         if piece or logprobs:
             self._new.append(Chunk(piece, usage=replace(usage), logprobs=logprobs))
@@ -179,6 +177,13 @@ class Running:
         if self.finish is None:
             self._end("cancelled")
 
-    def _end(self, reason: FinishReason) -> None:
+    def _told(self, token: int, logits: torch.Tensor | None) -> tuple[TokenLogprob, ...]:
+        wanted = self.request.logprobs
+        if wanted is None or logits is None:
+            return ()
+        return (token_logprob(logits, token, wanted),)
+
+    def _end(self, reason: FinishReason, logprobs: tuple[TokenLogprob, ...] = ()) -> None:
         self.finish = reason
-        self._new.append(Chunk(self._text.close(), reason, usage=replace(self.usage)))
+        usage = replace(self.usage)
+        self._new.append(Chunk(self._text.close(), reason, usage=usage, logprobs=logprobs))

@@ -1,0 +1,79 @@
+"""Other answers than the greedy one: where it was a close call, the second choice, then on.
+
+Found from what any server tells of its tokens (`logprobs`). A branch is a request of its own, and
+the engine has read all of its prompt but a token. What it brings and costs:
+`benchmarks.candidates`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from completion.client import TokenTold
+
+# Of each token's place, so many likeliest ones are asked for: the greedy one is among them.
+TOLD = 3
+# Nats. What is less likely than the greedy choice by more hardly ever leads to a better answer.
+MOST_MARGIN = 0.5
+_BROKEN = "\ufffd"  # a token that is part of a character
+
+
+@dataclass(frozen=True)
+class Branch:
+    """An answer that begins with `text`; its log-probabilities so far. `complete`: that is all."""
+
+    text: str
+    logprobs: tuple[float, ...]
+    margin: float
+    complete: bool
+
+    def body(self, greedy: dict[str, Any]) -> dict[str, Any]:
+        """The request for what follows `text`, from the one whose answer was the greedy one."""
+        before = greedy["prompt"] + greedy.get("heal", "") + self.text
+        body = {key: value for key, value in greedy.items() if key not in ("heal", "tandem")}
+        return {**body, "prompt": before, "logprobs": 0}
+
+
+def branches(
+    answer: str,
+    tokens: Sequence[TokenTold],
+    heal: str,
+    most: int,
+    margin: float = MOST_MARGIN,
+) -> list[Branch]:
+    """The `most` closest calls in the greedy `answer`, the closest first.
+
+    `answer` is its text as it came, `heal` what its request had to spell before; tokens past the
+    answer's end are left alone. No branch where the server told nothing.
+    """
+    found: list[Branch] = []
+    spelled, sums = "", ()
+    healed = _healed(answer, tokens, heal)
+    for token in tokens:
+        if len(spelled) - healed >= len(answer) and token.text:
+            break
+        for text, logprob in token.top.items():
+            costs = token.logprob - logprob
+            if text == token.text or _BROKEN in text or not 0 <= costs < margin:
+                continue
+            begins = spelled + text
+            # The first token may spell healed text, too; the branch's must do so as well.
+            if len(spelled) < healed and not begins.startswith(tokens[0].text[:healed]):
+                continue
+            if text or spelled[healed:].strip():
+                told = (*sums, logprob)
+                found.append(Branch(begins[healed:], told, costs, complete=not text))
+        spelled, sums = spelled + token.text, (*sums, token.logprob)
+    return sorted(found, key=lambda branch: branch.margin)[:most]
+
+
+def _healed(answer: str, tokens: Sequence[TokenTold], heal: str) -> int:
+    """Characters of the first token that spell what was healed, not the answer."""
+    if not tokens:
+        return 0
+    text, first = "".join(token.text for token in tokens), tokens[0].text
+    for size in range(len(first) + 1):
+        rest = text[size:]
+        if heal.endswith(first[:size]) and (rest.startswith(answer) or answer.startswith(rest)):
+            return size
+    return 0
