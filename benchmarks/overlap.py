@@ -29,7 +29,6 @@ from completion.session import FILTERED_SUFFIX
 from tandem.config import CompletionConfig
 from tandem.errors import TandemError, UsageError
 
-SEED = 7
 LANGUAGES = ("python", "javascript, typescript", "go", "rust", "c")
 QUICK, QUICK_WITH_MODEL = 400, 20
 MAX_LINES = CompletionConfig().max_lines
@@ -80,11 +79,11 @@ def shown(spot: Spot, text: str, ended: bool, rng: random.Random) -> Filtered:
     return finish(stop.text, prefix, suffix, hole, stop.stopped or ended)
 
 
-def fuzz(folders: list[Path], holes: int) -> Iterator[tuple[Spot, str, str, bool]]:
+def fuzz(folders: list[Path], holes: int, seed: int) -> Iterator[tuple[Spot, str, str, bool]]:
     """Each hole with an answer: how it was made, its text, whether the model ended it."""
     groups = _groups(folders)
     for number, (group, paths) in enumerate(groups.items()):
-        rng = random.Random(f"{SEED} {group}")
+        rng = random.Random(f"{seed} {group}")
         others: list[str] = []
         count = holes // len(groups) + (number < holes % len(groups))
         for spot in spots(paths, count, rng):
@@ -92,7 +91,9 @@ def fuzz(folders: list[Path], holes: int) -> Iterator[tuple[Spot, str, str, bool
             others = [*others[-50:], spot.middle]
 
 
-def ask(folders: list[Path], holes: int, name: str) -> Iterator[tuple[Spot, str, str, bool]]:
+def ask(
+    folders: list[Path], holes: int, seed: int, name: str
+) -> Iterator[tuple[Spot, str, str, bool]]:
     """Each hole with the model's answer; none where the editor would not ask."""
     from completion import models
     from completion.engine import shipped
@@ -105,7 +106,7 @@ def ask(folders: list[Path], holes: int, name: str) -> Iterator[tuple[Spot, str,
     asked = variant.Variant(name, decoder, shipped.template_of(found))
     groups = _groups(folders)
     for number, (group, paths) in enumerate(groups.items()):
-        rng = random.Random(f"{SEED} {group}")
+        rng = random.Random(f"{seed} {group}")
         count = holes // len(groups) + (number < holes % len(groups))
         for spot in cuts(paths, count, rng):
             hole = hole_kind(spot.prefix + spot.suffix, spot.start, spot.language)
@@ -149,8 +150,9 @@ def run(arguments: argparse.Namespace) -> bool:
     if holes < 1:
         raise UsageError("--holes must be above zero.")
     folders = [folder.resolve() for folder in arguments.repos]
-    asked = ask(folders, holes, arguments.model) if arguments.model else fuzz(folders, holes)
-    rng = random.Random(SEED)
+    seed, model = arguments.seed, arguments.model
+    asked = ask(folders, holes, seed, model) if model else fuzz(folders, holes, seed)
+    rng = random.Random(arguments.seed)
     tallies: dict[str, Tally] = {}
     examples: list[Example] = []
     unparsed: list[Example] = []
@@ -230,6 +232,7 @@ def main() -> None:
     parser = common.parser(__doc__ or "")
     parser.add_argument("--repos", type=Path, nargs="+", metavar="FOLDER", required=True)
     parser.add_argument("--holes", type=int, default=0, help="in all; 10,000 if not given")
+    parser.add_argument("--seed", type=int, default=7, help="of holes and answers")
     parser.add_argument(
         "--model", nargs="?", const="tandem-135m", default="", help="ask it; a name of the store"
     )

@@ -8,7 +8,7 @@ from completion.templates import templates
 from tandem import secrets
 
 # Any family's form of them, whether we know the word or not.
-_GENERIC = r"<\|[\w ./-]{1,40}\|>|<｜[^\s<>｜]{1,40}｜>"
+_GENERIC = r"<\|\w[^|\n]{0,40}\|>|<｜[^\s<>｜]{1,40}｜>"
 # The start of one that the token limit cut: no code begins so.
 _MARKED = ("<|", "<｜", "<fim_", "▁<")
 _SHORTEST_START = 4

@@ -86,8 +86,9 @@ class Parses:
         return self.with_text(text) is True and not self._in_preprocessor()
 
     def _in_preprocessor(self) -> bool:
-        line = self.prefix[self.prefix.rfind("\n") + 1 :]
-        return self.hole.lexer.language.name in _PREPROCESSED and line.lstrip().startswith("#")
+        above, _, line = self.prefix.rpartition("\n")
+        goes_on = line.lstrip().startswith("#") or above.endswith("\\")
+        return self.hole.lexer.language.name in _PREPROCESSED and goes_on
 
     def _parses(self, document: str) -> bool | None:
         now = time.monotonic()
