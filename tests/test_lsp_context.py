@@ -15,6 +15,8 @@ from tandem.requests import requests
 from tests.lsp_client import StartEditor, events, until
 from tests.repositories import MadeRepository
 
+# What is known of a place has the context of its time.
+EACH_ASKS = {"completion": {"cache": False}}
 BILLING = '''"""Invoices."""
 
 
@@ -52,7 +54,7 @@ async def with_both_open(
     start: StartEditor, repository: Path, text: str = WORK
 ) -> tuple[Editor, Path, Path]:
     """An editor with `work.py`, which says `text`, and `billing.py`, once they are indexed."""
-    editor, work = await start(), repository / "work.py"
+    editor, work = await start(options=EACH_ASKS), repository / "work.py"
     billing = repository / "shop" / "billing.py"
     editor.open(work.as_uri(), text)
     editor.open(billing.as_uri(), BILLING)
@@ -80,7 +82,7 @@ async def until_shown(
 async def test_a_name_of_another_file_brings_its_signature_and_the_trace_says_why(
     start: StartEditor, repository: Path
 ) -> None:
-    editor, work = await start(), repository / "work.py"
+    editor, work = await start(options=EACH_ASKS), repository / "work.py"
     editor.open(work.as_uri(), WORK)
     await indexed(editor)
     await until_shown(editor, work, "Invoice")
@@ -99,7 +101,7 @@ async def test_a_name_of_another_file_brings_its_signature_and_the_trace_says_wh
 async def test_before_the_index_is_there_completions_go_without_and_say_so(
     start: StartEditor, repository: Path
 ) -> None:
-    editor, work = await start(), repository / "work.py"
+    editor, work = await start(options=EACH_ASKS), repository / "work.py"
     editor.open(work.as_uri(), WORK)
     await editor.inline(work.as_uri(), *AFTER_INVOICE)
     details = events(work)[-1]["details"]
@@ -135,7 +137,7 @@ async def test_a_saved_file_is_read_again(start: StartEditor, repository: Path) 
 async def test_a_file_changed_by_another_program_is_read_again(
     start: StartEditor, repository: Path
 ) -> None:
-    editor, work = await start(), repository / "work.py"
+    editor, work = await start(options=EACH_ASKS), repository / "work.py"
     editor.open(work.as_uri(), WORK.replace("billing import Invoice", "till import Till"))
     await indexed(editor)
     till = repository / "shop" / "till.py"
@@ -169,7 +171,7 @@ async def test_edits_of_secret_and_ignored_files_stay_out(
     hidden = repository / name
     hidden.parent.mkdir(exist_ok=True)
     hidden.write_text("owner = 'ada'\n")
-    editor, work = await start(), repository / "work.py"
+    editor, work = await start(options=EACH_ASKS), repository / "work.py"
     editor.open(work.as_uri(), WORK)
     editor.open(hidden.as_uri(), "owner = 'ada'\n")
     await indexed(editor)
@@ -189,7 +191,7 @@ async def test_where_the_cache_cannot_be_written_the_index_lives_in_the_server(
         folder.rename(before)
     folder.write_text("a file where the folder should be")
     try:
-        editor, work = await start(), repository / "work.py"
+        editor, work = await start(options=EACH_ASKS), repository / "work.py"
         editor.open(work.as_uri(), WORK)
         await indexed(editor)
         await until_shown(editor, work, "Invoice")
@@ -213,7 +215,7 @@ async def test_the_server_ends_while_it_reads_the_repository(
 ) -> None:
     for number in range(300):
         (repository / f"file{number}.py").write_text(BILLING * 20)
-    editor, work = await start(), repository / "work.py"
+    editor, work = await start(options=EACH_ASKS), repository / "work.py"
     editor.open(work.as_uri(), WORK)
     await until(lambda: len(editor.progress) > 1)
     assert await editor.close() == 0
