@@ -7,13 +7,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from completion import filters, prompt, silence
+from completion import branches, candidates, filters, prompt, silence
 from completion.client import Answer, Busy, Client, Superseded, Unavailable
 from completion.connection import Connection
 from completion.document import Document, name_in_repository
 from completion.hole import Hole, hole_kind
 from completion.indent import Dedent
 from completion.pieces import Context
+from completion.reader import Reader
 from completion.reply import Reply
 from completion.repository import Repositories
 from completion.stages import Stages
@@ -22,28 +23,6 @@ from tandem.errors import EngineError
 TIMED_OUT = "timeout"  # how we end an answer that takes too long; servers never say it
 # Characters after the cursor that an answer is held against, whatever the model has read of them.
 FILTERED_SUFFIX = 8000
-
-
-@dataclass
-class _Reader:
-    """What a streamed answer goes through until it is complete."""
-
-    lead: prompt.Lead
-    dedent: Dedent
-    stop: filters.StopRule
-    finish: Callable[[str, bool], filters.Filtered]
-    answer: str = ""
-
-    def feed(self, piece: str) -> bool:
-        """Take a piece; true when generation can stop."""
-        self.answer += piece
-        return self.stop.feed(self.dedent.feed(self.lead.feed(piece)))
-
-    def first_line(self) -> str:
-        """Once it is complete, and if something of it may be shown."""
-        start = len(self.stop.text) - len(self.stop.text.lstrip())
-        end = self.stop.text.find("\n", start)
-        return self.finish(self.stop.text[:end], True).text if end >= 0 else ""
 
 
 @dataclass
@@ -92,12 +71,16 @@ class Asking:
             built, cut = fitted.prompt, fitted.cut
             before, below = self.document.text[: self.offset], self.document.text[self.offset :]
         self.details["hole"] = hole.kind
-        reader = _Reader(
-            prompt.Lead("" if can_heal else built.heal),
-            Dedent(cut.prefix, hole),
-            filters.StopRule(cut.prefix, below[:FILTERED_SUFFIX], hole, options.max_lines),
-            lambda text, complete: filters.finish(text, before, below, hole, complete),
-        )
+
+        def new_reader() -> Reader:
+            return Reader(
+                prompt.Lead("" if can_heal else built.heal),
+                Dedent(cut.prefix, hole),
+                filters.StopRule(cut.prefix, below[:FILTERED_SUFFIX], hole, options.max_lines),
+                lambda text, complete: filters.finish(text, before, below, hole, complete),
+            )
+
+        reader = new_reader()
         with self.stages.stage("generate"):
             answer = await self._answer(client, built, can_heal, reader)
         self._tokens = [(token.end, token.logprob) for token in answer.tokens if token.text]
@@ -108,6 +91,21 @@ class Asking:
             complete = stop.stopped or answer.finish == "stop"
             kept = reader.finish(stop.text, complete)
         self.details["rules"] = list(kept.rules)
+        if kept.text and options.candidates > 1 and can_heal and answer.tokens:
+            with self.stages.stage("candidates"):
+                text, told = await candidates.best(
+                    client,
+                    self._body(built, can_heal),
+                    answer,
+                    reader,
+                    kept.text,
+                    options.candidates,
+                    new_reader,
+                )
+            self.details["candidates"] = told
+            if text != kept.text:  # whose tokens these are not
+                self._tokens = ()
+            return text
         if kept.text:
             return kept.text
         self.details["answer"] = reader.answer
@@ -148,7 +146,7 @@ class Asking:
         )
 
     async def _answer(
-        self, client: Client, built: prompt.Prompt, can_heal: bool, reader: _Reader
+        self, client: Client, built: prompt.Prompt, can_heal: bool, reader: Reader
     ) -> Answer:
         """Of the repository's adapter if there is one that works, else of the base model."""
         choice, base = self.connection.choice, self.connection.served.id
@@ -166,7 +164,7 @@ class Asking:
                 self.details["adapter"] = skipped
 
     async def _stream(
-        self, client: Client, built: prompt.Prompt, can_heal: bool, reader: _Reader
+        self, client: Client, built: prompt.Prompt, can_heal: bool, reader: Reader
     ) -> Answer:
         body = self._body(built, can_heal)
         answer, began = Answer(), time.perf_counter()
@@ -204,7 +202,8 @@ class Asking:
                 ours["priority"] = self.priority
             body["tandem"] = ours
         if self.connection.able("logprobs"):
-            body["logprobs"] = 0
+            several = self.connection.config.completion.candidates > 1
+            body["logprobs"] = branches.TOLD if several else 0
         if self.connection.able("usage"):
             # We often stop before the last event, which would tell it otherwise.
             body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}

@@ -196,3 +196,20 @@ async def test_what_stands_there_already_is_not_suggested(session: Session) -> N
     again = await session.complete(document(CODE + text + "\n"), len(CODE))
     assert (again.items, again.reason) == ([], "repeats the suffix")
     assert trace.read()[-1]["details"]["answer"].startswith(text[:3])
+
+
+async def test_of_several_candidates_one_is_shown_and_all_are_in_the_trace(
+    empty_home: Path, engine: Address
+) -> None:
+    session = Session(settings(engine, completion=CompletionConfig(candidates=4, cache=False)))
+    await session.start()
+    texts = [CODE, "import os\n\nhere = os.", "def area(width, height):\n    return "]
+    seen = 0
+    for text in texts:
+        completion = await session.complete(document(text), len(text))
+        told = trace.read()[-1]["details"]["candidates"]
+        assert completion.items == [told[0]["text"]]
+        assert [one["score"] for one in told] == sorted((o["score"] for o in told), reverse=True)
+        seen += len(told)
+    await session.close()
+    assert seen > len(texts), "no call was close, so nothing was chosen"
