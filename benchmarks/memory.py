@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,12 @@ class Remembered:
     def cases(self, count: int) -> list[Case]:
         """Holes in files of the language that most files have."""
         language = Counter(language for language, _ in self.texts.values()).most_common(1)[0][0]
-        texts = [(self.name, path, text) for path, (of, text) in self.texts.items() if of == language]
-        found = (c for c in cases_in(texts, language, 2 * count, SEED) if files.answerable(c.middle))
+        texts = [
+            (self.name, path, text) for path, (of, text) in self.texts.items() if of == language
+        ]
+        found = (
+            c for c in cases_in(texts, language, 2 * count, SEED) if files.answerable(c.middle)
+        )
         return [case for case, _ in zip(found, range(count), strict=False)]
 
     @contextmanager
@@ -91,18 +96,23 @@ class Remembered:
 class Comparison:
     """Holes answered with and without a memory, in all ways to ask."""
 
-    def __init__(self, model: Variant, remembered: Mapping[str, Remembered]) -> None:
+    def __init__(
+        self, model: Variant, remembered: Mapping[str, Remembered], weights: Sequence[float]
+    ) -> None:
         self._model = model
+        self._weights = weights
         self._remembered = remembered
         self._ends = model.decoder.ends
         self._view = View()
         self.adjust_us: list[float] = []
 
     def run(self, holes: Sequence[Case], pieces: Mapping[str, "object"]) -> Report:
-        asked = [self._model, self._with_memory(self._model)]
+        asked = [self._model, *self._with_memory(self._model)]
         if pieces:
-            more = replace(self._model, name=PIECES, context_tokens=CompletionConfig().context_tokens)
-            asked += [more, self._with_memory(more)]
+            more = replace(
+                self._model, name=PIECES, context_tokens=CompletionConfig().context_tokens
+            )
+            asked += [more, *self._with_memory(more)]
 
         def answer(case: Case) -> Scored | None:
             with self._remembered[case.source].without(case) as self._view:
@@ -110,18 +120,24 @@ class Comparison:
                 if pieces:
                     context = pieces[case.source].look(case)[ALL].context  # type: ignore[attr-defined]
                     shown = replace(case, snippets=tuple(context.snippets))
-                return answer_each(
-                    [(shown if one.context_tokens else case, one) for one in asked]
-                )
+                return answer_each([(shown if one.context_tokens else case, one) for one in asked])
 
         done = score_all(holes, answer, tell)
         return report(done.scored, [one.name for one in asked], done.skipped, done.complete)
 
-    def _with_memory(self, model: Variant) -> Variant:
-        return replace(model, name=f"{model.name}, {BESIDE}", hooks=self._hooks)
+    def _with_memory(self, model: Variant) -> list[Variant]:
+        return [
+            replace(model, name=named(model.name, weight), hooks=partial(self._hooks, weight))
+            for weight in self._weights
+        ]
 
-    def _hooks(self, case: Case, prompt: tuple[int, ...]) -> list[LogitsHook]:
-        return [Timed(MemoryHook(Recall(self._view), prompt, self._ends), self.adjust_us)]
+    def _hooks(self, weight: float, case: Case, prompt: tuple[int, ...]) -> list[LogitsHook]:
+        hook = MemoryHook(Recall(self._view, weight), prompt, self._ends)
+        return [Timed(hook, self.adjust_us)]
+
+
+def named(model: str, weight: float) -> str:
+    return f"{model}, {BESIDE} x{weight:g}"
 
 
 class Timed:
@@ -228,6 +244,9 @@ def main() -> None:
     parser.add_argument("repositories", nargs="*", type=Path, metavar="REPOSITORY")
     parser.add_argument("--holes", type=int, default=0, metavar="N", help="in each repository")
     parser.add_argument("--context", action="store_true", help="also with pieces of other files")
+    parser.add_argument(
+        "--weight", type=float, nargs="+", default=[1.0], help="of the memory, 1 as fitted"
+    )
     parser.add_argument("--fit", action="store_true", help="fit the weight, and measure nothing")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it with what is known
     run(parser.parse_args())
@@ -249,7 +268,7 @@ def run(options: argparse.Namespace) -> None:
             print(f"{name:12} {weight:+.3f}")
         print(f"headline: nats a token, {len(rows.model)} tokens: {before:.3f} to {after:.3f}")
         return
-    compared = Comparison(model, remembered)
+    compared = Comparison(model, remembered, options.weight)
     with ExitStack() as stack:
         pieces = {
             one.name: stack.enter_context(
@@ -268,7 +287,7 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         result.save(options.json)
     _speed(list(remembered.values()), compared.adjust_us)
-    change = result.difference(f"model, {BESIDE}", "model", "all", "loss")
+    change = result.difference(named("model", options.weight[0]), "model", "all", "loss")
     print(f"headline: loss {change.mean:+.3f} [{change.low or 0:+.3f}, {change.high or 0:+.3f}]")
 
 

@@ -1,7 +1,7 @@
 """OpenAI-compatible HTTP, from the client's side: which model, and its streamed completions."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,10 @@ class Unavailable(EngineError):
 
 class Busy(EngineError):
     """The server has too much to do right now."""
+
+
+class TooMuch(EngineError):
+    """More than the server takes."""
 
 
 class Superseded(EngineError):
@@ -79,6 +83,22 @@ class Client:
                 f"{self._url}/models does not answer in OpenAI's format.",
                 "Give the address that ends in /v1.",
             ) from error
+
+    async def remember(
+        self, memory: str, files: Mapping[str, str], drop: Collection[str] = ()
+    ) -> int:
+        """Give a memory of our engine texts by path, and take paths from it; returns how many
+        files it has then. Raises EngineError, TooMuch if there is no room for it."""
+        rows = [{"path": path, "text": text} for path, text in files.items()]
+        body = {"files": rows, "drop": list(drop)}
+        try:
+            response = await self._http.put(f"tandem/memory/{memory}", json=body)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.status_code == 413:
+            raise TooMuch(_error_message(response.text))
+        self._check(response.status_code, response.text)
+        return int(response.json()["files"])
 
     async def complete(self, body: dict[str, Any], answer: Answer) -> AsyncGenerator[str, None]:
         """Pieces of text as they come; `answer` is filled in on the way.

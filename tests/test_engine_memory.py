@@ -18,8 +18,8 @@ from tests import tiny_adapters, tiny_models
 from tests.tiny_adapters import Served
 from tests.wire import bearer, exchange, host_of
 
-PROMPT = "def tiny(model):\n    return model.settings\n\n\nclass Config:\n    name = "
-SEEN = PROMPT + '"fixture of the engine"  # settings\n'
+PROMPT = "def tiny(model):\n    return model.settings\n\n\nclass Config:\n    name ="
+SEEN = PROMPT + ' "fixture of the engine"  # settings\n'
 BODY: dict[str, Any] = {"model": "tiny", "prompt": PROMPT, "max_tokens": 6, "temperature": 0}
 SECRET = "AKIA" + "Q7RZ2LXW4NPC8MVT"
 
@@ -78,7 +78,7 @@ def test_a_file_that_changed_or_went_counts_as_it_is_now(http: httpx.Client) -> 
     plain, _ = ask(http)
     put(http, {"seen.py": SEEN})
     before, _ = ask(http, "repo")
-    put(http, {"seen.py": PROMPT + "torch.manual_seed(0) and more\n"})
+    put(http, {"seen.py": PROMPT + " torch.manual_seed(0) and more\n"})
     after, _ = ask(http, "repo")
     assert after not in (plain, before)
     assert "torch" in after

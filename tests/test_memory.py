@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_tables_are_few_and_hold_each_file_once(texts: list[list[int]]) -> None:
     for number, tokens in enumerate(texts):
         memory.update({str(number): ids(tokens)})
     sizes = [len(table) for table in memory.view.tables]
-    assert all(size > 2 * after for size, after in zip(sizes, sizes[1:], strict=False))
+    assert all(size > 2 * after for size, after in pairwise(sizes))
     names = [name for table in memory.view.tables for name in table.documents]
     assert sorted(names) == sorted(map(str, range(len(texts))))
 
@@ -121,9 +122,7 @@ def test_a_continuation_is_one_that_followed_the_longest_match(
     assert 0 < len(tokens) <= most
     wanted = [*context[-length:], *tokens]
     ends = [f[-len(wanted) :] == wanted for f in files.values()]
-    inside = any(
-        f[at : at + len(wanted)] == wanted for f in files.values() for at in range(len(f))
-    )
+    inside = any(f[at : at + len(wanted)] == wanted for f in files.values() for at in range(len(f)))
     assert inside
     assert len(tokens) == most or any(ends)
 

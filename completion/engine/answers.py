@@ -100,7 +100,12 @@ class Shape:
             found.append(
                 {"index": index, **part, "logprobs": logprobs, "finish_reason": choice.finish}
             )
-        return {**self._head, "object": kind, "choices": found, "usage": usage(counts, self._memory)}
+        return {
+            **self._head,
+            "object": kind,
+            "choices": found,
+            "usage": usage(counts, self._memory),
+        }
 
     def opening(self, index: int = 0) -> Json | None:
         """Chat streams begin with the role."""

@@ -54,9 +54,7 @@ class View:
                 length, last = number, places
         if last is None:
             return 0, []
-        table, places = next(
-            (t, p) for t, p in zip(self.tables, last, strict=True) if len(p)
-        )
+        table, places = next((t, p) for t, p in zip(self.tables, last, strict=True) if len(p))
         return length, table.after(int(places.max()), most)
 
     def _matches(self, context: Sequence[int]) -> list[list[np.ndarray] | None]:
