@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,10 @@ class Unavailable(EngineError):
 
 class Busy(EngineError):
     """The server has too much to do right now."""
+
+
+class TooMuch(EngineError):
+    """More than the server takes."""
 
 
 class Superseded(EngineError):
@@ -102,6 +106,22 @@ class Client:
                 f"{self._url}/models does not answer in OpenAI's format.",
                 "Give the address that ends in /v1.",
             ) from error
+
+    async def remember(
+        self, memory: str, files: Mapping[str, str], drop: Collection[str] = ()
+    ) -> int:
+        """Give a memory of our engine texts by path, and take paths from it; returns how many
+        files it has then. Raises EngineError, TooMuch if there is no room for it."""
+        rows = [{"path": path, "text": text} for path, text in files.items()]
+        body = {"files": rows, "drop": list(drop)}
+        try:
+            response = await self._http.put(f"tandem/memory/{memory}", json=body)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.status_code == 413:
+            raise TooMuch(_error_message(response.text))
+        self._check(response.status_code, response.text)
+        return int(response.json()["files"])
 
     async def complete(self, body: dict[str, Any], answer: Answer) -> AsyncGenerator[str, None]:
         """Pieces of text as they come; `answer` is filled in on the way.

@@ -6,6 +6,7 @@ what of it is shown.
 """
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from tandem.config import CompletionConfig
 
 if TYPE_CHECKING:
     from completion.engine.generate import Decoder
+    from completion.engine.sample import LogitsHook
 
 # To see where a model ends its answer we let it write on for so long; more than is ever shown.
 RAW_TOKENS = 96
@@ -70,6 +72,8 @@ class Variant:
     path: bool = True
     prompt_tokens: int = CompletionConfig().prompt_tokens
     context_tokens: int = 0
+    # (case, prompt's tokens) -> what changes the model's distribution, made anew for each use.
+    hooks: "Callable[[Case, tuple[int, ...]], Sequence[LogitsHook]]" = lambda case, prompt: ()
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -105,7 +109,9 @@ class Variant:
         raw, ended, shown, reason = self._generate(case, built)
         from completion.engine import scoring
 
-        losses = scoring.losses(self.decoder, self._tokens(built), self._truth(case, built))
+        prompt = self._tokens(built)
+        hooks = self.hooks(case, prompt)
+        losses = scoring.losses(self.decoder, prompt, self._truth(case, built), hooks)
         middle = losses[:-1]
         return Answer(raw, ended, shown, reason, sum(middle) / len(middle), losses[-1], len(middle))
 
@@ -127,7 +133,8 @@ class Variant:
         stop = filters.StopRule(case.prefix, after, hole, options.max_lines)
         request = Request(self._tokens(built), RAW_TOKENS, stop=built.stop, heal=built.heal)
         raw, ended, in_time = "", False, True
-        for chunk in self.decoder.generate(request):
+        hooks = self.hooks(case, request.prompt)
+        for chunk in self.decoder.generate(request, hooks=hooks):
             raw += chunk.text
             in_time &= chunk.usage.completion_tokens <= options.max_tokens
             if in_time and not stop.stopped:

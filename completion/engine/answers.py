@@ -15,12 +15,15 @@ from completion.engine.request import Chunk, TokenLogprob, Usage
 Json = dict[str, Any]
 UsageIn = Literal["none", "last event", "every event"]
 # "usage": a stream can tell its usage in every event, for clients that stop early. "documents":
-# a newer request of a document takes an older one's place.
-CAPABILITIES = ["heal", "usage", "documents", "prediction", "logprobs"]
+# a newer request of a document takes an older one's place. "memory": see `memories`.
+CAPABILITIES = ["heal", "usage", "documents", "prediction", "logprobs", "memory"]
 
 
-def usage(counts: Usage) -> Json:
-    """Token counts; `tandem` adds what a trace wants to know, times in milliseconds."""
+def usage(counts: Usage, memory: str = "") -> Json:
+    """Token counts; `tandem` adds what a trace wants to know, times in milliseconds.
+
+    `memory` is what became of the one that was asked for.
+    """
     return {
         "prompt_tokens": counts.prompt_tokens,
         "completion_tokens": counts.completion_tokens,
@@ -31,6 +34,7 @@ def usage(counts: Usage) -> Json:
             "decode_ms": round(counts.decode_ms, 2),
             "drafted_tokens": counts.drafted_tokens,
             "accepted_tokens": counts.accepted_tokens,
+            **({"memory": memory} if memory else {}),
         },
     }
 
@@ -67,7 +71,7 @@ class Choice:
 class Shape:
     """Bodies of one request: `whole`, or `opening`, many `piece`s, a `closing`, maybe `total`.
 
-    `bytes_at` spells a token, for log-probabilities.
+    `bytes_at` spells a token, for log-probabilities; `memory` goes into usage.
     """
 
     def __init__(
@@ -76,7 +80,9 @@ class Shape:
         model: str,
         usage_in: UsageIn = "none",
         bytes_at: Callable[[int], bytes] = lambda _: b"",
+        memory: str = "",
     ) -> None:
+        self._memory = memory
         self._chat = kind == "chat"
         self._usage_in = usage_in
         self._bytes_at = bytes_at
@@ -94,7 +100,12 @@ class Shape:
             found.append(
                 {"index": index, **part, "logprobs": logprobs, "finish_reason": choice.finish}
             )
-        return {**self._head, "object": kind, "choices": found, "usage": usage(counts)}
+        return {
+            **self._head,
+            "object": kind,
+            "choices": found,
+            "usage": usage(counts, self._memory),
+        }
 
     def opening(self, index: int = 0) -> Json | None:
         """Chat streams begin with the role."""
@@ -121,10 +132,12 @@ class Shape:
         """The event without choices that `stream_options.include_usage` asks for."""
         if self._usage_in == "none":
             return None
-        return {**self._event([]), "usage": usage(counts)}
+        return {**self._event([]), "usage": usage(counts, self._memory)}
 
     def _counted(self, event: Json, counts: Usage) -> Json:
-        return {**event, "usage": usage(counts)} if self._usage_in == "every event" else event
+        if self._usage_in != "every event":
+            return event
+        return {**event, "usage": usage(counts, self._memory)}
 
     def _delta(
         self, index: int, delta: Json, finish: str | None = None, logprobs: Json | None = None

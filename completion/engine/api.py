@@ -3,7 +3,7 @@
 Types are strict: a field of a wrong type is an error that names it. Fields we do not know are
 ignored, as other compatible servers do. Fields we know but cannot honour are refused when they
 ask for something, because an answer that quietly left it out would be wrong. Ours alone are
-`heal` and `tandem` in a request, `capabilities`, `context_length` and `fim_template` of a model,
+memories, `heal` and `tandem` in a request, `capabilities`, `context_length` and `fim_template` of a model,
 and the object `tandem` in usage.
 """
 
@@ -30,6 +30,8 @@ MAX_ANSWERS = 8
 # As OpenAI: of the completions, and of a chat.
 MAX_LOGPROBS, MAX_CHAT_LOGPROBS = 5, 20
 MAX_PREDICTION = 200_000
+MAX_FILES = 4096
+MEMORY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 # Below this the softmax of temperature sampling overflows; the limit of temperature 0 is greedy.
 _COLDEST = 1e-3
 
@@ -133,8 +135,17 @@ class Prediction(_Body):
         return "".join(part.text for part in self.content)[:MAX_PREDICTION]
 
 
+class Remembered(_Body):
+    """A memory to mix in; `weight` 0 leaves it out, 1 is as fitted."""
+
+    name: str = Field(pattern=f"^{MEMORY_NAME}$")
+    weight: float = Field(1.0, ge=0, le=4, allow_inf_nan=False)
+
+
 class Tandem(_Body):
     """What OpenAI has no field for. See `Request`."""
+
+    memory: Remembered | None = None
 
     document: str = Field(default="", max_length=4096)
     priority: int | None = Field(default=None, ge=FIRST, le=LAST)
@@ -258,9 +269,21 @@ class ChatRequest(_Sampling):
         return self
 
 
+class MemoryFile(_Body):
+    path: str = Field(min_length=1, max_length=4096)
+    text: str
+
+
+class MemoryUpdate(_Body):
+    """PUT /v1/tandem/memory/NAME: files as they are now, and paths of those that are no more."""
+
+    files: list[MemoryFile] = Field(default_factory=list, max_length=MAX_FILES)
+    drop: list[str] = Field(default_factory=list, max_length=MAX_FILES)
+
+
 # Errors of fields that do not go together carry the name of the one at fault as their type.
 _ACROSS_FIELDS = {"top_logprobs"}
-B = TypeVar("B", CompletionRequest, ChatRequest)
+B = TypeVar("B", CompletionRequest, ChatRequest, MemoryUpdate)
 
 
 def parse(kind: type[B], body: bytes) -> B:

@@ -10,8 +10,10 @@ import contextlib
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from starlette.applications import Starlette
@@ -22,7 +24,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from completion.engine import answers, api
-from completion.engine.api import ApiError, ChatRequest, CompletionRequest
+from completion.engine.api import ApiError, ChatRequest, CompletionRequest, MemoryUpdate
 from completion.engine.request import Chunk, Request, Usage
 from completion.engine.served import Loaded, ServedModel
 from tandem import __version__
@@ -44,6 +46,8 @@ def build(served: ServedModel) -> Starlette:
             Route("/v1/models/{name:path}", routes.model),
             Route("/v1/completions", routes.completions, methods=["POST"]),
             Route("/v1/chat/completions", routes.chat, methods=["POST"]),
+            Route("/v1/tandem/memory/{name}", routes.remember, methods=["PUT"]),
+            Route("/v1/tandem/memory/{name}", routes.forget, methods=["DELETE"]),
         ],
         exception_handlers={ApiError: _failed, HTTPException: _not_routed, Exception: _broken},
     )
@@ -87,8 +91,9 @@ class Routes:
         body = api.parse(CompletionRequest, await _body(request))
         adapter = await self._adapter(body.model)
         tokens = await asyncio.to_thread(_tokens, loaded, body.prompt)
-        shape = self._shape("completion", loaded, body, adapter)
-        asked = body.request(tokens, loaded.decoder.context, adapter)
+        recall, told = loaded.recall(body.tandem.memory)
+        shape = self._shape("completion", loaded, body, adapter, told)
+        asked = replace(body.request(tokens, loaded.decoder.context, adapter), memory=recall)
         return self._submit(loaded, asked, shape, body)
 
     async def chat(self, request: HttpRequest) -> Response:
@@ -96,9 +101,24 @@ class Routes:
         body = api.parse(ChatRequest, await _body(request))
         adapter = await self._adapter(body.model)
         tokens = await asyncio.to_thread(_chat_tokens, loaded, body)
-        shape = self._shape("chat", loaded, body, adapter)
-        asked = body.request(tokens, loaded.decoder.context, adapter)
+        recall, told = loaded.recall(body.tandem.memory)
+        shape = self._shape("chat", loaded, body, adapter, told)
+        asked = replace(body.request(tokens, loaded.decoder.context, adapter), memory=recall)
         return self._submit(loaded, asked, shape, body)
+
+    async def remember(self, request: HttpRequest) -> Response:
+        """Files for a memory, which is made if there is none of that name."""
+        name = _memory_name(request)
+        loaded = self._served.ready()
+        body = api.parse(MemoryUpdate, await _body(request))
+        held = await asyncio.to_thread(loaded.remember, name, body)
+        return JSONResponse({"name": name, **asdict(held)})
+
+    async def forget(self, request: HttpRequest) -> Response:
+        name = _memory_name(request)
+        if not self._served.ready().memories.drop(name):
+            raise ApiError(404, f"There is no memory {name} here.", code="memory_not_found")
+        return JSONResponse({"name": name})
 
     def _shape(
         self,
@@ -106,9 +126,10 @@ class Routes:
         loaded: Loaded,
         body: CompletionRequest | ChatRequest,
         adapter: str,
+        memory: str,
     ) -> answers.Shape:
-        name = adapter or self._served.name
-        return answers.Shape(kind, name, body.usage_in, loaded.decoder.tokenizer.bytes_at)
+        name, bytes_at = adapter or self._served.name, loaded.decoder.tokenizer.bytes_at
+        return answers.Shape(kind, name, body.usage_in, bytes_at, memory)
 
     def _submit(
         self,
@@ -287,6 +308,13 @@ async def _body(request: HttpRequest) -> bytes:
             return await request.body()
     except TimeoutError:
         raise ApiError(408, "The body did not arrive in time.") from None
+
+
+def _memory_name(request: HttpRequest) -> str:
+    name = request.path_params["name"]
+    if not re.fullmatch(api.MEMORY_NAME, name):
+        raise ApiError(400, "A memory's name is letters, digits, '.', '_' and '-'.", param="name")
+    return name
 
 
 def _tokens(loaded: Loaded, prompt: str | list[int]) -> list[int]:

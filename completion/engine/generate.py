@@ -11,6 +11,7 @@ from completion.engine.draft import Draft
 from completion.engine.drafts import Lookup
 from completion.engine.kv import KVCache
 from completion.engine.kvpool import KVPool
+from completion.engine.memory_hook import MemoryHook
 from completion.engine.request import Chunk, Request
 from completion.engine.running import Running
 from completion.engine.sample import LogitsHook
@@ -74,6 +75,11 @@ class Decoder:
         decoder.warm_up()
         return decoder
 
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        return frozenset(self._ends)
+
     def warm_up(self) -> None:
         """Touch all weights and tables once, so that the first keystroke does not wait for it."""
         token = next(i for i, data in enumerate(self.tokenizer.bytes_of) if data)
@@ -88,14 +94,17 @@ class Decoder:
         self.pool.clear()
 
     def generate(
-        self, request: Request, cancelled: Callable[[], bool] = lambda: False
+        self,
+        request: Request,
+        cancelled: Callable[[], bool] = lambda: False,
+        hooks: Sequence[LogitsHook] = (),
     ) -> Iterator[Chunk]:
-        """Chunks of the answer; the last one says why it ended.
+        """Chunks of the answer; the last one says why it ended. Hooks: see `start`.
 
         `cancelled` is asked before each pass: each token and each piece of the prompt. Raises
         EngineError if the prompt does not fit the context.
         """
-        running = self.start(request)
+        running = self.start(request, hooks)
         try:
             while running.finish is None:
                 if cancelled():
@@ -141,7 +150,9 @@ class Decoder:
         known = (*old.prompt, *running.answer)
         start = len(request.prompt)
         greedy = old.temperature == request.temperature == 0 and request.logprobs is None
-        changed = running.finish is not None or running.prefilling or running.hooks
+        own_hooks = len(running.hooks) > (old.memory is not None)
+        changed = running.finish is not None or running.prefilling or own_hooks
+        changed = changed or old.memory != request.memory
         if changed or not greedy or running.waits or running.followers:
             return None
         if not len(old.prompt) <= start <= len(known) or request.prompt != known[:start]:
@@ -259,6 +270,8 @@ class Decoder:
     ) -> Running:
         """What `followed` this very prompt the last time is what the model will say again, unless
         something else was typed."""
+        if request.memory is not None:  # first: what other hooks rule out must stay so
+            hooks = [MemoryHook(request.memory, request.prompt, self._ends), *hooks]
         drafter = None
         if self.speculation is not None:
             foretold = request.heal + request.prediction if request.prediction else ""

@@ -69,7 +69,7 @@ class Guard:
                 headers={"Connection": "close"},
             )
         trusted = self._has_token(scope)
-        if scope["method"] == "POST":
+        if scope["method"] in ("POST", "PUT"):
             self._check_body(scope)
         return trusted
 

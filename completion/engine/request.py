@@ -1,7 +1,10 @@
 """What goes into the engine and what comes out: one request, its chunks, its usage."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # numpy, which the server's start must not wait for
+    from completion.engine.memory import Recall
 
 # "superseded": a newer request of the same document took its place.
 FinishReason = Literal["stop", "length", "cancelled", "superseded"]
@@ -21,6 +24,7 @@ class Request:
     for the log-probability of each token and of that many likeliest ones beside it. `n` is how
     many answers `Decoder.candidates` starts. `document` names what is being edited: a newer request
     takes an older one's place. `priority` is FIRST to LAST.
+    `memory` is mixed into what the model says.
     """
 
     prompt: tuple[int, ...]
@@ -36,6 +40,7 @@ class Request:
     n: int = 1
     document: str = ""
     priority: int = FIRST
+    memory: "Recall | None" = None
 
     def numbered(self, number: int) -> "Request":
         """The request for answer `number` of `n`: each draws from a seed of its own."""

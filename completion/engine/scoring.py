@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from completion.engine.generate import PREFILL_TOKENS, Decoder
+from completion.engine.sample import LogitsHook
 from completion.engine.weights import AnyModel
 
 # Continuations scored in one pass: each has a KV cache of its own, with the prompt's copied.
@@ -14,14 +15,18 @@ _ROWS = 128
 
 
 def score(
-    decoder: Decoder, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
+    decoder: Decoder,
+    prompt: Sequence[int],
+    continuations: Sequence[Sequence[int]],
+    hooks: Sequence[LogitsHook] = (),
 ) -> list[list[float]]:
-    """Log-probability of each token of each continuation, in nats.
+    """Log-probability of each token of each continuation, in nats; with hooks, of one only.
 
     The prompt is read once, then the continuations in passes of TOGETHER. Asserts that
     prompt and continuations have tokens and fit the context.
     """
     assert prompt, "something must come before what is scored"
+    assert not hooks or len(continuations) == 1, "hooks keep the state of one sequence"
     assert all(0 < len(c) <= decoder.context - len(prompt) for c in continuations)
     longest = max(map(len, continuations), default=0)
     taken = decoder.pool.take(prompt, len(prompt) + longest, decoder.owner, urgent=True)
@@ -41,7 +46,9 @@ def score(
                 for tokens, own in zip(group, [cache, *copies], strict=False)
             ]
             hidden = decoder.model.forward_all(parts)
-            scores += (_logprobs(decoder.model, *one) for one in zip(hidden, group, strict=True))
+            scores += (
+                _logprobs(decoder.model, *one, hooks) for one in zip(hidden, group, strict=True)
+            )
             for _, own in parts:
                 own.rewind(len(prompt) - 1)
     finally:
@@ -49,15 +56,38 @@ def score(
     return scores
 
 
-def _logprobs(model: AnyModel, hidden: torch.Tensor, tokens: Sequence[int]) -> list[float]:
+def _logprobs(
+    model: AnyModel, hidden: torch.Tensor, tokens: Sequence[int], hooks: Sequence[LogitsHook]
+) -> list[float]:
     """Of each token, from the hidden state [n, hidden] before it."""
     found: list[float] = []
     for rows, ids in zip(hidden.split(_ROWS), torch.tensor(tokens).split(_ROWS), strict=True):
-        logprobs = model.logits(rows).log_softmax(-1)
+        logits = model.logits(rows)
+        if hooks:
+            logits = torch.stack(
+                [_hooked(*one, hooks) for one in zip(logits, rows, ids.tolist(), strict=True)]
+            )
+        logprobs = logits.log_softmax(-1)
         found += logprobs.gather(-1, ids[:, None])[:, 0].tolist()
     return found
 
 
-def losses(decoder: Decoder, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
+def _hooked(
+    logits: torch.Tensor, hidden: torch.Tensor, token: int, hooks: Sequence[LogitsHook]
+) -> torch.Tensor:
+    """Logits [vocabulary] as hooks change them before a token, which they are told then."""
+    for hook in hooks:
+        logits = hook.adjust(logits, hidden)
+    for hook in hooks:
+        hook.accept(token)
+    return logits
+
+
+def losses(
+    decoder: Decoder,
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    hooks: Sequence[LogitsHook] = (),
+) -> list[float]:
     """Nats of each token of `answer` after the prompt and the tokens before it: see `score`."""
-    return [-logprob for logprob in score(decoder, prompt, [answer])[0]]
+    return [-logprob for logprob in score(decoder, prompt, [answer], hooks)[0]]

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Literal
 
 from completion import adapters
 from completion.engine import malloc
-from completion.engine.api import ApiError
+from completion.engine.api import ApiError, MemoryUpdate, Remembered
 from completion.engine.request import Chunk, Request
 from tandem.config import EngineConfig
 from tandem.errors import ModelError, TandemError, UsageError
 
 if TYPE_CHECKING:
     from completion.engine.generate import Decoder
+    from completion.engine.memories import Held, Memories
+    from completion.engine.memory import Recall
     from completion.engine.scheduler import Job, Scheduler
     from completion.engine.shipped import Shipped
 
@@ -29,10 +31,34 @@ Status = Literal["loading", "ok", "failed", "stopping"]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A decoder and the thread that owns it."""
+    """A decoder, the thread that owns it, and what may be mixed into what it says."""
 
     decoder: "Decoder"
     scheduler: "Scheduler"
+    memories: "Memories"
+
+    def remember(self, name: str, update: MemoryUpdate) -> "Held":
+        """Blocking. Raises ApiError (413) if the memory takes too much."""
+        from completion.engine.memories import MemoryFull
+
+        files = {file.path: file.text for file in update.files}
+        try:
+            return self.memories.put(name, files, update.drop)
+        except MemoryFull:
+            raise ApiError(
+                413,
+                f"The memory {name} takes more than there may be; it is gone.",
+                code="memory_full",
+            ) from None
+
+    def recall(self, wanted: Remembered | None) -> "tuple[Recall | None, str]":
+        """What a request mixes in, and what its usage tells of that."""
+        from completion.engine.memory import Recall
+
+        if wanted is None:
+            return None, ""
+        view = self.memories.view(wanted.name)
+        return (None, "unknown") if view is None else (Recall(view, wanted.weight), "used")
 
     def submit(self, parts: Sequence[tuple[Request, Callable[[Chunk], None]]]) -> "list[Job]":
         """Requests that belong together. Raises ApiError (429) if too many wait."""
@@ -164,6 +190,7 @@ class ServedModel:
         malloc.settle()
         from completion.engine.adapters import Variants
         from completion.engine.generate import Decoder
+        from completion.engine.memories import Memories
         from completion.engine.scheduler import Scheduler
         from completion.engine.weights import fast_bfloat16
 
@@ -184,7 +211,8 @@ class ServedModel:
         if not config.speculation:
             decoder.speculation = None
         variants = Variants(decoder, self._base, config.adapters == "beside")
-        return Loaded(decoder, Scheduler(variants, config.queue, config.batch))
+        memories = Memories(decoder.tokenizer, decoder.model.config.vocabulary)
+        return Loaded(decoder, Scheduler(variants, config.queue, config.batch), memories)
 
     def _start(self, loaded: Loaded) -> None:
         with self._changing:
