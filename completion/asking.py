@@ -13,6 +13,7 @@ from completion.connection import Connection
 from completion.document import Document, name_in_repository
 from completion.hole import Hole, hole_kind
 from completion.indent import Dedent
+from completion.memories import Memories
 from completion.pieces import Context
 from completion.reader import Reader
 from completion.reply import Reply
@@ -36,6 +37,7 @@ class Asking:
 
     connection: Connection
     repositories: Repositories | None
+    memories: Memories
     document: Document
     offset: int
     name: str
@@ -86,6 +88,7 @@ class Asking:
         self._tokens = [(token.end, token.logprob) for token in answer.tokens if token.text]
         self.details["finish"] = answer.finish or "stopped here"
         self.details["usage"] = answer.usage
+        self.memories.told(self.document, answer.usage)
         stop = reader.stop
         with self.stages.stage("filter"):
             complete = stop.stopped or answer.finish == "stop"
@@ -195,11 +198,16 @@ class Asking:
         }
         if can_heal:
             body["heal"] = built.heal
+        ours: dict[str, Any] = {}
         if self.connection.able("documents"):
             # Another editor may have the same file open: its requests are not ours to replace.
-            ours: dict[str, Any] = {"document": f"{self.name}:{self.document.path}"[-4096:]}
+            ours["document"] = f"{self.name}:{self.document.path}"[-4096:]
             if self.priority is not None:
                 ours["priority"] = self.priority
+        memory = self._memory()
+        if memory:
+            ours["memory"] = {"name": memory}
+        if ours:
             body["tandem"] = ours
         if self.connection.able("logprobs"):
             several = self.connection.config.completion.candidates > 1
@@ -208,3 +216,10 @@ class Asking:
             # We often stop before the last event, which would tell it otherwise.
             body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
         return body
+
+    def _memory(self) -> str:
+        """The name of the repository's memory at the server, if that has one to mix in."""
+        client, options = self.connection.client, self.connection.config.completion
+        if client is None or not options.memory or not self.connection.able("memory"):
+            return ""
+        return self.memories.name_for(client, self.document)

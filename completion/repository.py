@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 from completion.cut import Count
 from completion.document import Document
@@ -36,6 +37,16 @@ NO_INDEX = "no index yet"
 _KNOWN_FILES = 4096
 
 
+class Watcher(Protocol):
+    """Who wants to know what becomes of a repository's files; paths are absolute."""
+
+    def changed(self, file: Path, text: Text) -> None: ...
+
+    def saved(self, file: Path) -> None: ...
+
+    def closed(self, file: Path) -> None: ...
+
+
 class Repository:
     """One root. Texts of open documents are asked for only when they are needed."""
 
@@ -51,6 +62,7 @@ class Repository:
         self._writer = ThreadPoolExecutor(1, "tandem-index")
         self._indexer: Indexer | None = None
         self._building: asyncio.subprocess.Process | None = None
+        self._watchers: list[Watcher] = []
 
     @property
     def index(self) -> Index:
@@ -93,6 +105,15 @@ class Repository:
         self._current = path
         return self.edits.recent(path, lambda: document.text, time.monotonic())
 
+    def watch(self, watcher: Watcher) -> None:
+        """Tell it of all changes from now on, and of documents that were changed before."""
+        self._watchers.append(watcher)
+        for path in self._texts:
+            watcher.changed(self.root / path, self._texts[path])
+
+    def unwatch(self, watcher: Watcher) -> None:
+        self._watchers.remove(watcher)
+
     def before_change(self, file: Path, text: Text) -> None:
         """An open document is about to change; `text` gives its text, then and later.
 
@@ -105,6 +126,8 @@ class Repository:
             self._texts[path] = text
         self.edits.before_change(path, text, time.monotonic())
         self._changed.add(path)
+        for watcher in self._watchers:
+            watcher.changed(file, text)
 
     def saved(self, file: Path) -> None:
         """What is on the disk counts again."""
@@ -122,10 +145,16 @@ class Repository:
         self.edits.forget(path)
         self._changed.discard(path)
         self._reader.submit(self._index.set_buffer, path, None)
+        for watcher in self._watchers:
+            watcher.closed(file)
 
     def update(self, files: Iterable[Path]) -> "Future[object]":
         """Read these files again, in the background."""
-        return self._writer.submit(self._update, list(files))
+        files = list(files)
+        for file in files:
+            for watcher in self._watchers:
+                watcher.saved(file)
+        return self._writer.submit(self._update, files)
 
     def _update(self, files: list[Path]) -> None:
         try:

@@ -22,6 +22,7 @@ from completion.document import Document
 from completion.flight import Flight, Flights
 from completion.gate import Ask
 from completion.hole import hole_kind
+from completion.memories import Memories
 from completion.reply import Reply
 from completion.repository import Repositories
 from completion.stages import Stages
@@ -75,6 +76,7 @@ class Session:
         self._connection = Connection(config, source)
         self._cache = Cache()
         self._flights = Flights(self._landed)
+        self._memories = Memories(repositories)
         self._ahead = Ahead(self._cache, self._flights, self._asking)
         self._newest: dict[Path, int] = {}  # by document, the number of its last request
         self._expected_ms = 0.0
@@ -100,6 +102,7 @@ class Session:
         """Let go of the connection; the session can be started again."""
         await self._ahead.close()
         await self._flights.close()
+        await self._memories.close()
         await self._connection.close()
 
     async def fill(self, document: Document, offset: int) -> str:
@@ -281,7 +284,15 @@ class Session:
         """`ahead`: of what the user has not typed yet, which gives way to what they have."""
         name = f"{self._id}+" if ahead else self._id
         priority = 9 if ahead else None
-        return Asking(self._connection, self._repositories, document, offset, name, priority)
+        return Asking(
+            self._connection,
+            self._repositories,
+            self._memories,
+            document,
+            offset,
+            name,
+            priority,
+        )
 
     def _landed(self, flight: Flight, suggestion: Reply) -> None:
         """Whoever waited: what was found out is known from now on."""

@@ -203,13 +203,14 @@ async def test_of_several_candidates_one_is_shown_and_all_are_in_the_trace(
 ) -> None:
     session = Session(settings(engine, completion=CompletionConfig(candidates=4, cache=False)))
     await session.start()
-    texts = [CODE, "import os\n\nhere = os.", "def area(width, height):\n    return "]
+    begun = ["ad(", "dumps(", "path.", "x = ", "for name in "]
+    texts = [CODE, *(f"import os\n\n\ndef f(x, y):\n    {line}" for line in begun)]
     seen = 0
     for text in texts:
         completion = await session.complete(document(text), len(text))
-        told = trace.read()[-1]["details"]["candidates"]
-        assert completion.items == [told[0]["text"]]
+        told = trace.read()[-1]["details"].get("candidates", [])
+        assert completion.items == [one["text"] for one in told[:1]]
         assert [one["score"] for one in told] == sorted((o["score"] for o in told), reverse=True)
-        seen += len(told)
+        seen = max(seen, len(told))
     await session.close()
-    assert seen > len(texts), "no call was close, so nothing was chosen"
+    assert seen > 1, "no call was close, so nothing was chosen"
