@@ -30,13 +30,13 @@ from benchmarks import common
 from completion import models
 from completion.engine import shipped
 from completion.engine.memory import Memory, Recall, View, token_ids
-from completion.engine.memory_hook import FEATURES, MemoryHook, features, guess
+from completion.engine.memory_hook import FEATURES, Guess, MemoryHook, features, guess
 from completion.engine.sample import LogitsHook
 from completion.engine.tokenizer import Tokenizer
 from completion.sources import DEFAULT
 from finetune import files, variant
 from finetune.cases import Case, cases_in
-from finetune.context import ALL
+from finetune.context import ALL, Sight
 from finetune.evaluate import Scored, answer_each, report, score_all, tell
 from finetune.report import Report
 from finetune.sight import sight_of
@@ -106,7 +106,7 @@ class Comparison:
         self._view = View()
         self.adjust_us: list[float] = []
 
-    def run(self, holes: Sequence[Case], pieces: Mapping[str, "object"]) -> Report:
+    def run(self, holes: Sequence[Case], pieces: Mapping[str, Sight]) -> Report:
         asked = [self._model, *self._with_memory(self._model)]
         if pieces:
             more = replace(
@@ -118,7 +118,7 @@ class Comparison:
             with self._remembered[case.source].without(case) as self._view:
                 shown = case
                 if pieces:
-                    context = pieces[case.source].look(case)[ALL].context  # type: ignore[attr-defined]
+                    context = pieces[case.source].look(case)[ALL].context
                     shown = replace(case, snippets=tuple(context.snippets))
                 return answer_each([(shown if one.context_tokens else case, one) for one in asked])
 
@@ -172,7 +172,7 @@ class Watching:
 
     def __init__(self, view: View, prompt: Sequence[int], ends: frozenset[int]) -> None:
         self._view, self._known, self._ends = view, list(prompt), sorted(ends)
-        self._now: tuple[np.ndarray, np.ndarray, object] | None = None
+        self._now: tuple[np.ndarray, np.ndarray, Guess] | None = None
         self.rows: list[list[float]] = []
 
     def adjust(self, logits: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:

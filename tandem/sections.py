@@ -85,7 +85,7 @@ class CompletionConfig(Section):
         default=1, ge=1, le=8, description="Answers to choose the best from for each suggestion."
     )
     memory: bool = Field(
-        default=True, description="Mix what this repository often writes into the model's guess."
+        default=False, description="Mix what this repository often writes into the model's guess."
     )
     display_gate: bool = Field(
         default=True, description="Hide what you would hardly accept, as your own choices tell."

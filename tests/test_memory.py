@@ -110,23 +110,6 @@ def test_what_came_is_the_same_in_whatever_order_files_came(
         assert all(counts.total() <= common for counts in at_once.values())
 
 
-@given(FILES, TOKENS, st.integers(1, 9))
-def test_a_continuation_is_one_that_followed_the_longest_match(
-    files: dict[str, list[int]], context: list[int], most: int
-) -> None:
-    length, tokens = remembering(files).view.continuation(context, most)
-    assert length == len(counted(files, context))
-    if not length:
-        assert tokens == []
-        return
-    assert 0 < len(tokens) <= most
-    wanted = [*context[-length:], *tokens]
-    ends = [f[-len(wanted) :] == wanted for f in files.values()]
-    inside = any(f[at : at + len(wanted)] == wanted for f in files.values() for at in range(len(f)))
-    assert inside
-    assert len(tokens) == most or any(ends)
-
-
 def test_a_view_stays_as_it_was() -> None:
     memory = remembering({"a": [1, 2, 3]})
     before = memory.view
@@ -152,7 +135,6 @@ def test_bytes_a_token_are_as_stated() -> None:
 
 def test_an_empty_memory_says_nothing() -> None:
     assert View().levels([1, 2]) == []
-    assert View().continuation([1], 4) == (0, [])
     memory = remembering({"a": []})
     assert memory.view == View()
 

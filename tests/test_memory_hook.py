@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from completion.engine.generate import Decoder
 from completion.engine.memory import Level, Memory, Recall
-from completion.engine.memory_hook import FEATURES, WEIGHTS, MemoryHook, features, guess, mixed
+from completion.engine.memory_hook import (
+    FEATURES,
+    WEIGHTS,
+    MemoryHook,
+    features,
+    guess,
+    log_softmax,
+    mixed,
+)
 from completion.engine.request import Request
 from completion.engine.scoring import losses
 from tests import tiny_models
@@ -77,14 +85,14 @@ def test_a_mixture_is_a_distribution_that_ends_as_the_model_does(
     said = replace(said, tokens=said.tokens[inside], chances=said.chances[inside])
     rest = 1 - float(said.chances.sum())
     said = replace(said, rest=rest)
-    own = torch.randn(20, generator=torch.Generator().manual_seed(1)).double().log_softmax(-1)
-    both = mixed(own, said, share, torch.tensor(sorted(ends))).exp()
+    own = log_softmax(np.random.default_rng(1).normal(size=20))
+    both = np.exp(mixed(own, said, share, np.array(sorted(ends))))
     assert float(both.sum()) == pytest.approx(1, abs=1e-6)
     for end in ends:
-        assert float(both[end]) == pytest.approx(float(own[end].exp()))
-    going_on = 1 - sum(float(own[end].exp()) for end in ends)
+        assert float(both[end]) == pytest.approx(float(np.exp(own[end])))
+    going_on = 1 - sum(float(np.exp(own[end])) for end in ends)
     for token, chance in zip(said.tokens, said.chances, strict=True):
-        expected = (1 - share * (1 - rest)) * float(own[token].exp()) + share * going_on * chance
+        expected = (1 - share * (1 - rest)) * float(np.exp(own[token])) + share * going_on * chance
         assert float(both[token]) == pytest.approx(expected, abs=1e-9)
 
 

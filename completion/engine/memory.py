@@ -46,17 +46,6 @@ class View:
                 found.append(Level(length, tokens, counts))
         return found
 
-    def continuation(self, context: Sequence[int], most: int) -> tuple[int, list[int]]:
-        """How many tokens match at most, and up to `most` that followed them the last time."""
-        length, last = 0, None
-        for number, places in enumerate(self._matches(context), 1):
-            if places is not None:
-                length, last = number, places
-        if last is None:
-            return 0, []
-        table, places = next((t, p) for t, p in zip(self.tables, last, strict=True) if len(p))
-        return length, table.after(int(places.max()), most)
-
     def _matches(self, context: Sequence[int]) -> list[list[np.ndarray] | None]:
         """For each length the places in each table; None where they are too many."""
         tables, context = self.tables, context[-LONGEST:]

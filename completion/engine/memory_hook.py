@@ -83,15 +83,16 @@ class MemoryHook:
         """`ends` are the tokens that end an answer."""
         self._view, self._weight = recall.view, recall.weight
         self._context = list(prompt[-LONGEST:])
-        self._ends = torch.tensor(sorted(ends))
+        self._ends = np.array(sorted(ends), np.int64)
 
     def adjust(self, logits: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        levels = self._view.levels(self._context)
-        if not levels or not self._weight:
+        levels = self._view.levels(self._context) if self._weight else []
+        if not levels:
             return logits
-        logprobs = logits.float().log_softmax(-1)
-        share = self._weight * mixing(features(levels, logprobs.numpy()))
-        return mixed(logprobs, guess(levels), min(share, 1.0), self._ends)
+        logprobs = log_softmax(logits.float().cpu().numpy())
+        share = min(self._weight * mixing(features(levels, logprobs)), 1.0)
+        result = mixed(logprobs, guess(levels), share, self._ends)
+        return torch.from_numpy(result).to(logits.device)
 
     def accept(self, token: int) -> None:
         self._context = [*self._context[1 - LONGEST :], token]
@@ -102,15 +103,21 @@ def mixing(of: np.ndarray, weights: np.ndarray = WEIGHTS) -> float:
     return 1 / (1 + math.exp(-float(of @ weights)))
 
 
-def mixed(logprobs: torch.Tensor, said: Guess, share: float, ends: torch.Tensor) -> torch.Tensor:
+def mixed(logprobs: np.ndarray, said: Guess, share: float, ends: np.ndarray) -> np.ndarray:
     """Log-probabilities [vocabulary] of both: `share` of what is not an end is the memory's.
 
     What a guess leaves to others is the model's.
     """
-    going_on = max(0.0, 1 - float(logprobs[ends].exp().sum()))
-    result = logprobs + math.log1p(-share * (1 - said.rest))
+    going_on = max(0.0, 1 - float(np.exp(logprobs[ends]).sum()))
+    result = logprobs + logprobs.dtype.type(math.log1p(-share * (1 - said.rest)))
     result[ends] = logprobs[ends]
-    ids = torch.from_numpy(said.tokens.astype(np.int64))
-    added = torch.from_numpy(share * going_on * said.chances).log().to(result.dtype)
-    result[ids] = torch.logaddexp(result[ids], added)
+    with np.errstate(divide="ignore"):  # no share, or nothing goes on: the log of 0 is right
+        added = np.log(share * going_on * said.chances)
+    result[said.tokens] = np.logaddexp(result[said.tokens], added)
     return result
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Of logits [vocabulary], by this thread alone: torch's threads would wait for each other."""
+    shifted = logits - logits.max()
+    return shifted - np.log(np.exp(shifted).sum())

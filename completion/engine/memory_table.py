@@ -116,12 +116,6 @@ class Table:
         """Token ids [n]."""
         return self._tokens[places]
 
-    def after(self, place: int, most: int) -> list[int]:
-        """Up to `most` tokens from a place on, to the end of its document."""
-        tokens = self._tokens[place : place + most]
-        ends = np.flatnonzero(tokens == self._outside)
-        return tokens[: ends[0] if len(ends) else None].tolist()
-
     def _packed(self) -> np.ndarray:
         """The `depth` tokens before each place, in one integer each [tokens]."""
         keys = np.zeros(len(self._tokens), np.uint64)
