@@ -203,8 +203,7 @@ async def test_of_several_candidates_one_is_shown_and_all_are_in_the_trace(
 ) -> None:
     session = Session(settings(engine, completion=CompletionConfig(candidates=4, cache=False)))
     await session.start()
-    begun = ["ad(", "dumps(", "path.", "x = ", "for name in "]
-    texts = [CODE, *(f"import os\n\n\ndef f(x, y):\n    {line}" for line in begun)]
+    texts = [CODE, "import os\n\nhere = os.", "def area(w, h):\n    return w"]
     seen = 0
     for text in texts:
         completion = await session.complete(document(text), len(text))
