@@ -36,24 +36,27 @@ SEED = 7
 ALL, BASELINE = "all", "baseline"
 DISPLAY_GATE_OFF, UNFILTERED = "display gate off", "unfiltered"
 NO_ADAPTER = "no adapter"
+_BARE: Mapping[str, object] = {
+    "cache": False,
+    "prefetch": False,
+    "gate": False,
+    "debounce": False,
+    "display_gate": False,
+    "memory": False,
+    "candidates": 1,
+}
 _OFF: dict[str, Mapping[str, object]] = {
     ALL: {},
     DISPLAY_GATE_OFF: {"display_gate": False},
     "no cache": {"cache": False, "prefetch": False},
     "no gate": {"gate": False, "debounce": False},
     "no context": {"context_tokens": 0},
-    "no memory": {"memory": False},
+    "with memory": {"memory": True},
+    "two candidates": {"candidates": 2},
     NO_ADAPTER: {},
     UNFILTERED: {"gate": False, "debounce": False, "display_gate": False},
-    BASELINE: {
-        "cache": False,
-        "prefetch": False,
-        "gate": False,
-        "debounce": False,
-        "display_gate": False,
-        "memory": False,
-        "candidates": 1,
-    },
+    BASELINE: _BARE,
+    "baseline in comments and strings too": {**_BARE, "in_comments": True, "in_strings": True},
     "all, by line": {},
     "all, by word": {},
 }

@@ -88,7 +88,7 @@ def test_nothing_to_type_in_is_an_error(code: Path, tmp_path: Path) -> None:
 
 
 def test_every_row_has_settings_that_the_server_knows() -> None:
-    names = ["all", "display gate off", "no cache", "no gate", "no context", "no memory"]
+    names = ["all", "display gate off", "no cache", "no gate", "no context", "with memory"]
     names += ["unfiltered", "baseline", "all, by line", "all, by word"]
     rows = rows_of(names, "tandem-135m")
     assert [row.name for row in rows] == names
