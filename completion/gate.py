@@ -150,10 +150,11 @@ def _inside(document: Document, offset: int, hole: Hole) -> Inside:
 def _by_typing(text: str, offset: int, ask: Ask) -> str:
     keys = ask.keys
     in_word = is_word(text[offset - 1 : offset]) and is_word(text[offset : offset + 1])
-    if in_word and not (keys and keys.retyping and keys.place == end_of((0, 0), text[:offset])):
+    here = keys is not None and keys.place == end_of((0, 0), text[:offset])
+    if in_word and not (keys and keys.retyping and here):
         return silence.IN_WORD
     if keys is not None and keys.since_ms(ask.now) < SETTLED_MS:
-        if keys.kind == "pasted":
+        if keys.kind == "pasted" and here:  # elsewhere it was a tool, or another cursor
             return silence.PASTED
         if keys.kind == "undone":
             return silence.UNDONE

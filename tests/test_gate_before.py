@@ -173,8 +173,8 @@ def test_without_the_gate_only_settings_hold() -> None:
         rejections.rejected(NOW)
     ask = Ask(NOW, keys=pasted, rejections=rejections)
     assert refused("val|ue\n", ask=ask) == silence.IN_WORD
-    assert refused(CODE, ask=ask) == silence.PASTED
-    assert refused(CODE, ask=Ask(NOW, rejections=rejections)) == silence.REJECTED
+    assert refused("first, second, third|\n", ask=ask) == silence.PASTED
+    assert refused(CODE, ask=ask) == silence.REJECTED, "the paste was elsewhere"
     assert refused("val|ue\n", ask=ask, gate=False) == ""
     assert refused("# a|\n", ask=ask, gate=False) == silence.IN_COMMENT
 
