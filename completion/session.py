@@ -125,8 +125,9 @@ class Session:
     ) -> Completion:
         """A suggestion for the cursor at `offset`, in characters of the document's text.
 
-        Without an `ask` it is taken for invoked, and nobody types. `on_first_line` gets the first of several lines, once, while the others are on their way.
-        Raises nothing but asyncio.CancelledError: whatever goes wrong is a reason.
+        Without an `ask` it is taken for invoked, and nobody types. `on_first_line` gets the first
+        of several lines, once, while the others are on their way. Raises nothing but
+        asyncio.CancelledError: whatever goes wrong is a reason.
         """
         ask = ask or Ask(time.monotonic(), invoked=True)
         before = document.text[:offset]

@@ -3,16 +3,15 @@
 import asyncio
 import contextlib
 import json
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from tests.served_app import served
 
 # The answer to a prompt, in the pieces that it comes in.
 Answers = Callable[[str], list[str]]
@@ -76,17 +75,9 @@ def paced(answers: Answers) -> Iterator[Paced]:
         Route("/v1/models", listed),
         Route("/v1/completions", completed, methods=["POST"]),
     ]
-    settings = uvicorn.Config(Starlette(routes=routes), port=0, log_level="critical")
-    running = uvicorn.Server(settings)
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    while not running.started:
-        threading.Event().wait(0.01)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    server.url = f"http://127.0.0.1:{port}/v1"
-    try:
-        yield server
-    finally:
-        server.open = True
-        running.should_exit = running.force_exit = True
-        thread.join()
+    with served(routes) as url:
+        server.url = f"{url}/v1"
+        try:
+            yield server
+        finally:
+            server.open = True

@@ -2,16 +2,15 @@
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from tests.served_app import served
 
 ANSWER = "1\n"
 
@@ -46,16 +45,6 @@ def recording(*models: dict[str, Any], answer: str = ANSWER) -> Iterator[Recorde
         Route("/v1/models", listed),
         Route("/v1/completions", completed, methods=["POST"]),
     ]
-    settings = uvicorn.Config(Starlette(routes=routes), port=0, log_level="critical")
-    server = uvicorn.Server(settings)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        threading.Event().wait(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    recorder.url = f"http://127.0.0.1:{port}/v1"
-    try:
+    with served(routes) as url:
+        recorder.url = f"{url}/v1"
         yield recorder
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join()
