@@ -33,7 +33,6 @@ from completion.engine.memory import Memory, Recall, View, token_ids
 from completion.engine.memory_hook import FEATURES, Guess, MemoryHook, features, guess
 from completion.engine.sample import LogitsHook
 from completion.engine.tokenizer import Tokenizer
-from completion.sources import DEFAULT
 from finetune import files, variant
 from finetune.cases import Case, cases_in
 from finetune.context import ALL, Sight
@@ -41,6 +40,7 @@ from finetune.evaluate import Scored, answer_each, report, score_all, tell
 from finetune.report import Report
 from finetune.sight import sight_of
 from finetune.variant import Variant
+from tandem import config
 from tandem.config import CompletionConfig
 
 SEED = 3
@@ -254,7 +254,7 @@ def main() -> None:
 
 def run(options: argparse.Namespace) -> None:
     roots = options.repositories or [Path(sysconfig.get_path("stdlib")) / "asyncio"]
-    found = models.resolve(DEFAULT)
+    found = models.resolve(config.load().model)
     decoder = variant.load(found.folder, shipped=shipped.of(found))
     model = Variant("model", decoder, shipped.template_of(found))
     size = decoder.model.config.vocabulary

@@ -1,8 +1,10 @@
 """Each benchmark runs, and says what it promises to say."""
 
+import asyncio
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from benchmarks.infill import read
 from completion.engine import background
 from completion.engine.background import Address
+from finetune.report import Report
 from tandem import config
 from tandem.errors import UsageError
 from tests import tiny_models, tiny_samples
@@ -168,3 +171,17 @@ def test_candidates_prints_its_headline_and_writes_its_figures(tmp_path: Path) -
     for way in figures["ways"].values():
         assert max(way["exact"].values()) <= way["oracle"]
         assert {"likelihood", "rank"} <= set(way["exact"])
+
+
+def test_memory_measures_a_repository_it_is_given(tiny: None, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(Path(asyncio.__file__).parent, repository)
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.memory", str(repository), "--holes", "2"]
+    command += ["--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("headline: loss ")
+    report = Report.from_json(json.loads(file.read_text()))
+    assert report.variants == ("model", "model, with memory x1")
+    assert report.holes + report.skipped == 2
