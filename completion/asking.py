@@ -21,6 +21,8 @@ from completion.repository import Repositories
 from completion.stages import Stages
 from tandem.errors import EngineError
 
+# The fitted weight was fitted on fewer holes than this one was chosen on (docs/LOG.md, memory).
+MEMORY_WEIGHT = 0.5
 TIMED_OUT = "timeout"  # how we end an answer that takes too long; servers never say it
 # Characters after the cursor that an answer is held against, whatever the model has read of them.
 FILTERED_SUFFIX = 8000
@@ -206,7 +208,7 @@ class Asking:
                 ours["priority"] = self.priority
         memory = self._memory()
         if memory:
-            ours["memory"] = {"name": memory}
+            ours["memory"] = {"name": memory, "weight": MEMORY_WEIGHT}
         if ours:
             body["tandem"] = ours
         if self.connection.able("logprobs"):
