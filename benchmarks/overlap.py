@@ -22,10 +22,10 @@ from pathlib import Path
 from benchmarks import common
 from benchmarks.parts import checks
 from benchmarks.parts.fuzz_holes import Spot, answer, cuts, files_by_group, spots
+from completion.asking import FILTERED_SUFFIX
 from completion.filters import Filtered, StopRule, finish
 from completion.hole import hole_kind
 from completion.indent import Dedent
-from completion.session import FILTERED_SUFFIX
 from tandem.config import CompletionConfig
 from tandem.errors import TandemError, UsageError
 

@@ -189,4 +189,4 @@ async def test_the_first_line_comes_before_the_others_to_a_client_that_can_show_
         assert not answer.done()
         server.open = True
         [item] = (await answer).items
-        assert item.insert_text.startswith("first = 1\n    second = 2")
+        assert str(item.insert_text).startswith("first = 1\n    second = 2")

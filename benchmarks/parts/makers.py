@@ -13,13 +13,13 @@ import torch
 
 from benchmarks.parts import beams
 from completion import filters
+from completion.asking import FILTERED_SUFFIX
 from completion.engine.generate import Decoder
 from completion.engine.request import Request
 from completion.engine.sample import Healer
 from completion.hole import hole_kind
 from completion.indent import Dedent
 from completion.prompt import Prompt
-from completion.session import FILTERED_SUFFIX
 from finetune.cases import Case
 from tandem.config import CompletionConfig
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from completion import filters
+from completion.asking import FILTERED_SUFFIX
 from completion.document import Document, language_of, read_text
 from completion.engine.request import Request
 from completion.gate import Ask, refusal
 from completion.hole import Hole, hole_kind
 from completion.indent import Dedent
 from completion.languages import PLAINTEXT
-from completion.session import FILTERED_SUFFIX
 from finetune.variant import Variant
 from tandem.config import CompletionConfig
 from tandem.errors import UsageError
