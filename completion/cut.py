@@ -254,15 +254,22 @@ def _chain(view: Window, language: str, size: int) -> list[int]:
     """Offsets a quarter to a half of `size` characters apart, at the best boundary in reach."""
     line_start = view.text.rfind("\n", 0, view.offset) + 1
     head = view.text[:line_start]
-    found = spans(head, language)
-    levels = [[span.start for span in found if span.level <= level] for level in (0, 1, 2)]
-    levels.append(line_starts(head))
+    levels = _levels(head, language)
     near, far = max(1, size // 4), max(1, size // 2)
     stops = [0]
     while stops[-1] + near < view.offset:
         low, high = stops[-1] + near, min(stops[-1] + far, view.offset)
         stops.append(_boundary(levels, low, high))
     return stops
+
+
+@lru_cache(maxsize=8)
+def _levels(head: str, language: str) -> list[list[int]]:
+    """Where one may cut, by how good a place it is. Cached: above the cursor's line little changes
+    from key to key."""
+    found = spans(head, language)
+    levels = [[span.start for span in found if span.level <= level] for level in (0, 1, 2)]
+    return [*levels, line_starts(head)]
 
 
 def _boundary(levels: list[list[int]], low: int, high: int) -> int:

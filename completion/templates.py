@@ -114,10 +114,16 @@ class Template:
         words = (*self.sentinels, *self.specials)
         if not words:
             return content
-        pattern = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
+        pattern = _any_of(words)
         while pattern.search(content):
             content = pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", content)
         return content
+
+
+@functools.lru_cache(maxsize=32)
+def _any_of(words: tuple[str, ...]) -> re.Pattern[str]:
+    """The longest first."""
+    return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
 
 
 def _filled(layout: str, parts: Mapping[str, str]) -> str:
