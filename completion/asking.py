@@ -14,6 +14,7 @@ from completion.document import Document, name_in_repository
 from completion.hole import Hole, hole_kind
 from completion.indent import Dedent
 from completion.memories import Memories
+from completion.names import unknown_names
 from completion.pieces import Context
 from completion.reader import Reader
 from completion.reply import Reply
@@ -106,6 +107,7 @@ class Asking:
                     kept.text,
                     options.candidates,
                     new_reader,
+                    self._unknown,
                 )
             self.details["candidates"] = told
             if text != kept.text:  # whose tokens these are not
@@ -218,6 +220,18 @@ class Asking:
             # We often stop before the last event, which would tell it otherwise.
             body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
         return body
+
+    def _unknown(self, text: str) -> int:
+        """How many of a text's names neither the file nor the repository has."""
+        document, repository = self.document, None
+        if self.repositories is not None:
+            repository = self.repositories.of(document.path, document.root)
+
+        def known(name: str) -> bool:
+            return repository is not None and bool(repository.index.definitions(name, limit=1))
+
+        found = unknown_names(text, document.text, self.offset, document.language, known)
+        return len(found)
 
     def _memory(self) -> str:
         """The name of the repository's memory at the server, if that has one to mix in."""

@@ -25,8 +25,6 @@ FILES = 32
 ENTRIES = 64  # of one file
 CHARACTERS = 1_000_000  # of all entries, with the text around them
 NOTHING_S = 20.0
-# A text that was contradicted is told so up to this many characters past its length.
-PAST_END = 80
 
 How = Literal["same place", "typed through", "typed back", "prefetched", "edited elsewhere"]
 
@@ -79,7 +77,6 @@ class _Entry:
 @dataclass
 class _File:
     entries: "OrderedDict[Place, _Entry]" = field(default_factory=OrderedDict)
-    last: _Entry | None = None  # the one that a user can have seen
 
 
 class Cache:
@@ -103,8 +100,6 @@ class Cache:
         entry = _Entry(place, known, offset, len(text) - offset, self._clock())
         file.entries[place] = entry
         self._characters += entry.size
-        if known.text and not known.prefetched:
-            file.last = entry
         self._shrink(file)
 
     def find(self, path: Path, text: str, offset: int) -> Hit | None:
@@ -117,30 +112,8 @@ class Cache:
             if hit is not None:
                 file.entries.move_to_end(place)
                 self._files.move_to_end(path)
-                file.last = entry if hit.text else file.last
                 return hit
         return None
-
-    def contradicted(self, path: Path, text: str, offset: int) -> Known | None:
-        """The answer last put or found in a file, if what was typed since is no part of it.
-
-        Told once. White space alone contradicts nothing: it may be the editor's own.
-        """
-        file = self._files.get(path)
-        if file is None or file.last is None:
-            return None
-        place, known = file.last.place, file.last.known
-        if next(place.closed(text, offset), None) is None:
-            return None
-        contradicted = None
-        for distance in place.typed(text, offset, len(known.text) + PAST_END):
-            typed = text[offset - distance : offset].rstrip()
-            if known.text.startswith(typed) or typed.startswith(known.text.rstrip()):
-                return None
-            contradicted = known
-        if contradicted is not None:
-            file.last = None
-        return contradicted
 
     def forget(self, path: Path) -> None:
         """Drop what is known of a file."""

@@ -23,23 +23,28 @@ async def best(
     kept: str,
     most: int,
     new_reader: Callable[[], Reader],
+    unknown: Callable[[str], int],
 ) -> tuple[str, list[dict[str, Any]]]:
     """The text to show of at most `most` answers, and all of them for the trace.
 
     `greedy` is the answer to `body`, as far as `read` has read it, and `kept` what may be shown
-    of it. Raises EngineError.
+    of it. `unknown` counts a text's names that nobody knows. Raises EngineError.
     """
     found = branches(read.answer, greedy.tokens, body.get("heal", ""), most - 1)
     others = [_asked(client, body, branch, new_reader()) for branch in found]
     sure = tuple(token.logprob for token in greedy.tokens)
-    ranked = order([Candidate(kept, sure), *await asyncio.gather(*others)])
+    texts = [(kept, sure), *await asyncio.gather(*others)]
+    ranked = order([Candidate(text, nats, unknown=unknown(text)) for text, nats in texts])
     if not ranked:
         return kept, []
     told = [{"text": one.candidate.text, **one.told()} for one in ranked]
     return ranked[0].candidate.text, told
 
 
-async def _asked(client: Client, body: dict[str, Any], branch: Branch, reader: Reader) -> Candidate:
+async def _asked(
+    client: Client, body: dict[str, Any], branch: Branch, reader: Reader
+) -> tuple[str, tuple[float, ...]]:
+    """What may be shown of a branch, and its tokens' nats."""
     answer = Answer()
     done = reader.feed(branch.text)
     if not branch.complete and not done:
@@ -49,4 +54,4 @@ async def _asked(client: Client, body: dict[str, Any], branch: Branch, reader: R
                     break
     complete = reader.stop.stopped or branch.complete or answer.finish == "stop"
     kept = reader.finish(reader.stop.text, complete)
-    return Candidate(kept.text, (*branch.logprobs, *(one.logprob for one in answer.tokens)))
+    return kept.text, (*branch.logprobs, *(one.logprob for one in answer.tokens))

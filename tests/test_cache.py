@@ -37,9 +37,6 @@ class Buffer:
         assert hit is not None
         return hit
 
-    def contradicted(self) -> Known | None:
-        return self.cache.contradicted(FILE, self.text, len(self.before))
-
     def type(self, text: str, closed: str = "") -> "Buffer":
         """Type a text; the editor puts `closed` right of the cursor."""
         self.before, self.after = self.before + text, closed + self.after
@@ -285,11 +282,10 @@ def test_less_indentation_than_the_answers_is_filled_up() -> None:
     assert buffer.type("\n    ").found().text == "    return r"
 
 
-def test_more_indentation_than_the_answers_is_no_hit_and_no_contradiction() -> None:
+def test_more_indentation_than_the_answers_is_no_hit() -> None:
     buffer = Buffer(at("    return r"))
     buffer.put(Known("\n\n\ndef area(r): ..."))
     assert buffer.type("\n    ").find() is None
-    assert buffer.contradicted() is None
 
 
 def test_a_brace_that_enter_moved_to_a_line_of_its_own_is_not_written_twice() -> None:
@@ -327,14 +323,6 @@ def test_what_follows_an_accepted_answer_is_known_if_it_was_prefetched() -> None
     hit = buffer.type("count").found()
     assert hit == Hit("\nprint(a)", 0, after, "prefetched", 0)
     assert buffer.type("\n").found().how == "typed through"
-
-
-def test_an_answer_that_nobody_saw_is_not_contradicted() -> None:
-    buffer = Buffer(at("a = "))
-    prefetched(buffer, NAMES, Known("\nprint(a)", prefetched=True))
-    buffer.type(NAMES.text + "\nb")
-    assert buffer.find() is None
-    assert buffer.contradicted() is None
 
 
 def test_a_better_answer_replaces_one_at_the_same_place(total: Buffer) -> None:
@@ -395,35 +383,6 @@ def test_nothing_to_suggest_without_a_reason_is_a_mistake(total: Buffer) -> None
         total.put(Known(""))
 
 
-# Contradictions
-
-
-def test_other_text_contradicts_the_answer_once(total: Buffer) -> None:
-    assert total.contradicted() is None
-    assert total.type("price +").find() is None
-    assert total.contradicted() == NAMES
-    assert total.contradicted() is None
-    total.delete(1).found()
-    total.type("/").find()
-    assert total.contradicted() == NAMES
-
-
-@pytest.mark.parametrize("typed", ["price", NAMES.text, NAMES.text + " + 1", "  ", "price\n"])
-def test_text_of_the_answer_and_white_space_contradict_nothing(total: Buffer, typed: str) -> None:
-    assert total.type(typed).contradicted() is None
-
-
-def test_deleting_before_the_answer_and_going_elsewhere_contradict_nothing(total: Buffer) -> None:
-    assert total.delete(2).contradicted() is None
-    total.before = ABOVE
-    assert total.contradicted() is None
-    assert Buffer("|").contradicted() is None
-
-
-def test_other_text_with_a_closed_bracket_contradicts(total: Buffer) -> None:
-    assert total.type("run(", closed=")").contradicted() == NAMES
-
-
 # Bounds
 
 
@@ -466,7 +425,6 @@ def test_a_forgotten_file_is_asked_again_and_takes_no_room(total: Buffer) -> Non
     total.cache.forget(FILE)
     total.cache.forget(Path("/w/never.py"))
     assert total.find() is None
-    assert total.contradicted() is None
     for _ in range(5):
         total.cache.put(FILE, "", 0, Known("x" * (limits.CHARACTERS - 10)))
         total.cache.forget(FILE)

@@ -144,14 +144,6 @@ class Typing(RuleBasedStateMachine):
         self.answers.append(fitting[-1])
 
     @invariant()
-    def a_contradicted_answer_is_not_found(self) -> None:
-        text = self.before + self.after
-        told = self.cache.contradicted(FILE, text, len(self.before))
-        if told is not None:
-            hit = self.cache.find(FILE, text, len(self.before))
-            assert hit is None or hit.known != told
-
-    @invariant()
     def a_place_holds_the_lines_that_count(self) -> None:
         place = Place.of(self.before + self.after, len(self.before))
         at_start, before = above(self.before)
