@@ -42,6 +42,7 @@ _BARE: Mapping[str, object] = {
     "gate": False,
     "debounce": False,
     "display_gate": False,
+    "cut_unsure": False,
     "memory": False,
     "candidates": 1,
 }
@@ -54,6 +55,7 @@ _OFF: dict[str, Mapping[str, object]] = {
     "with memory": {"memory": True},
     "two candidates": {"candidates": 2},
     NO_ADAPTER: {},
+    "whole answers": {"cut_unsure": False},
     UNFILTERED: {"gate": False, "debounce": False, "display_gate": False},
     BASELINE: _BARE,
     "baseline in comments and strings too": {**_BARE, "in_comments": True, "in_strings": True},

@@ -54,11 +54,10 @@ class Ahead:
         text = document.text[:end] + break_ + document.text[end:]
         below = await self._ask(replace(document, text=text), end + len(break_))
         if below is not None and below.text:
-            known = Known(
-                break_ + below.text,
-                prefetched=True,
-                info=replace(below, text=break_ + below.text),
-            )
+            ahead = len(break_)
+            tokens = tuple((end + ahead, nats) for end, nats in below.tokens)
+            reply = replace(below, text=break_ + below.text, tokens=tokens)
+            known = Known(reply.text, prefetched=True, info=reply)
             self._cache.put(document.path, document.text, end, known)
 
     async def _ask(self, document: Document, offset: int) -> Reply | None:

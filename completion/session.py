@@ -14,7 +14,7 @@ from pathlib import Path
 
 from completion import display, gate, silence
 from completion.ahead import Ahead
-from completion.asking import Asking
+from completion.asking import FILTERED_SUFFIX, Asking
 from completion.cache import Cache, Hit, Known
 from completion.client import Client
 from completion.connection import Connection
@@ -25,7 +25,9 @@ from completion.hole import hole_kind
 from completion.memories import Memories
 from completion.reply import Reply
 from completion.repository import Repositories
+from completion.rules.brackets import unclosed
 from completion.stages import Stages
+from completion.sure import sure_part
 from tandem import trace
 from tandem.config import Config
 from tandem.errors import TandemError
@@ -145,9 +147,11 @@ class Session:
         try:
             found = await self._suggest(document, offset, ask, on_first_line, stages, event)
             with stages.stage("display"):
-                self._judge(document, offset, ask, found, event)
+                found = self._display(document, offset, ask, found, event)
             event.shown = found.text
-            first = _shown_as(found.of, event)
+            first = found.of.id
+            if first != event.id:
+                event.details["continues"] = first
             self._look_ahead(document, offset, ask, found)
         except silence.Silence as reason:
             event.reason = str(reason)
@@ -222,12 +226,38 @@ class Session:
             raise silence.Silence(hit.known.reason)
         return _Found(hit.text, hit.known.info, hit.typed, hit.replaces)
 
+    def _display(
+        self, document: Document, offset: int, ask: Ask, found: _Found, event: trace.Event
+    ) -> _Found:
+        """What of it to show; what is on display already stays as it is.
+
+        Raises Silence if nobody would accept it.
+        """
+        reply, options = found.of, self._config.completion
+        plain = not found.replaces and found.text == reply.text[found.typed :]
+        if reply.id and not ask.invoked:
+            if not plain:
+                return found
+            if found.typed < reply.end:
+                return replace(found, text=reply.text[found.typed : reply.end])
+            reply.id = ""  # what was shown is taken; this is the rest
+        if plain and options.cut_unsure and not ask.invoked:
+            hole = hole_kind(document.text, offset, document.language)
+            below = document.text[offset : offset + FILTERED_SUFFIX]
+            may_end = lambda part: not unclosed(part, below, hole)  # noqa: E731
+            size = sure_part(found.text, reply.after(found.typed), may_end)
+            if size < len(found.text):
+                event.details["left_out"] = found.text[size:]
+                found = replace(found, text=found.text[:size])
+        self._judge(document, offset, ask, found, event)
+        reply.id = reply.id or event.id
+        reply.end = found.typed + len(found.text) if plain else len(reply.text)
+        return found
+
     def _judge(
         self, document: Document, offset: int, ask: Ask, found: _Found, event: trace.Event
     ) -> None:
-        """Raises Silence if nobody would accept it. What is on display stays there."""
-        if found.of.id:
-            return
+        """Raises Silence if nobody would accept it."""
         blank = len(found.text) - len(found.text.lstrip()) if found.text[:1] == "\n" else 0
         # A line ahead is judged as it will be once Enter was pressed.
         text = document.text[:offset] + found.text[:blank] + document.text[offset:]
@@ -237,7 +267,7 @@ class Session:
             offset + blank,
             hole_kind(text, offset + blank, document.language),
             document.language,
-            found.of.logprobs(found.typed + blank),
+            found.of.logprobs(found.typed + blank, len(found.text) - blank),
             last=ask.last,
             keys=ask.keys,
             now=ask.now,
@@ -317,12 +347,3 @@ class Session:
             rest = document.text[offset + shown.replaces :]
             text = document.text[:offset] + shown.text + rest
             self._ahead.of(replace(document, text=text), offset + len(shown.text))
-
-
-def _shown_as(suggestion: Reply, event: trace.Event) -> str:
-    """The id under which the text was shown first; typing on shows no new one."""
-    if not suggestion.id:
-        suggestion.id = event.id
-    elif suggestion.id != event.id:
-        event.details["continues"] = suggestion.id
-    return suggestion.id

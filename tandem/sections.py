@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-RESTRAINTS = frozenset({"gate", "debounce", "display_gate"})
+RESTRAINTS = frozenset({"gate", "debounce", "display_gate", "cut_unsure"})
 
 
 class Section(BaseModel):
@@ -89,6 +89,10 @@ class CompletionConfig(Section):
     )
     display_gate: bool = Field(
         default=True, description="Hide what you would hardly accept, as your own choices tell."
+    )
+    cut_unsure: bool = Field(
+        default=True,
+        description="Show a suggestion up to where it is likely right; the rest follows.",
     )
     next_edit: bool = Field(
         default=True, description="After a change, suggest the next place that it implies."

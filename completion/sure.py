@@ -1,0 +1,57 @@
+"""How much of a suggestion is worth showing: its start, up to where it is likely to go wrong.
+
+A suggestion is taken as a whole or not at all, so a doubtful end costs its sure start. Shown is the
+start that saves the most keys on average: its chance to be right, by the model's own word, times the
+keys that taking it saves. What is left out is known, and follows as soon as the start is taken.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+# The model's log-probabilities are too sure of long texts and too unsure of short ones; this
+# factor did best on the training repositories of the display gate (docs/LOG.md, 2026-11-26).
+CALIBRATION = 0.7
+LEAST = 3  # characters; less is quicker typed
+
+
+def sure_part(
+    text: str, tokens: Sequence[tuple[int, float]], may_end: Callable[[str], bool]
+) -> int:
+    """How many characters of `text` to show.
+
+    `tokens`: where each ends in the text, in characters, and its log-probability in nats; without
+    any it is the whole text. It is cut between words only, behind the first line between lines
+    only, and where `may_end` of the start allows it.
+    """
+    sums: list[tuple[int, float]] = []
+    total = 0.0
+    for end, nats in tokens:
+        total += nats
+        sums.append((min(end, len(text)), total))
+        if end >= len(text):
+            break
+    whole = sums[-1][1] if sums else 0.0
+    best, most = len(text), _saved(len(text.rstrip()), whole)
+    for end, nats in sums:
+        kept = len(text[:end].rstrip())
+        saves = _saved(kept, nats)
+        if saves <= most or kept < LEAST or not _is_border(text, kept):
+            continue
+        if may_end(text[:kept]):
+            best, most = kept, saves
+    return best
+
+
+def _saved(characters: int, nats: float) -> float:
+    """Keys on average: all but the one that takes it, if it is right."""
+    return math.exp(CALIBRATION * nats) * (characters - 1)
+
+
+def _is_border(text: str, at: int) -> bool:
+    if "\n" in text[:at].lstrip("\n"):
+        return at == len(text) or text[at] == "\n"
+    return at == len(text) or not (_is_word(text[at - 1]) and _is_word(text[at]))
+
+
+def _is_word(ch: str) -> bool:
+    return ch.isalnum() or ch == "_"
