@@ -20,8 +20,8 @@ def sure_part(
     """How many characters of `text` to show.
 
     `tokens`: where each ends in the text, in characters, and its log-probability in nats; without
-    any it is the whole text. It is cut between words only, behind the first line between lines
-    only, and where `may_end` of the start allows it.
+    any it is the whole text. It is cut between words only, and where `may_end` of the start allows
+    it.
     """
     sums: list[tuple[int, float]] = []
     total = 0.0
@@ -48,8 +48,6 @@ def _saved(characters: int, nats: float) -> float:
 
 
 def _is_border(text: str, at: int) -> bool:
-    if "\n" in text[:at].lstrip("\n"):
-        return at == len(text) or text[at] == "\n"
     return at == len(text) or not (_is_word(text[at - 1]) and _is_word(text[at]))
 
 

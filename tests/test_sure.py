@@ -37,7 +37,7 @@ def test_nor_where_it_may_not_end() -> None:
     assert sure_part(text, tokens, lambda part: part == "print") == 5
 
 
-def test_behind_the_first_line_it_ends_with_a_line() -> None:
+def test_a_doubtful_line_is_left_out() -> None:
     text = "first = 1\nsecond = 2\nthird"
     tokens = [(9, -0.1), (10, 0.0), (16, -0.1), (18, -0.1), (20, -0.1), (21, -3.0), (26, -3.0)]
     assert text[: sure_part(text, tokens, anywhere)] == "first = 1\nsecond = 2"
@@ -47,6 +47,7 @@ def test_a_line_break_before_the_first_line_is_no_line() -> None:
     text = "\n    value = compute(other)"
     tokens = [(5, 0.0), (10, -0.1), (12, -0.1), (20, -3.0), (27, -3.0)]
     assert text[: sure_part(text, tokens, anywhere)] == "\n    value ="
+    assert sure_part(text, [(5, -0.1), (10, -9.0), (27, -0.1)], anywhere) == len(text)
 
 
 def test_less_than_a_few_characters_are_not_worth_a_look() -> None:

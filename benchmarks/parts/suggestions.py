@@ -68,6 +68,15 @@ class Suggestion:
         return 0
 
     @property
+    def right(self) -> int:
+        """Characters of it, from its start, that the file holds there."""
+        there = _read(self.file)[self.offset : self.offset + len(self.shown)]
+        pairs = enumerate(zip(self.shown, there, strict=False))
+        return next(
+            (at for at, (one, other) in pairs if one != other), min(len(there), len(self.shown))
+        )
+
+    @property
     def behind(self) -> int:
         """Where the cursor is when it is accepted, or where it was."""
         return self.offset + self.accepted
