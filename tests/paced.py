@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,13 +20,15 @@ Answers = Callable[[str], list[str]]
 @dataclass
 class Paced:
     """`bodies` are the requests so far, `cut_off` the prompts whose answers were not wanted to
-    their end. With `open` gate all pieces come at once."""
+    their end. With `open` gate all pieces come at once. `nats` are the log-probabilities of
+    the pieces, which are told if there are any."""
 
     answers: Answers
     bodies: list[dict[str, Any]] = field(default_factory=list)
     cut_off: list[str] = field(default_factory=list)
     url: str = ""
     open: bool = False
+    nats: Sequence[float] = ()
     _allowed: int = 0
 
     @property
@@ -40,11 +42,11 @@ class Paced:
     async def stream(self, prompt: str) -> AsyncIterator[str]:
         whole = False
         try:
-            for piece in self.answers(prompt):
+            for number, piece in enumerate(self.answers(prompt)):
                 while not self.open and not self._allowed:
                     await asyncio.sleep(0.005)
                 self._allowed = max(0, self._allowed - 1)
-                yield _event(piece, None)
+                yield _event(piece, None, self.nats[number : number + 1])
             whole = True
             yield _event("", "stop")
             yield "data: [DONE]\n\n"
@@ -53,15 +55,21 @@ class Paced:
                 self.cut_off.append(prompt)
 
 
-def _event(text: str, finish: str | None) -> str:
-    choice = {"index": 0, "text": text, "finish_reason": finish}
+def _event(text: str, finish: str | None, nats: Sequence[float] = ()) -> str:
+    choice: dict[str, Any] = {"index": 0, "text": text, "finish_reason": finish}
+    if nats:
+        choice["logprobs"] = {
+            "tokens": [text],
+            "token_logprobs": list(nats),
+            "top_logprobs": [None],
+        }
     return f"data: {json.dumps({'choices': [choice]})}\n\n"
 
 
 @contextlib.contextmanager
-def paced(answers: Answers) -> Iterator[Paced]:
-    server = Paced(answers)
-    card = {"id": "tandem-135m"}
+def paced(answers: Answers, nats: Sequence[float] = ()) -> Iterator[Paced]:
+    server = Paced(answers, nats=nats)
+    card = {"id": "tandem-135m", "capabilities": ["logprobs"] if nats else []}
 
     async def listed(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": [card]})

@@ -23,7 +23,7 @@ from tests.paced import Paced, paced
 FILE = Path("/project/shop.py")
 BEFORE = "import json\n\n\ndef load(path):\n    return js"
 AFTER = "\n\n\nprint(1)\n"
-ANSWER = ["on.", "loads(path", ".read_text())"]
+ANSWER = ["on.", "loads", "(path.read_text())"]
 WHOLE = "".join(ANSWER)
 
 
@@ -269,6 +269,32 @@ async def test_the_first_of_several_lines_comes_before_the_others(empty_home: Pa
         completion = await task
         assert completion.items[0].startswith("first = 1\n    second")
         assert lines == ["first = 1"]
+        await session.close()
+
+
+async def test_a_doubtful_end_is_shown_when_the_sure_start_is_taken(empty_home: Path) -> None:
+    with paced(answers, nats=(-0.1, -0.1, -5.0)) as server:
+        server.open = True
+        session = await started(server, display_gate=False)
+        first = await answer(session, "")
+        assert first.items == ["on.loads"]
+        assert last()["details"]["left_out"] == "(path.read_text())"
+        within = await answer(session, "on.l")
+        assert (within.items, within.id) == (["oads"], first.id)
+        rest = await answer(session, "on.loads")
+        assert rest.items == ["(path.read_text())"]
+        assert rest.id != first.id
+        assert (await answer(session, "on.loads(pa")).id == rest.id
+        assert len(server.bodies) == 1
+        await session.close()
+
+
+async def test_asked_by_a_key_it_is_shown_as_a_whole(empty_home: Path) -> None:
+    with paced(answers, nats=(-0.1, -0.1, -5.0)) as server:
+        server.open = True
+        session = await started(server)
+        document = Document(FILE, "python", BEFORE + AFTER)
+        assert (await session.complete(document, len(BEFORE))).items == [WHOLE]
         await session.close()
 
 
