@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from completion import display, gate, silence
+from completion import gate, silence
 from completion.ahead import Ahead
-from completion.asking import FILTERED_SUFFIX, Asking
+from completion.asking import Asking
 from completion.cache import Cache, Hit, Known
 from completion.client import Client
 from completion.connection import Connection
@@ -25,9 +25,8 @@ from completion.hole import hole_kind
 from completion.memories import Memories
 from completion.reply import Reply
 from completion.repository import Repositories
-from completion.rules.brackets import unclosed
+from completion.showing import Found, to_show
 from completion.stages import Stages
-from completion.sure import sure_part
 from tandem import trace
 from tandem.config import Config
 from tandem.errors import TandemError
@@ -52,16 +51,6 @@ class Completion:
     reason: str
     timing_ms: dict[str, float]
     model: str
-    replaces: int = 0
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What is left to insert of a suggestion."""
-
-    text: str
-    of: Reply
-    typed: int  # characters of it that stand there already
     replaces: int = 0
 
 
@@ -147,7 +136,7 @@ class Session:
         try:
             found = await self._suggest(document, offset, ask, on_first_line, stages, event)
             with stages.stage("display"):
-                found = self._display(document, offset, ask, found, event)
+                found = to_show(document, offset, ask, found, event, self._config.completion)
             event.shown = found.text
             first = found.of.id
             if first != event.id:
@@ -185,7 +174,7 @@ class Session:
         on_first_line: Callable[[str], None] | None,
         stages: Stages,
         event: trace.Event,
-    ) -> _Found:
+    ) -> Found:
         """What to show. Raises Silence with the reason why nothing."""
         options, path = self._config.completion, document.path
         number = self._newest[path] = self._newest.get(path, 0) + 1
@@ -213,9 +202,9 @@ class Session:
         suggestion, typed = await self._land(document, offset, flying, on_first_line, stages, event)
         if not suggestion.text:
             raise silence.Silence(suggestion.reason)
-        return _Found(suggestion.text[len(typed) :], suggestion, len(typed))
+        return Found(suggestion.text[len(typed) :], suggestion, len(typed))
 
-    def _known(self, document: Document, offset: int, event: trace.Event) -> _Found | None:
+    def _known(self, document: Document, offset: int, event: trace.Event) -> Found | None:
         """What the cache has for this place. Raises Silence if that is that there is nothing."""
         hit: Hit | None = self._cache.find(document.path, document.text, offset)
         # Another adapter may have been switched on since.
@@ -224,61 +213,7 @@ class Session:
         event.details["cache"] = hit.how
         if not hit.text:
             raise silence.Silence(hit.known.reason)
-        return _Found(hit.text, hit.known.info, hit.typed, hit.replaces)
-
-    def _display(
-        self, document: Document, offset: int, ask: Ask, found: _Found, event: trace.Event
-    ) -> _Found:
-        """What of it to show; what is on display already stays as it is.
-
-        Raises Silence if nobody would accept it.
-        """
-        reply, options = found.of, self._config.completion
-        plain = not found.replaces and found.text == reply.text[found.typed :]
-        if reply.id and not ask.invoked:
-            if not plain:
-                return found
-            if found.typed < reply.end:
-                return replace(found, text=reply.text[found.typed : reply.end])
-            reply.id = ""  # what was shown is taken; this is the rest
-        if plain and options.cut_unsure and not ask.invoked:
-            hole = hole_kind(document.text, offset, document.language)
-            below = document.text[offset : offset + FILTERED_SUFFIX]
-            may_end = lambda part: not unclosed(part, below, hole)  # noqa: E731
-            size = sure_part(found.text, reply.after(found.typed), may_end)
-            if size < len(found.text):
-                event.details["left_out"] = found.text[size:]
-                found = replace(found, text=found.text[:size])
-        self._judge(document, offset, ask, found, event)
-        reply.id = reply.id or event.id
-        reply.end = found.typed + len(found.text) if plain else len(reply.text)
-        return found
-
-    def _judge(
-        self, document: Document, offset: int, ask: Ask, found: _Found, event: trace.Event
-    ) -> None:
-        """Raises Silence if nobody would accept it."""
-        blank = len(found.text) - len(found.text.lstrip()) if found.text[:1] == "\n" else 0
-        # A line ahead is judged as it will be once Enter was pressed.
-        text = document.text[:offset] + found.text[:blank] + document.text[offset:]
-        known = display.features(
-            found.text[blank:],
-            text,
-            offset + blank,
-            hole_kind(text, offset + blank, document.language),
-            document.language,
-            found.of.logprobs(found.typed + blank, len(found.text) - blank),
-            last=ask.last,
-            keys=ask.keys,
-            now=ask.now,
-        )
-        verdict = display.current().verdict(known, found.text)
-        event.details |= {"features": known, "score": verdict.score}
-        if verdict.explored:
-            event.details["explored"] = True
-        if self._config.completion.display_gate and not ask.invoked and not verdict.show:
-            event.details["answer"] = found.text
-            raise silence.Silence(silence.UNSURE)
+        return Found(hit.text, hit.known.info, hit.typed, hit.replaces)
 
     async def _land(
         self,
@@ -341,7 +276,7 @@ class Session:
         )
         self._cache.put(asking.document.path, asking.document.text, asking.offset, known)
 
-    def _look_ahead(self, document: Document, offset: int, ask: Ask, shown: _Found) -> None:
+    def _look_ahead(self, document: Document, offset: int, ask: Ask, shown: Found) -> None:
         options = self._config.completion
         if options.prefetch and options.cache and ask.keys is not None:
             rest = document.text[offset + shown.replaces :]

@@ -1,9 +1,4 @@
-"""The language server: capabilities and handlers.
-
-A request's cursor is taken from the documents before the handler's first `await`, so that edits
-which arrive while the model works change neither that text nor that place. The answer is sent
-all the same, as LSP asks; an editor drops it when its text has moved on.
-"""
+"""The language server: its parts, capabilities and handlers."""
 
 import contextlib
 import logging
