@@ -23,6 +23,7 @@ from completion.display import Gate, features
 from completion.display_learning import Row, judge, learn
 from completion.document import language_of
 from completion.engine import shipped
+from completion.engine.tokenizer import Tokenizer
 from completion.hole import hole_kind
 from completion.scope import scope_at
 from finetune import variant
@@ -86,6 +87,8 @@ def run(arguments: argparse.Namespace) -> None:
     began = time.perf_counter()
     found = asked([*learned, *held_out], count, arguments.model, arguments.rows)
     minutes = (time.perf_counter() - began) / 60
+    tokenizer = Tokenizer.load(models.resolve(arguments.model).folder)
+    found = [suggestions.start(one, tokenizer) for one in found]  # what is judged is what is shown
     names = {folder.name for folder in held_out}
     train = rows_of([one for one in found if one.repository not in names])
     test = [one for one in found if one.repository in names]

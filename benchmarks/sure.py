@@ -10,7 +10,6 @@ the key that takes it, if all that is shown of it is what the file holds, else n
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
 from benchmarks import common
@@ -18,10 +17,7 @@ from benchmarks.display_gate import HERE, asked
 from benchmarks.parts import suggestions
 from benchmarks.parts.suggestions import Suggestion
 from completion import models, sure
-from completion.document import language_of
 from completion.engine.tokenizer import Tokenizer
-from completion.hole import hole_kind
-from completion.rules.brackets import unclosed
 from tandem.config import Config
 
 CALIBRATIONS = (0.5, 0.6, 0.7, 0.85, 1.0, 1.2)
@@ -41,20 +37,9 @@ def places(found: Sequence[Suggestion], tokenizer: Tokenizer) -> list[Place]:
     """Those whose text is made of as many tokens as were told: what was healed is not in it."""
     made = []
     for one in found:
-        ids = tokenizer.encode(one.shown)
-        if not one.logprobs or len(ids) != len(one.logprobs):
-            continue
-        sizes = [len(tokenizer.bytes_at(token).decode("utf-8", "replace")) for token in ids]
-        prefix, suffix = one.text
-        hole = hole_kind(prefix + suffix, len(prefix), language_of(Path(one.file)))
-        made.append(
-            Place(
-                one.shown,
-                list(zip(accumulate(sizes), one.logprobs, strict=True)),
-                lambda part, below=suffix, hole=hole: not unclosed(part, below, hole),
-                one.right,
-            )
-        )
+        tokens = suggestions.ends(one, tokenizer)
+        if tokens:
+            made.append(Place(one.shown, tokens, suggestions.may_end(one), one.right))
     return made
 
 

@@ -7,9 +7,10 @@ prompt is read once. One JSON object a place; what is not needed to tell feature
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,13 @@ from completion import filters
 from completion.asking import FILTERED_SUFFIX
 from completion.document import Document, language_of, read_text
 from completion.engine.request import Request
+from completion.engine.tokenizer import Tokenizer
 from completion.gate import Ask, refusal
 from completion.hole import Hole, hole_kind
 from completion.indent import Dedent
 from completion.languages import PLAINTEXT
+from completion.rules.brackets import unclosed
+from completion.sure import sure_part
 from finetune.variant import Variant
 from tandem.config import CompletionConfig
 from tandem.errors import UsageError
@@ -184,3 +188,28 @@ def _shown(
             break
     kept = filters.finish(stop.text, prefix, after, hole, stop.stopped or ended).text
     return kept, [logprob for at, logprob in tokens if at < max(1, len(kept))], round(ms, 1)
+
+
+def ends(one: Suggestion, tokenizer: Tokenizer) -> list[tuple[int, float]]:
+    """Where the suggestion's tokens end in it, with their nats; none where its text is not made of
+    as many tokens as were told, since what was healed is not in it."""
+    ids = tokenizer.encode(one.shown)
+    if len(ids) != len(one.logprobs):
+        return []
+    sizes = [len(tokenizer.bytes_at(token).decode("utf-8", "replace")) for token in ids]
+    return list(zip(accumulate(sizes), one.logprobs, strict=True))
+
+
+def may_end(one: Suggestion) -> Callable[[str], bool]:
+    """Whether a start of it leaves nothing open."""
+    prefix, suffix = one.text
+    hole = hole_kind(prefix + suffix, len(prefix), language_of(Path(one.file)))
+    return lambda part: not unclosed(part, suffix, hole)
+
+
+def start(one: Suggestion, tokenizer: Tokenizer) -> Suggestion:
+    """What the session shows of it, as `completion.sure` has it."""
+    tokens = ends(one, tokenizer)
+    size = sure_part(one.shown, tokens, may_end(one))
+    begun = sum(at < size for at in (0, *(end for end, _ in tokens[:-1])))
+    return replace(one, shown=one.shown[:size], logprobs=one.logprobs[: begun if tokens else None])
