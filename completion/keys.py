@@ -185,8 +185,9 @@ def fingerprint(above: Sequence[str], lines: Sequence[str], below: Sequence[str]
 
     A change alters the sum over all lines by what it alters here, and the sums tell texts apart.
     """
-    around = [*(above or [None]), *lines, *(below or [None])]
-    return sum(hash(pair) for pair in pairwise(around))
+    around = [*(above or ["\n"]), *lines, *(below or ["\n"])]
+    # As strings: the hashes of tuples are so nearly sums that swapped lines often have the same.
+    return sum(hash(f"{one}\n{other}") for one, other in pairwise(around))
 
 
 def end_of(start: Place, text: str) -> Place:

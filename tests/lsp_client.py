@@ -27,6 +27,7 @@ timeout_ms = 120000
 # Tests ask where nobody would type, and at once; what is quiet there has tests of its own.
 gate = false
 display_gate = false
+cut_unsure = false
 debounce = false
 prefetch = false
 in_comments = true
