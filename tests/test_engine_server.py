@@ -88,7 +88,7 @@ def test_a_completion_has_text_usage_and_the_reason_it_ended(client: openai.Open
 
 def test_a_stream_says_the_same_as_the_whole(client: openai.OpenAI) -> None:
     # Asked for the first time: what is known already comes in one event.
-    fields = {"prompt": "def area(width, height):\n    return", "max_tokens": 16}
+    fields = {"prompt": "def perimeter(breadth, depth):\n    return", "max_tokens": 16}
     events = list(complete(client, **fields, stream=True))
     whole = complete(client, **fields).choices[0]
     assert "".join(event.choices[0].text for event in events) == whole.text
