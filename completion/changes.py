@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import accumulate
 
+from completion.shared import shared_length
+
 # More changed lines than this are one change: comparing them would cost more than it tells.
 LARGEST = 2000
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
@@ -52,9 +54,9 @@ def between(old: str, new: str, start: int = 0) -> list[Change]:
 def _trimmed(old: str, new: str, start: int) -> Change | None:
     if old == new:
         return None
-    top = _common(old, new)
+    top = shared_length(old, new)
     old, new = old[top:], new[top:]
-    end = _common(old[::-1], new[::-1])
+    end = shared_length(old[::-1], new[::-1])
     return Change(start + top, old[: len(old) - end], new[: len(new) - end])
 
 
@@ -72,15 +74,3 @@ def _by_lines(change: Change) -> Iterator[Change]:
             one = _trimmed(before, after, starts[first])
             if one is not None:
                 yield one
-
-
-def _common(a: str, b: str) -> int:
-    """How many characters both begin with."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

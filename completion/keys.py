@@ -13,6 +13,8 @@ from itertools import pairwise
 from statistics import quantiles
 from typing import Literal
 
+from completion.shared import shared_length
+
 Kind = Literal[
     "",  # nothing has changed yet
     "typed",  # a character, with what the editor closes by itself
@@ -160,9 +162,9 @@ class Keys:
 
 def narrowed(start: Place, removed: str, inserted: str) -> Change:
     """The change without what is the same at both ends; what comes first is kept first."""
-    head = _common(removed, inserted)
+    head = shared_length(removed, inserted)
     old, new = removed[head:], inserted[head:]
-    tail = _common(old[::-1], new[::-1])
+    tail = shared_length(old[::-1], new[::-1])
     if tail:
         old, new = old[:-tail], new[:-tail]
     return Change(end_of(start, removed[:head]), old, new)
@@ -206,15 +208,3 @@ def is_word(ch: str) -> bool:
 def _is_key(text: str) -> bool:
     """What one key makes: a character with its closing one, or a line break with indentation."""
     return len(text) == 1 or (len(text.strip()) <= _FEW and not any(map(is_word, text)))
-
-
-def _common(one: str, other: str) -> int:
-    """How long both are the same from their start. By halves: the texts may be whole files."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

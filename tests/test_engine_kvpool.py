@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from completion.engine.kv import KVCache
-from completion.engine.kvpool import KVPool, shared_length
+from completion.engine.kvpool import KVPool
+from completion.shared import shared_length
 
 CAPACITY = 512
 LIMIT = 3 * CAPACITY * 2 * 2 * 4  # three whole sequences: keys and values, two floats a token

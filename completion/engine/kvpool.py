@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from completion.engine.kv import KVCache
+from completion.shared import shared_length
 
 # Below this a shared prefix is chance (an import line, a chat header), not the same document.
 SHARED_PREFIX_TOKENS = 16
@@ -214,15 +215,3 @@ class _Entry:
     def bytes_of(self, tokens: int) -> int:
         steps = -(-tokens // COUNTED_TOKENS) + 1
         return min(steps * COUNTED_TOKENS, self.cache.capacity) * self.cache.bytes_per_token
-
-
-def shared_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many elements at the start are the same; by halves, because slices compare fast."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

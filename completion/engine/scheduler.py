@@ -19,9 +19,9 @@ from functools import reduce
 
 from completion.engine.adapters import Variants
 from completion.engine.generate import Decoder
-from completion.engine.kvpool import shared_length
 from completion.engine.request import FIRST, Chunk, FinishReason, Request
 from completion.engine.running import Running
+from completion.shared import shared_length
 from tandem.errors import TandemError
 
 log = logging.getLogger(__name__)
