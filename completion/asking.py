@@ -46,12 +46,12 @@ class Asking:
     name: str
     priority: int | None = None
     so_far: str = ""
-    first_line: str = ""
     on_text: Callable[[], None] = lambda: None
     stages: Stages = field(default_factory=Stages)
     details: dict[str, Any] = field(default_factory=dict)
     model: str = ""
     _tokens: Sequence[tuple[int, float]] = ()
+    _reader: Reader | None = None
 
     async def ask(self) -> Reply:
         """Raises TandemError when the server fails. Cancelling it cancels the server's work."""
@@ -62,6 +62,10 @@ class Asking:
             text, reason = "", str(silent)
         tokens = tuple(self._tokens)
         return Reply(text, reason, self.model, hole.kind, tokens, self.details, self.stages.total())
+
+    def first_line(self) -> str:
+        """The answer's first line once it is complete, as it may be shown; "" before."""
+        return self._reader.first_line() if self._reader is not None else ""
 
     async def _ask(self, hole: Hole) -> str:
         client = self.connection.ready_client()
@@ -85,7 +89,7 @@ class Asking:
                 lambda text, complete: filters.finish(text, before, below, hole, complete),
             )
 
-        reader = new_reader()
+        reader = self._reader = new_reader()
         with self.stages.stage("generate"):
             answer = await self._answer(client, built, can_heal, reader)
         self._tokens = [(token.end, token.logprob) for token in answer.tokens if token.text]
@@ -182,7 +186,6 @@ class Asking:
                     self.stages.mark("first_token", began)
                     done = reader.feed(piece)
                     self.so_far = reader.stop.text
-                    self.first_line = self.first_line or reader.first_line()
                     self.on_text()
                     if done:
                         break

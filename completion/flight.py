@@ -63,18 +63,21 @@ class Flight:
     ) -> Reply | None:
         """The suggestion, None as soon as it cannot go on from what was typed.
 
-        `on_first_line` gets what is left to type of the first of several lines, once. Raises Silence if a newer question took its place, TandemError if the server failed.
+        `on_first_line` gets what is left to type of the first of several lines, once. Raises
+        Silence if a newer question took its place, TandemError if the server failed.
         """
         self._waiters += 1
-        told = on_first_line is None
+        told = False
         try:
             while not self.task.done():
                 if not self.may_answer(typed):
                     return None
                 self._moved.clear()
                 await self._moved.wait()
-                line = self.asking.first_line
-                if on_first_line and not told and line.startswith(typed) and line != typed:
+                if on_first_line is None or told:
+                    continue
+                line = self.asking.first_line()
+                if line.startswith(typed) and line != typed:
                     told = True
                     on_first_line(line[len(typed) :])
             if self.task.cancelled():

@@ -150,17 +150,23 @@ def _inside(document: Document, offset: int, hole: Hole) -> Inside:
 def _by_typing(text: str, offset: int, ask: Ask) -> str:
     keys = ask.keys
     in_word = is_word(text[offset - 1 : offset]) and is_word(text[offset : offset + 1])
-    here = keys is not None and keys.place == end_of((0, 0), text[:offset])
-    if in_word and not (keys and keys.retyping and here):
+    if in_word and not (keys and keys.retyping and _is_at(keys, text, offset)):
         return silence.IN_WORD
     if keys is not None and keys.since_ms(ask.now) < SETTLED_MS:
-        if keys.kind == "pasted" and here:  # elsewhere it was a tool, or another cursor
+        if keys.kind == "pasted" and _is_at(
+            keys, text, offset
+        ):  # elsewhere it was a tool, or another cursor
             return silence.PASTED
         if keys.kind == "undone":
             return silence.UNDONE
     if ask.rejections is not None and ask.rejections.quiet(ask.now):
         return silence.REJECTED
     return ""
+
+
+def _is_at(keys: Keys, text: str, offset: int) -> bool:
+    """Whether the cursor is behind the last change. Reads the text up to it."""
+    return keys.place == end_of((0, 0), text[:offset])
 
 
 def _is_disabled(document: Document, patterns: tuple[str, ...]) -> bool:
