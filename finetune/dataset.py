@@ -149,9 +149,11 @@ def build_from_sources(
         jobs = tree_jobs(python, round(wanted * (1 - OTHER_LANGUAGES)), seed)
         ours = sum(job.count for job in jobs)
         jobs += tree_jobs(others, round(ours * OTHER_LANGUAGES / (1 - OTHER_LANGUAGES)), seed)
-        train = build.samples(jobs, definitions, tokens, "Training")
+        library = build.library(trees["train"] | trees["validation"], cache / "trees")
+        train = build.samples(jobs, definitions, tokens, "Training", library)
         jobs = tree_jobs(_by_language(trees["validation"])[0], 2 * validation, seed)
-        checks = build.samples(jobs, definitions, validation * build.mixture.longest, "Validation")
+        most = validation * build.mixture.longest
+        checks = build.samples(jobs, definitions, most, "Validation", library)
         test = _by_language(trees["test"])[0]
         rows = [(name, file.path, file.text) for name, tree in test.items() for file in tree]
         progress("Cases", 0, 0)

@@ -20,6 +20,7 @@ from completion.templates import Snippet
 from finetune import history
 from finetune.files import SourceFile, answerable
 from finetune.holes import SHARES, Hole, holes, kind_if_honoured
+from finetune.library import Library
 from finetune.samples import Encoder, end_weight
 from finetune.snippets import RIGHT, USELESS, Definitions
 from tandem.errors import TandemError
@@ -41,6 +42,11 @@ class Mixture:
     without_path: float = 0.1
     right: float = RIGHT
     useless: float = USELESS
+    # Where there is a library, the share that gets what retrieval finds, within a budget drawn
+    # like the other; the rest is as above.
+    retrieved: float = 0.5
+    smallest_context: int = 64
+    largest_context: int = 320
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
 
 
@@ -113,11 +119,12 @@ def samples(
     tokens: int,
     processes: int = 1,
     on_tokens: Callable[[int], None] = lambda done: None,
+    library: Library | None = None,
 ) -> list[Encoded]:
     """The samples of the jobs in their order, until there are so many tokens."""
     made: list[Encoded] = []
     total = 0
-    with closing(encoded(jobs, encoder, definitions, mixture, processes)) as batches:
+    with closing(encoded(jobs, encoder, definitions, mixture, processes, library)) as batches:
         for batch in batches:
             made += batch
             total += sum(len(sample.ids) for sample in batch)
@@ -133,21 +140,22 @@ def encoded(
     definitions: Mapping[str, Definitions],
     mixture: Mixture,
     processes: int = 1,
+    library: Library | None = None,
 ) -> Generator[list[Encoded], None, None]:
-    """The samples of each job, in the order of the jobs. `definitions` are by source.
+    """The samples of each job, in the order of the jobs. `definitions` and `library` are by source.
 
     Jobs are taken as they are needed: a caller that stops early pays for few more. Closing the
     iterator, an exception or Ctrl-C ends the processes. Raises TandemError if one of them died.
     """
     if processes <= 1:
-        _start(encoder, definitions, mixture)
+        _start(encoder, definitions, mixture, library)
         yield from map(_encode, jobs)
         return
     pool = ProcessPoolExecutor(
         processes,
         multiprocessing.get_context("spawn"),  # a fork of a process with threads may hang
         _start_process,
-        (encoder, definitions, mixture),
+        (encoder, definitions, mixture, library),
     )
     waiting: deque[Future[list[list[Encoded]]]] = deque()
     remaining = iter(jobs)
@@ -166,19 +174,27 @@ def encoded(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_state: tuple[Encoder, Mapping[str, Definitions], Mixture] | None = None
+_state: tuple[Encoder, Mapping[str, Definitions], Mixture, Library] | None = None
 
 
-def _start(encoder: Encoder, definitions: Mapping[str, Definitions], mixture: Mixture) -> None:
+def _start(
+    encoder: Encoder,
+    definitions: Mapping[str, Definitions],
+    mixture: Mixture,
+    library: Library | None,
+) -> None:
     global _state
-    _state = encoder, definitions, mixture
+    _state = encoder, definitions, mixture, library or Library()
 
 
 def _start_process(
-    encoder: Encoder, definitions: Mapping[str, Definitions], mixture: Mixture
+    encoder: Encoder,
+    definitions: Mapping[str, Definitions],
+    mixture: Mixture,
+    library: Library | None,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the parent ends us
-    _start(encoder, definitions, mixture)
+    _start(encoder, definitions, mixture, library)
 
 
 def _encode_all(jobs: list[Job]) -> list[list[Encoded]]:
@@ -206,7 +222,7 @@ def _holes_of(job: Job, rng: random.Random) -> Iterator[tuple[str, Hole]]:
 def _sample(job: Job, text: str, hole: Hole, rng: random.Random) -> Encoded | None:
     """None if the hole may not be taught, or does not fit."""
     assert _state
-    encoder, definitions, mixture = _state
+    encoder, definitions, mixture, library = _state
     file = job.file
     prefix, middle, suffix = text[: hole.start], text[hole.start : hole.end], text[hole.end :]
     if not answerable(middle):
@@ -218,7 +234,11 @@ def _sample(job: Job, text: str, hole: Hole, rng: random.Random) -> Encoded | No
     budget = _log_uniform(rng, mixture.smallest_budget, mixture.largest_budget)
     path = "" if rng.random() < mixture.without_path else file.path
     snippets: tuple[Snippet, ...] = ()
-    if job.source in definitions and encoder.template.uses_snippets:
+    if job.source in library and rng.random() < mixture.retrieved:
+        room = _log_uniform(rng, mixture.smallest_context, mixture.largest_context)
+        count = encoder.tokenizer.count
+        snippets = library.pieces(job.source, file, prefix, suffix, room, count)
+    elif job.source in definitions and encoder.template.uses_snippets:
         snippets = definitions[job.source].draw(
             text,
             hole.start,

@@ -36,12 +36,13 @@ from finetune import (
     train,
 )
 from finetune.recipe import Recipe
+from finetune.replay import replay
 from finetune.squeeze import squeeze
-from finetune.store import FILE
+from finetune.store import FILE, SampleSet
 from tandem.errors import TandemError, UsageError
 
 HERE = Path(__file__).parent.parent
-FACTS, RECIPE, DATA = "bundle.json", "recipe.json", "data"
+FACTS, RECIPE, DATA, QUESTIONS = "bundle.json", "recipe.json", "data", "questions.json"
 
 Weights = dict[str, torch.Tensor]
 
@@ -76,6 +77,23 @@ class Job:
                     found = hashlib.file_digest(stream, "sha256").hexdigest()
                 if found != self.facts["base_sha256"]:
                     raise TandemError("The base model came out different from its hash.")
+        return folder
+
+    def samples(self, base: Path, share: float) -> Path:
+        """The folder of what is trained on: the bundle's samples, and of all tokens about `share`
+        answers of the base to the bundle's questions, made once and repeated as needed."""
+        asked, folder = self.data / QUESTIONS, self.work / "samples"
+        if not asked.exists() or not share:
+            return self.data / "train"
+        if not folder.exists():
+            with checkpoint.writing(folder) as made:
+                model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=self.width)
+                prompts = json.loads(asked.read_text("utf-8"))
+                chat = replay(model.eval().to(self.device), prompts)
+                code = SampleSet.load(self.data / "train")
+                times = max(1, round(share / (1 - share) * code.tokens / chat.tokens))
+                SampleSet.joined([code, *[chat] * times]).save(made)
+                self.say(f"chat: {len(chat):,} answers, {chat.tokens:,} tokens, {times} times")
         return folder
 
     def figures(self, base: Path, weights: Weights | None, answers: str, row: int) -> Any:
@@ -128,6 +146,8 @@ def run(told: argparse.Namespace, bundle: Path, say: Callable[[str], None]) -> P
     recipe = gpu_options.recipe(told, bundle / RECIPE, seconds)
     base = job.base()
     job.lap("base")
+    samples = job.samples(base, told.chat_share)
+    job.lap("chat")
     row = max(2048, min(recipe.row_tokens, recipe.tokens_per_step))
     figures = {"base": job.base_figures(base, row)}
     job.lap("evaluate base")
@@ -142,7 +162,7 @@ def run(told: argparse.Namespace, bundle: Path, say: Callable[[str], None]) -> P
     result = train.run(
         recipe,
         base,
-        job.data / "train",
+        samples,
         out,
         job.data / "validation",
         _teller(say, told.every),
@@ -156,11 +176,11 @@ def run(told: argparse.Namespace, bundle: Path, say: Callable[[str], None]) -> P
     tuned, position = job.learned(out, weights, recipe.rows)
     figures["tuned"] = job.figures(base, tuned, "tandem", row)
     job.lap("evaluate tuned")
-    made = squeeze(base, tuned, recipe.rows, told.budget, job.data / "train", job.device)
+    made = squeeze(base, tuned, recipe.rows, told.budget, samples, job.device)
     job.lap("compress")
     figures["compressed"] = job.figures(base, made.apply(weights), "tandem", row)
     job.lap("evaluate compressed")
-    inputs = hashlib.sha256((job.data / "train" / FILE).read_bytes()).hexdigest()
+    inputs = hashlib.sha256((samples / FILE).read_bytes()).hexdigest()
     report = {
         "ended": "unfinished" if result.ended == "cancelled" else result.ended,
         "machine": _machine(job.device),

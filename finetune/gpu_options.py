@@ -27,6 +27,7 @@ def options(bundle: Path) -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, default=bundle.parent / "work", help="kept state")
     parser.add_argument("--budget", type=int, default=BUDGET, help="bytes of the shipped file")
     parser.add_argument("--piece", type=int, default=results.PIECE, help="bytes of a result file")
+    parser.add_argument("--chat-share", type=float, default=0.08, help="of the tokens")
     parser.add_argument("--every", type=float, default=5, help="seconds between progress lines")
     for field in fields(Recipe):
         if field.name not in _OWN:

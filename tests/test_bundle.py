@@ -31,7 +31,7 @@ from tests import tiny_gguf, tiny_samples
 REPOSITORY = Path(__file__).parent.parent
 ASSEMBLE = REPOSITORY / "finetune" / "assemble.py"
 PART = 40_000
-OPTIONS = ("--steps=6", "--tokens-per-step=256", "--row-tokens=256", "--lr=0.003", "--every=0")
+OPTIONS = ("--steps=6", "--tokens-per-step=512", "--row-tokens=512", "--lr=0.003", "--every=0")
 OPTIONS += ("--warmup-steps=1", "--validations=2", "--budget=250000", "--piece=60000")
 
 
@@ -92,7 +92,7 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def parts(gguf: Path, samples: Path, chat: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a built bundle."""
     folder = tmp_path_factory.mktemp("built") / "train-bundle"
-    bundle.build(samples, gguf, folder, PART, replays=[chat, chat])
+    bundle.build(samples, gguf, folder, PART, replays=[chat, chat], questions=12)
     return folder
 
 
@@ -157,7 +157,7 @@ def test_no_part_is_larger_than_asked_and_all_are_listed(parts: Path) -> None:
 def test_the_same_inputs_make_the_same_bundle(
     gguf: Path, samples: Path, chat: Path, parts: Path, tmp_path: Path
 ) -> None:
-    bundle.build(samples, gguf, tmp_path / "again", PART, replays=[chat, chat])
+    bundle.build(samples, gguf, tmp_path / "again", PART, replays=[chat, chat], questions=12)
     assert (tmp_path / "again" / "parts.json").read_text() == (parts / "parts.json").read_text()
 
 
@@ -167,6 +167,22 @@ def test_what_is_to_be_replayed_is_among_the_samples(unpacked: Path) -> None:
     assert found.replayed.sum() == 2 * 8
     told = json.loads((unpacked / "bundle.json").read_text("utf-8"))
     assert told["made_of"]["train"]["replayed"] == 2 * 8
+
+
+def test_the_base_answers_questions_there_and_is_held_to_its_answers(
+    unpacked: Path, trained: Path
+) -> None:
+    asked = json.loads((unpacked / "data" / "questions.json").read_text("utf-8"))
+    code = SampleSet.load(unpacked / "data" / "train")
+    used = SampleSet.load(unpacked.parent / "work" / "samples")
+    added = len(used) - len(code)
+    assert asked
+    assert added > 0
+    assert added % len(asked) == 0
+    assert used.replayed[len(code) :].all()
+    begin = int(used.starts()[len(code)])
+    assert used.ids[begin : begin + len(asked[0])].tolist() == asked[0]
+    assert report_of(trained)["seconds"]["chat"] >= 0
 
 
 def test_building_again_replaces_the_bundle(gguf: Path, samples: Path, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from completion.engine.generate import Decoder
 from completion.models import InstalledModel
-from finetune import chat, chat_check, variant
+from finetune import chat, chat_check, replay, variant
 from finetune.chat_check import Faults, Reply, Result
 from tandem.errors import EngineError
 from tests import tiny_models
@@ -152,15 +153,16 @@ def test_what_is_replayed_is_a_models_answers_and_most_of_all_their_ends(
     default_model: InstalledModel,
 ) -> None:
     asked = ["What is the capital of France? Answer in one sentence.", "Say: yes"]
-    made = chat.replay(default_model.folder, asked, temperature=0.1)
-    assert made.replayed.all()
     tokenizer = variant.load(default_model.folder, threads=1).tokenizer
+    model = AutoModelForCausalLM.from_pretrained(default_model.folder)
+    made = replay.replay(model, chat.encoded(tokenizer, asked), temperature=0.1)
+    assert made.replayed.all()
     found = []
     for begin, end, middle in zip(made.starts(), made.starts()[1:], made.middles, strict=False):
         ids, weights = made.ids[begin:end], made.weights[begin:end]
         assert not weights[:middle].any()
         ends = [tokenizer.name_of(int(token)) == "<|im_end|>" for token in ids[middle:]]
-        assert list(weights[middle:]) == [chat.END_WEIGHT if end else 1 for end in ends]
+        assert list(weights[middle:]) == [replay.END_WEIGHT if end else 1 for end in ends]
         assert not any(ends[:-1])
         found.append(tokenizer.decode([int(token) for token in ids]))
     assert "What is the capital of France?" in found[0]

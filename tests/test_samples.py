@@ -11,14 +11,14 @@ ENCODER = byte_encoder()
 @pytest.mark.parametrize(
     ("kind", "middle", "suffix", "weight"),
     [
-        ("statement", "x = 1", "\ny = 2\n", 16),
-        ("statement", "\n    x = 1", "\r\ny = 2\n", 16),
-        ("line", "1)", "", 16),
-        ("statement", "x", " = 1\n", 8),
-        ("line", "x", ")\n", 8),
-        ("statement", "f(\n    x,\n)", "\n", 3),
-        ("statement", "\n    x,\n    y", ")\n", 3),
-        ("block", "return x", "\n", 4),
+        ("statement", "x = 1", "\ny = 2\n", 4),
+        ("statement", "\n    x = 1", "\r\ny = 2\n", 4),
+        ("line", "1)", "", 4),
+        ("statement", "x", " = 1\n", 2),
+        ("line", "x", ")\n", 2),
+        ("statement", "f(\n    x,\n)", "\n", 1),
+        ("statement", "\n    x,\n    y", ")\n", 1),
+        ("block", "return x", "\n", 2),
         ("block", "a = 1\nreturn a", "\n", 1),
     ],
 )
