@@ -2,12 +2,14 @@
 
     python -m finetune.release train OUT --samples FOLDER [--samples FOLDER] --minutes M
     python -m finetune.release compress OUT [--strength S] [--start FILE]
+    python -m finetune.release take OUT --start FILE [--strength S]
     python -m finetune.release check OUT --cases FILE [--n N]
     python -m finetune.release install OUT
 
 `train` can be stopped and goes on when called again; `--start` goes on from the trunk of an earlier
 run (before its learning rate fell), or from a file that travels. It ends with `compress`, which
-can be called again to keep less of what was learned (`strength`). `check` compares what was made
+can be called again to keep less of what was learned (`strength`). `take` takes instead what was
+trained and compressed elsewhere (docs/train-bundle.md). `check` compares what was made
 with the base on held-out packages, and chat with the base's; `install` puts it where the engine
 looks, if the gate lets it pass. The samples come from `corpus` and `chat`.
 """
@@ -24,12 +26,13 @@ from completion import manifest
 from finetune import cases, chat_check, evaluate, gate, launch, runfolder, variant
 from finetune import start as begin
 from finetune.bootstrap import Interval
+from finetune.compress import Compressed
 from finetune.corpus import shipped_encoder
 from finetune.recipe import Recipe
 from finetune.report import GROUPS, Report
 from finetune.samples import END
 from finetune.store import SampleSet
-from finetune.strength import scaled
+from finetune.strength import scaled, scaled_difference
 from tandem import paths
 from tandem.config import CompletionConfig
 from tandem.errors import TandemError, UsageError
@@ -114,6 +117,23 @@ def compress(out: Path, strength: float = 1.0, start: Path | None = None) -> Pat
     }
     (out / FIGURES).unlink(missing_ok=True)
     made.save(out / RESULT, metadata)
+    return out / RESULT
+
+
+def take(out: Path, file: Path, strength: float = 1.0) -> Path:
+    """Write OUT/tandem-135m.safetensors from a compressed file that another machine made.
+
+    Raises UsageError if it is none of ours, or for another base.
+    """
+    begin.merged(file, _base(), manifest.sha256(_base() / "model.safetensors"))
+    made, facts = Compressed.load(file)
+    try:
+        made = scaled_difference(made, strength)
+    except ValueError as problem:
+        raise UsageError(f"{problem}.".capitalize()) from None
+    out.mkdir(parents=True, exist_ok=True)
+    (out / FIGURES).unlink(missing_ok=True)
+    made.save(out / RESULT, facts | {"strength": strength, "from": _named(file)})
     return out / RESULT
 
 
@@ -211,7 +231,7 @@ def _show(progress: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The model that we ship.")
-    parser.add_argument("task", choices=("train", "compress", "check", "install"))
+    parser.add_argument("task", choices=("train", "compress", "take", "check", "install"))
     parser.add_argument("out", type=Path)
     parser.add_argument("--samples", type=Path, action="append", default=[])
     parser.add_argument("--validation", type=Path)
@@ -227,6 +247,10 @@ def main() -> None:
         print(train(given.out, given.samples, given.validation, recipe, given.start))
     elif given.task == "compress":
         print(compress(given.out, given.strength, given.start))
+    elif given.task == "take":
+        if given.start is None:
+            raise UsageError("Which file is taken?", "Name it with --start.")
+        print(take(given.out, given.start, given.strength))
     elif given.task == "check":
         check(given.out, cases.load(given.cases)[: given.n])
     else:
