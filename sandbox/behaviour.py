@@ -1,0 +1,222 @@
+"""How patches behave on inputs that no test has: the ones of the tests, changed a little.
+
+Plausible patches that differ only where no test looks are told apart by this. What worked before
+should work as before (Xiong et al., "Identifying patch correctness in test-based program repair",
+ICSE 2018), no input should make a function hang or crash that answered before, and what several
+independent patches agree on is likelier right.
+"""
+
+import ast
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.container import Sandbox
+from sandbox.inside import calls
+
+CALLS = 40  # of a function that are kept
+CHANGED = 120  # inputs made of them
+CALL_S = 0.5
+RUN_S = 60
+_SCRIPT = Path(calls.__file__).read_text("utf-8")
+_LOST = "ended"  # the outcome of calls that the process did not live to make
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the repository by its file and the first line of its code, 1-based: that of
+    its first decorator, if it has any. `end` is its last line."""
+
+    path: str
+    name: str
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Calls of a function during some tests. `calls` are pickles in base64, never read here."""
+
+    module: str
+    name: str
+    path_list: tuple[str, ...]
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call did: "value", "error", "timeout" or "ended". Equal digests, equal outcomes.
+
+    `asked` and `text` are the arguments and the outcome in short, for people.
+    """
+
+    kind: str
+    digest: str
+    asked: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a patch compares, shares from 0 to 1.
+
+    `kept`: of inputs like those of passing tests, how many it answers as before. `agreed`: over
+    inputs like those of failing tests, the mean share of groups of patches that say the same.
+    `broken`: inputs on which it hangs or raises and the original did not.
+    """
+
+    kept: float
+    agreed: float
+    broken: int
+    inputs: int
+
+    @property
+    def score(self) -> float:
+        return self.kept + self.agreed - (self.broken / self.inputs if self.inputs else 0.0)
+
+
+def function_at(source: str, path: str, line: int) -> Function | None:
+    """The innermost function around a line that others can reach by name; None outside of any."""
+    found: Function | None = None
+
+    def visit(node: ast.AST, owner: str) -> None:
+        nonlocal found
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = min([child.lineno, *(one.lineno for one in child.decorator_list)])
+                end = child.end_lineno or child.lineno
+                if first <= line <= end:
+                    found = Function(path, f"{owner}{child.name}", first, end)
+                # A function inside a function cannot be called from outside.
+            elif isinstance(child, ast.ClassDef):
+                visit(child, f"{owner}{child.name}.")
+            else:
+                visit(child, owner)
+
+    try:
+        visit(ast.parse(source), "")
+    except SyntaxError:
+        return None
+    return found
+
+
+def record(
+    sandbox: Sandbox, function: Function, arguments: Sequence[str], timeout_s: float = RUN_S
+) -> Recording | None:
+    """Calls of the function while pytest runs with these arguments; None if there are none."""
+    order = {
+        "do": "record",
+        "path": function.path,
+        "first": function.first,
+        "argv": list(arguments),
+        "most": CALLS,
+    }
+    for told in _run(sandbox, order, {}, timeout_s):
+        texts = (told.get("module"), told.get("name"))
+        lists = (told.get("path_list"), told.get("calls"))
+        if all(isinstance(text, str) and text for text in texts) and all(map(_texts, lists)):
+            module, name = map(str, texts)
+            path_list, found = (tuple(map(str, one or ())) for one in lists)
+            return Recording(module, name, path_list, found) if found else None
+    return None
+
+
+def play(
+    sandbox: Sandbox,
+    recording: Recording,
+    files: Mapping[str, bytes | None],
+    made: int = CHANGED,
+    seed: int = 1,
+    timeout_s: float = RUN_S,
+) -> tuple[Outcome, ...]:
+    """What the function does on the recorded calls and on `made` changed ones, in their order.
+
+    Always as many outcomes as calls, whatever the code in the container does to its process.
+    """
+    order = {
+        "do": "play",
+        "module": recording.module,
+        "name": recording.name,
+        "path_list": recording.path_list,
+        "calls": recording.calls,
+        "made": made,
+        "seed": seed,
+        "seconds": CALL_S,
+    }
+    wanted = len(recording.calls) + (made if recording.calls else 0)
+    found = []
+    for told in _run(sandbox, order, files, timeout_s):
+        kind, digest = told.get("kind"), told.get("outcome")
+        if isinstance(digest, str):
+            kind = kind if kind in ("value", "error", "timeout") else _LOST
+            asked, text = (str(told.get(name, ""))[: calls.SHOWN] for name in ("asked", "text"))
+            found.append(Outcome(str(kind), digest[:40], asked, text))
+    found = found[:wanted]
+    return (*found, *[Outcome(_LOST, _LOST)] * (wanted - len(found)))
+
+
+def standings(
+    before: Sequence[Outcome],
+    patches: Sequence[Sequence[Outcome]],
+    before_failing: Sequence[Outcome],
+    patches_failing: Sequence[Sequence[Outcome]],
+) -> list[Standing]:
+    """Of each patch. `before` and `patches` are outcomes on inputs like those of passing tests,
+    the other two on inputs like those of failing tests; any may be empty.
+
+    Patches that behave the same everywhere have one voice.
+    """
+    whole = [(*_digests(a), *_digests(b)) for a, b in zip(patches, patches_failing, strict=True)]
+    voices = list(dict.fromkeys(whole))
+    size = len(before)
+    tallies = [Counter(column) for column in zip(*(one[size:] for one in voices), strict=True)]
+    made = []
+    for one, failing, digests in zip(patches, patches_failing, whole, strict=True):
+        same = sum(a.digest == b.digest for a, b in zip(before, one, strict=True))
+        agreed = [
+            tally[digest] / len(voices)
+            for tally, digest in zip(tallies, digests[size:], strict=True)
+        ]
+        pairs = [*zip(before, one, strict=True), *zip(before_failing, failing, strict=True)]
+        broken = sum(old.kind == "value" and new.kind != "value" for old, new in pairs)
+        made.append(
+            Standing(
+                same / size if size else 1.0,
+                sum(agreed) / len(agreed) if agreed else 1.0,
+                broken,
+                len(pairs),
+            )
+        )
+    return made
+
+
+def _digests(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    return tuple(one.digest for one in outcomes)
+
+
+def _run(
+    sandbox: Sandbox, order: dict[str, Any], files: Mapping[str, bytes | None], timeout_s: float
+) -> list[dict[str, Any]]:
+    """The JSON objects that the script printed; what is none is passed over."""
+    ran = sandbox.run(
+        ["python3", "-B", "-c", _SCRIPT],
+        timeout_s=timeout_s,
+        files=files,
+        stdin=json.dumps(order).encode(),
+    )
+    found = []
+    for line in ran.stdout.splitlines():
+        try:
+            told = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(told, dict):
+            found.append(told)
+    return found
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)

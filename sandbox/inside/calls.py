@@ -1,0 +1,231 @@
+"""Runs inside the container: what a function was called with, and what it does with the like of it.
+
+Asked by one JSON object on stdin, answers with JSON lines on stdout. Standard library only.
+
+    {"do": "record", "path": "shop/till.py", "first": 12, "argv": ["-q", ...], "most": 40}
+        runs pytest and keeps the arguments of calls of the function whose code begins at that line
+    {"do": "play", "module": ..., "name": ..., "path_list": [...], "calls": [...], "made": 100,
+     "seed": 1, "seconds": 0.5}
+        calls it with these arguments and with changed ones, a line for each outcome
+
+Arguments travel as pickles that are read in here only. Changed ones depend on the pickles and the
+seed, so that every candidate meets the same.
+"""
+
+import base64
+import contextlib
+import hashlib
+import importlib
+import io
+import itertools
+import json
+import os
+import pickle
+import random
+import re
+import signal
+import sys
+
+LARGEST = 20_000  # bytes of a pickle
+SHOWN = 160  # characters of an outcome that people may read
+_ITEMS = 200  # of a generator
+_DEPTH = 8
+
+
+class OutOfTime(BaseException):
+    """Not an Exception, so that `except Exception` in a candidate does not catch it."""
+
+
+def record(order: dict) -> None:
+    """Answers with module, qualified name, sys.path and the calls, base64; no name: never called."""
+    import pytest
+
+    wanted, first, most = os.path.realpath(order["path"]), order["first"], order["most"]
+    kept: dict[bytes, None] = {}
+    told: dict = {}
+
+    def watch(frame, event, _argument):
+        code = frame.f_code
+        if event != "call" or code.co_firstlineno != first or len(kept) >= most:
+            return
+        if "<" in code.co_qualname:  # a module, a comprehension, a function inside a function
+            return
+        if os.path.realpath(code.co_filename) != wanted:
+            return
+        told.setdefault("module", frame.f_globals.get("__name__", ""))
+        told.setdefault("name", code.co_qualname)
+        try:
+            data = pickle.dumps(_arguments(frame), protocol=4)
+        except Exception:  # what cannot be pickled cannot be played again
+            return
+        if len(data) <= LARGEST:
+            kept.setdefault(data)
+
+    sys.setprofile(watch)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            pytest.main([*order["argv"], "-p", "no:cacheprovider"])
+    finally:
+        sys.setprofile(None)
+    calls = [base64.b64encode(data).decode() for data in kept]
+    _answer({**told, "path_list": sys.path, "calls": calls})
+
+
+def _arguments(frame) -> tuple[list, dict]:
+    code, values = frame.f_code, frame.f_locals
+    names = code.co_varnames
+    plain = [values[name] for name in names[: code.co_argcount]]
+    at = code.co_argcount
+    named = {name: values[name] for name in names[at : at + code.co_kwonlyargcount]}
+    at += code.co_kwonlyargcount
+    if code.co_flags & 0x04:  # *args
+        plain += values[names[at]]
+        at += 1
+    if code.co_flags & 0x08:  # **kwargs
+        named |= values[names[at]]
+    return plain, named
+
+
+def play(order: dict) -> None:
+    sys.path[:] = order["path_list"]
+    seconds = order["seconds"]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            function = importlib.import_module(order["module"])
+            for part in order["name"].split("."):
+                function = getattr(function, part)
+    except BaseException as error:
+        _answer({"broken": f"{type(error).__name__}: {error}"[:SHOWN]})
+        return
+    signal.signal(signal.SIGALRM, _ring)
+    calls = [base64.b64decode(call) for call in order["calls"]]
+    for data in calls:
+        _answer(_called(function, data, None, seconds))
+    rng = random.Random(order["seed"])
+    for number in range(order["made"] if calls else 0):
+        _answer(_called(function, calls[number % len(calls)], rng.random(), seconds))
+
+
+def _called(function, data: bytes, seed, seconds: float) -> dict:
+    try:
+        plain, named = pickle.loads(data)  # noqa: S301 - in the container, by which it was made
+        if seed is not None:
+            plain, named = changed(plain, named, random.Random(seed))
+    except BaseException as error:
+        return {"outcome": f"not made: {type(error).__name__}"}
+    asked = canonical((plain, named))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            result = function(*plain, **named)
+            if hasattr(result, "__next__"):
+                result = list(itertools.islice(result, _ITEMS))
+        outcome = f"{canonical(result)} | {canonical((plain, named))}"
+        kind = "value"
+    except OutOfTime:
+        outcome, kind = "no end", "timeout"
+    except BaseException as error:
+        outcome, kind = f"raises {type(error).__name__}", "error"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    digest = hashlib.sha256(outcome.encode("utf-8", "replace")).hexdigest()[:20]
+    return {"outcome": digest, "kind": kind, "asked": asked[:SHOWN], "text": outcome[:SHOWN]}
+
+
+def _ring(_number, _frame):
+    raise OutOfTime
+
+
+def changed(plain: list, named: dict, rng: random.Random) -> tuple[list, dict]:
+    """One or two of the arguments changed; `self` and other objects stay as they are."""
+    places = [*range(len(plain)), *named]
+    for _ in range(rng.choice((1, 1, 2))):
+        if not places:
+            break
+        place = rng.choice(places)
+        values = plain if isinstance(place, int) else named
+        values[place] = mutated(values[place], rng)
+    return plain, named
+
+
+def mutated(value, rng: random.Random, depth: int = 0):
+    """A value of the same type that is a little different."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return rng.choice((value + 1, value - 1, 0, 1, -value, 2 * value, rng.randint(-3, 12)))
+    if isinstance(value, float):
+        return rng.choice((value + 1, value / 2, 0.0, -value, value * 10))
+    if isinstance(value, str):
+        return "".join(_sequence(list(value), rng, depth, lambda one: rng.choice("aZ 0_" + one)))
+    if isinstance(value, bytes):
+        return bytes(_sequence(list(value), rng, depth, lambda one: rng.randrange(256)))
+    if depth > _DEPTH:
+        return value
+    inner = lambda one: mutated(one, rng, depth + 1)  # noqa: E731
+    if type(value) is list:
+        return _sequence(value, rng, depth, inner)
+    if type(value) is tuple:
+        return tuple(_sequence(list(value), rng, depth, inner))
+    if type(value) in (set, frozenset):
+        return type(value)(_sequence(sorted(value, key=repr), rng, depth, inner))
+    if type(value) is dict and value:
+        key = rng.choice(sorted(value, key=repr))
+        if rng.random() < 0.3:
+            return {k: v for k, v in value.items() if k != key}
+        return {**value, key: inner(value[key])}
+    return value
+
+
+def _sequence(items: list, rng: random.Random, depth: int, inner) -> list:
+    way = rng.choice(("item", "item", "drop", "double", "swap", "reverse", "sort", "empty", "add"))
+    at = rng.randrange(len(items)) if items else 0
+    if way == "empty" or not items:
+        return []
+    if way == "item":
+        return [*items[:at], inner(items[at]), *items[at + 1 :]]
+    if way == "drop":
+        return [*items[:at], *items[at + 1 :]]
+    if way == "double":
+        return [*items[:at], items[at], *items[at:]]
+    if way == "add":
+        return [*items, inner(items[at])]
+    if way == "swap":
+        items = list(items)
+        other = rng.randrange(len(items))
+        items[at], items[other] = items[other], items[at]
+        return items
+    try:
+        return sorted(items, reverse=way == "reverse")
+    except TypeError:  # not of one kind
+        return items[::-1]
+
+
+def canonical(value, depth: int = 0) -> str:
+    """The same text for equal values: no addresses, sets and dictionaries in order."""
+    if depth > _DEPTH:
+        return "..."
+    inner = lambda one: canonical(one, depth + 1)  # noqa: E731
+    if type(value) in (list, tuple):
+        return f"{type(value).__name__}({', '.join(map(inner, value))})"
+    if isinstance(value, set | frozenset):
+        return f"set({', '.join(sorted(map(inner, value)))})"
+    if isinstance(value, dict):
+        pairs = sorted(f"{inner(key)}: {inner(one)}" for key, one in value.items())
+        return f"dict({', '.join(pairs)})"
+    plain = value is None or isinstance(value, bool | int | float | complex | str | bytes | type)
+    if plain or not hasattr(value, "__dict__"):
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return f"{type(value).__name__}({inner(vars(value))})"
+
+
+def _answer(line: dict) -> None:
+    _OUT.write(json.dumps(line) + "\n")
+    _OUT.flush()
+
+
+_OUT = sys.stdout
+if __name__ == "__main__":
+    sys.setrecursionlimit(3000)
+    asked = json.load(sys.stdin)
+    {"record": record, "play": play}[asked["do"]](asked)
