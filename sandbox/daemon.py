@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from pathlib import Path
 
 import docker
 from docker.errors import DockerException
@@ -36,7 +37,7 @@ def _missing() -> tuple[str, str]:
     host = os.environ.get("DOCKER_HOST")
     if host:
         return f"The Docker daemon at DOCKER_HOST={host} does not answer.", "Start it, or unset it."
-    if os.path.exists(SOCKET) and not os.access(SOCKET, os.R_OK | os.W_OK):
+    if Path(SOCKET).exists() and not os.access(SOCKET, os.R_OK | os.W_OK):
         return (
             f"You may not use Docker's socket {SOCKET}.",
             "Join its group (sudo usermod -aG docker $USER) and log in again.",
