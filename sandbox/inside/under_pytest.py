@@ -1,0 +1,84 @@
+"""Tests under pytest: its configuration made once, results told as they come."""
+
+import os
+import sys
+
+import pytest
+from _pytest.config import Config, _prepareconfig
+
+from sandbox.inside.say import Say
+
+QUIET = ["-p", "no:cacheprovider", "-p", "no:faulthandler", "--tb=native", "-q", "--color=no"]
+
+
+def prepare(args: list[str], root: str) -> Config:
+    """pytest's configuration, its plugins and the first conftest files loaded.
+
+    Where the repository's own `addopts` name plugins that are not there, they are left out.
+    """
+    mine = [*QUIET, f"--rootdir={root}", *args]
+    sys.argv = ["pytest", *args]
+    try:
+        return _prepareconfig(mine)
+    except pytest.UsageError:
+        return _prepareconfig([*mine, "-o", "addopts="])
+
+
+def run(config: Config, say: Say, only_collect: bool) -> int:
+    """Run what `say` wants; pytest's exit code. `config` is used up."""
+    if say.ids is not None:
+        # A file's other tests are left out after it was collected: ids need no quoting then.
+        config.args = sorted({_file(test, config) for test in say.ids})
+    config.option.collectonly = only_collect
+    config.pluginmanager.register(Reporter(say), "tandem-reporter")
+    return int(config.hook.pytest_cmdline_main(config=config))
+
+
+class Reporter:
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.worst: tuple[str, BaseException | None, str] = ("passed", None, "")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config, items: list) -> None:
+        self.say.collected([item.nodeid for item in items])
+        if self.say.ids is not None:
+            out = [item for item in items if not self.say.wants(item.nodeid)]
+            items[:] = [item for item in items if self.say.wants(item.nodeid)]
+            if out:
+                config.hook.pytest_deselected(items=out)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_make_collect_report(self, collector):
+        outcome = yield
+        report = outcome.get_result()
+        if report.failed:
+            error = getattr(report, "call", None)
+            value = error.excinfo.value if error and error.excinfo else None
+            value = getattr(value, "__cause__", None) or value  # pytest wraps an ImportError
+            self.say.broken(report.nodeid, value, str(report.longrepr))
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item):
+        self.worst = ("passed", None, "")
+        self.say.start(item.nodeid, str(item.path))
+        yield
+        self.say.end(*self.worst)
+        if self.say.stopped:
+            item.session.shouldstop = "enough was seen"
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        outcome = yield
+        report = outcome.get_result()
+        error = call.excinfo.value if call.excinfo else None
+        if report.failed:
+            bad = "failed" if report.when == "call" else "error"
+            if self.worst[0] not in ("failed", "error"):
+                self.worst = (bad, error, str(report.longrepr)[:2000] if error is None else "")
+        elif report.skipped and self.worst[0] == "passed":
+            self.worst = ("skipped", None, str(error or getattr(report, "wasxfail", "")))
+
+
+def _file(test: str, config: Config) -> str:
+    return os.path.join(str(config.rootpath), test.split("::")[0])
