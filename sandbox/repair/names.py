@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from sandbox.repair.source import SCOPES, Function, Source, Statement
+from sandbox.repair.source import SCOPES, Function, Source, Statement, heads
 
-_BUILTINS = frozenset(dir(builtins))
-Span = tuple[int, int]
+_BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__class__"}
 
 
 class Names:
@@ -18,13 +17,16 @@ class Names:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._bound: dict[int, dict[str, list[int]]] = {}
-        self._visible: dict[int, tuple[list[str], list[str]]] = {}
+        self._split_names: dict[int, tuple[list[str], list[str]]] = {}
+        self._seen: dict[int, frozenset[str]] = {}
 
     @cached_property
     def called(self) -> frozenset[str]:
         """Names that are called somewhere in the file, or defined by `def` and `class`."""
         nodes = self._nodes
-        calls = {n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        calls = {
+            n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        }
         return frozenset(calls | {n.name for n in nodes if isinstance(n, SCOPES)})
 
     @cached_property
@@ -52,11 +54,15 @@ class Names:
 
     def known(self, name: str, statement: Statement) -> bool:
         """Bound in some scope that the statement sees, or a builtin."""
-        if name in _BUILTINS:
-            return True
-        if any(isinstance(n, ast.Name) and n.id == name for n in _stores(statement.node)):
-            return True
-        return any(name in self._of(scope) for scope in self._scopes(statement))
+        return name in self.visible(statement)
+
+    def visible(self, statement: Statement) -> frozenset[str]:
+        """All names that it sees: its own, of the scopes around it, builtins."""
+        if id(statement) not in self._seen:
+            own = (name for node in ast.walk(statement.node) for name in _binds(node))
+            around = (name for scope in self._scopes(statement) for name in self._of(scope))
+            self._seen[id(statement)] = _BUILTINS.union(own, around)
+        return self._seen[id(statement)]
 
     def attributes(self, receiver: str, called: bool) -> list[str]:
         """Attributes that the file reads from a receiver of this spelling, called or not; for
@@ -101,7 +107,9 @@ class Names:
                     if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
                         plain = any("property" in ast.dump(d) for d in one.decorator_list)
                         add("self", not plain, one.name)
-                    for target in _stores(one) if isinstance(one, ast.AnnAssign | ast.Assign) else ():
+                    for target in (
+                        _stores(one) if isinstance(one, ast.AnnAssign | ast.Assign) else ()
+                    ):
                         if isinstance(target, ast.Name):
                             add("self", False, target.id)
         return found
@@ -150,7 +158,7 @@ class Names:
         return self._bound[id(scope)]
 
     def _split(self, statement: Statement) -> tuple[list[str], list[str]]:
-        if id(statement) not in self._visible:
+        if id(statement) not in self._split_names:
             line = self._source.line(statement.start)
             values: dict[str, None] = {}
             callables: dict[str, None] = {}
@@ -165,8 +173,8 @@ class Names:
                         callables.setdefault(name)
                     elif name not in self.modules and name != "_":
                         values.setdefault(name)
-            self._visible[id(statement)] = list(values), list(callables)
-        return self._visible[id(statement)]
+            self._split_names[id(statement)] = list(values), list(callables)
+        return self._split_names[id(statement)]
 
     def _is_called(self, name: str, statement: Statement) -> bool:
         """A parameter that is called is a value, too, but counts as what it is called as."""
@@ -195,6 +203,8 @@ def _binds(node: ast.AST) -> Iterable[str]:
             return [node.name]
         case ast.Import() | ast.ImportFrom():
             return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
+        case ast.arg(arg=name):
+            return [name]
         case ast.ExceptHandler(name=str(name)):
             return [name]
         case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
@@ -209,8 +219,6 @@ def _stores(node: ast.AST) -> Iterator[ast.AST]:
 
 def _in_statement(statement: Statement) -> Iterator[str]:
     """Variables of the statement's own lines, those of its comprehensions among them."""
-    from sandbox.repair.source import heads
-
     for head in heads(statement.node):
         for node in ast.walk(head):
             if isinstance(node, ast.Name):

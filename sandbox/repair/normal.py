@@ -27,6 +27,7 @@ class Normal:
         self._whole: dict[int, Hashable] = {}
         self._heads: dict[int, Hashable | None] = {}
         self._yielding: dict[int, bool] = {}
+        self._compiled_before: dict[str, Hashable | None] = {}
 
     def replaced(self, statement: Statement, change: Replace) -> Key | None:
         """Of other text within a statement, or within a compound one's header."""
@@ -91,11 +92,10 @@ class Normal:
             text = f"{own}try: pass\n{text}"
         if head:
             text += f"\n{own} case _: pass" if isinstance(place.node, ast.Match) else " pass"
-        lines = self._around(place, own)
-        try:
-            return _key(compile("\n".join([*lines, text]), "", "exec", dont_inherit=True))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+        whole = "\n".join([*self._around(place, own), text])
+        if whole not in self._compiled_before:
+            self._compiled_before[whole] = _compiled(whole)
+        return self._compiled_before[whole]
 
     def _around(self, place: Statement, own: str) -> list[str]:
         """Lines that make a function or a loop of what follows with the indentation `own`."""
@@ -123,6 +123,13 @@ def _own(node: ast.AST) -> Iterator[ast.AST]:
     if not isinstance(node, (*SCOPES, ast.Lambda)):
         for child in ast.iter_child_nodes(node):
             yield from _own(child)
+
+
+def _compiled(text: str) -> Hashable | None:
+    try:
+        return _key(compile(text, "", "exec", dont_inherit=True))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _key(code: CodeType) -> Hashable:

@@ -10,6 +10,7 @@ from sandbox.repair.catalogue import TEMPLATES
 from sandbox.repair.change import Candidate, Replace, Splice
 from sandbox.repair.names import Names
 from sandbox.repair.normal import Key, Normal
+from sandbox.repair.pieces import Pieces
 from sandbox.repair.priors import prior
 from sandbox.repair.source import Source, Statement, indented
 from sandbox.repair.spot import Spot
@@ -66,7 +67,8 @@ class Search:
     ) -> None:
         self._source = source
         self._names = Names(source)
-        self._others = others
+        self._pieces = Pieces(source)
+        self._others = [Pieces(one) for one in others]
         self._priors = priors or {}
         self.normal = Normal(source)
 
@@ -79,7 +81,7 @@ class Search:
         counter = itertools.count()
         waiting: list[tuple[float, int, tuple[Spot, str] | tuple[Candidate, Key]]] = []
         for score, statement in scored:
-            spot = Spot(self._source, self._names, statement, self._others)
+            spot = Spot(self._source, self._names, statement, self._pieces, self._others)
             for name in TEMPLATES:
                 share = score * self._priors.get(name, prior(name))
                 heapq.heappush(waiting, (-share, next(counter), (spot, name)))

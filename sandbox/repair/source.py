@@ -6,6 +6,7 @@ of the text, so that edits keep its formatting.
 """
 
 import ast
+import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -64,6 +65,7 @@ class Source:
         self.tree = ast.parse(text)
         self._lines = [0, *(match.end() for match in _LINE_END.finditer(text))]
         self.blocks: list[Block] = []
+        self._inner: dict[tuple[ast.AST, str], Block] = {}
         self.statements: list[Statement] = []
         self.parents: dict[ast.AST, ast.AST] = {}
         for node in ast.walk(self.tree):
@@ -129,6 +131,10 @@ class Source:
         ]
         return "".join(kept)
 
+    def inner(self, node: ast.AST, name: str = "body") -> Block | None:
+        """A compound statement's block of that name."""
+        return self._inner.get((node, name))
+
     def at_line(self, line: int) -> Statement | None:
         """The innermost statement whose own lines (a compound one's first lines) hold `line`;
         for a blank line or a comment the next one below."""
@@ -156,6 +162,7 @@ class Source:
             return
         block = Block(owner, name)
         self.blocks.append(block)
+        self._inner[owner, name] = block
         for index, node in enumerate(nodes):
             one = self._statement(node, block, index, parent, function, scope, loop)
             block.statements.append(one)
@@ -228,7 +235,7 @@ def heads(node: ast.AST) -> Iterator[ast.AST]:
 def split_lines(text: str) -> list[str]:
     """Lines with their ends. A form feed ends none for Python, unlike `str.splitlines`."""
     cuts = [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
-    return [text[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    return [text[a:b] for a, b in itertools.pairwise(cuts) if a < b]
 
 
 def indented(text: str, indent: str) -> str | None:
@@ -237,10 +244,12 @@ def indented(text: str, indent: str) -> str | None:
     lines = split_lines(text)
     if len(lines) < 2 or not indent:
         return text
-    try:
-        kept = string_lines(ast.parse(text))
-    except (SyntaxError, ValueError):
-        return None
+    kept: frozenset[int] = frozenset()
+    if '"""' in text or "'''" in text or "\\\n" in text:  # else no string goes over a line's end
+        try:
+            kept = string_lines(ast.parse(text))
+        except (SyntaxError, ValueError):
+            return None
     moved = [
         line if number in kept or not line.strip() else indent + line
         for number, line in enumerate(lines[1:], 2)

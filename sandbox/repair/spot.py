@@ -1,24 +1,18 @@
 """A suspicious statement, and what templates ask of it."""
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from sandbox.repair import wording
 from sandbox.repair.change import Replace, Splice
 from sandbox.repair.names import Names
+from sandbox.repair.pieces import Piece, Pieces
 from sandbox.repair.source import SCOPES, Source, Statement, heads
 from sandbox.repair.wording import Binding
 
 _INNER = (ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop)
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """Pieces of other files of the repository, for fix ingredients: their texts by path."""
-
-    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -28,7 +22,8 @@ class Spot:
     source: Source
     names: Names
     statement: Statement
-    others: Sequence[Source] = ()
+    pieces: Pieces
+    others: Sequence[Pieces] = ()
 
     @property
     def node(self) -> ast.stmt | ast.ExceptHandler:
@@ -79,6 +74,14 @@ class Spot:
     def values(self) -> list[str]:
         return self.names.values(self.statement)
 
+    @property
+    def line(self) -> int:
+        return self.source.line(self.statement.start)
+
+    def sees(self, piece: Piece) -> bool:
+        """Every name that the piece reads is bound here."""
+        return piece.names <= self.names.visible(self.statement)
+
     def parent(self, node: ast.AST) -> ast.AST | None:
         return self.source.parents.get(node)
 
@@ -90,7 +93,9 @@ class Spot:
     ) -> Replace:
         """`text`, which holds together as `has` says, in the node's place."""
         start, end = self.source.span(node)
-        return Replace(start, end, wording.joined(text, has, wording.needed(self.source, node)), weight)
+        return Replace(
+            start, end, wording.joined(text, has, wording.needed(self.source, node)), weight
+        )
 
     def put_node(self, node: ast.AST, other: ast.AST, weight: float = 1.0) -> Replace:
         """Another node's text in a node's place."""

@@ -13,14 +13,23 @@ _AROUND = (
 )
 _BEHIND = (
     *("copy()", "strip()", "lower()", "items()", "values()", "keys()", "encode()", "decode()"),
-    *("rstrip()", "lstrip()", "split()", "upper()", "splitlines()", "read()", "close()", "resolve()"),
+    *(
+        "rstrip()",
+        "lstrip()",
+        "split()",
+        "upper()",
+        "splitlines()",
+        "read()",
+        "close()",
+        "resolve()",
+    ),
 )
 _MOST_TERMS = 8
 
 
 def wrap(spot: Spot) -> Iterator[Change]:
     """`f(e)` for `e`; `max(e, x)` and `min(e, x)` with a variable or what is assigned to."""
-    own = _single_argument_functions(spot)
+    own = [n for n in spot.pieces.single_argument_functions if n not in _AROUND][:12]
     for node in _whole(spot):
         text = spot.of(node)
         near = _expected(spot, node)
@@ -149,7 +158,9 @@ def _whole(spot: Spot) -> Iterator[ast.expr]:
         parent = spot.parent(node)
         if isinstance(node, ast.Starred | ast.GeneratorExp | ast.Yield | ast.YieldFrom | ast.Slice):
             continue
-        if isinstance(node, ast.Constant) or (isinstance(node, ast.Tuple) and spot.of(node)[0] != "("):
+        if isinstance(node, ast.Constant) or (
+            isinstance(node, ast.Tuple) and spot.of(node)[0] != "("
+        ):
             continue
         match parent:
             case ast.Call(func=func) if func is node:
@@ -184,19 +195,3 @@ def _targets(spot: Spot) -> list[str]:
     if isinstance(node, ast.Assign):
         return [spot.of(one) for one in node.targets if not isinstance(one, ast.Tuple)]
     return []
-
-
-def _single_argument_functions(spot: Spot) -> list[str]:
-    """The file's functions that are called with one argument somewhere, the commonest first."""
-    counted: dict[str, int] = {}
-    for node in spot.source.parents:
-        if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
-            name = node.func
-            if isinstance(name, ast.Name) and name.id not in _AROUND:
-                counted[name.id] = counted.get(name.id, 0) + 1
-            elif isinstance(name, ast.Attribute) and ast.unparse(name.value) == "self":
-                key = f"self.{name.attr}"
-                counted[key] = counted.get(key, 0) + 1
-    return sorted(counted, key=lambda name: (-counted[name], name))[:12]
-
-

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from sandbox.repair.change import Change
+from sandbox.repair.pieces import Piece
 from sandbox.repair.spot import Spot
 from sandbox.repair.wording import Binding
 
@@ -126,40 +127,21 @@ def terms(spot: Spot, node: ast.expr) -> Iterator[tuple[str, Binding, float]]:
             if term not in seen:
                 seen.add(term)
                 yield term, has, weight * share
-    for rank, text in enumerate(borrowed(spot)):
-        if text not in seen:
-            seen.add(text)
-            yield text, Binding.COMPARE if " or " not in text else Binding.OR, 1.0 / (1 + rank / 4)
+    for rank, piece in enumerate(borrowed(spot)):
+        if piece.text not in seen:
+            seen.add(piece.text)
+            yield piece.text, piece.has, 1.0 / (1 + rank / 4)
 
 
-def borrowed(spot: Spot) -> list[str]:
+def borrowed(spot: Spot) -> list[Piece]:
     """Conditions of the file, the nearest first, whose names the statement can see."""
-    here = spot.source.line(spot.statement.start)
-    found: dict[str, int] = {}
-    for node in spot.source.parents:
-        tests: list[ast.expr] = []
-        if isinstance(node, ast.If | ast.While | ast.Assert | ast.IfExp):
-            tests = [node.test]
-        elif isinstance(node, ast.comprehension):
-            tests = node.ifs
-        elif isinstance(node, ast.BoolOp):
-            tests = node.values
-        for test in tests:
-            if isinstance(test, ast.Constant | ast.BoolOp):
-                continue
-            text = spot.of(test)
-            far = abs(test.lineno - here)
-            if "\n" not in text and (text not in found or far < found[text]):
-                if visible(spot, test):
-                    found[text] = far
-    return sorted(found, key=lambda text: (found[text], text))[:_MOST_BORROWED]
-
-
-def visible(spot: Spot, node: ast.AST) -> bool:
-    """Every name that it reads is bound where the spot is, or in the node itself."""
-    names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
-    inner = {n.id for n in names if isinstance(n.ctx, ast.Store)}
-    return all(n.id in inner or spot.names.known(n.id, spot.statement) for n in names)
+    found: dict[str, Piece] = {}
+    for piece in sorted(spot.pieces.conditions, key=lambda one: abs(one.line - spot.line)):
+        if piece.text not in found and spot.sees(piece):
+            found[piece.text] = piece
+            if len(found) >= _MOST_BORROWED:
+                break
+    return list(found.values())
 
 
 def types(spot: Spot) -> Iterator[Change]:

@@ -80,17 +80,10 @@ def raised(spot: Spot) -> Iterator[Change]:
 
 def _names(spot: Spot) -> list[str]:
     """Exception types: those that the file names, the usual ones, the rest."""
-    own: dict[str, None] = {}
-    for node in spot.source.parents:
-        if isinstance(node, ast.ExceptHandler) and node.type is not None:
-            types = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
-            own.update(dict.fromkeys(spot.of(one) for one in types))
-    own.update(
-        dict.fromkeys(
-            name
-            for name in spot.names.callables(spot.statement)
-            if name.endswith(("Error", "Exception", "Exit"))
-        )
+    own = dict.fromkeys(spot.pieces.exceptions)
+    own |= dict.fromkeys(
+        name
+        for name in spot.names.callables(spot.statement)
+        if name.endswith(("Error", "Exception", "Exit"))
     )
-    kept = [name for name in own if "\n" not in name][:12]
-    return list(dict.fromkeys([*kept, *_OFTEN, *exception_names()]))
+    return list(dict.fromkeys([*list(own)[:12], *_OFTEN, *exception_names()]))

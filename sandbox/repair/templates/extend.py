@@ -25,7 +25,9 @@ def operand(spot: Spot) -> Iterator[Change]:
             yield spot.put(node, f"{loose} + {name}", Binding.SUM, near)
             yield spot.put(node, f"{loose} - {name}", Binding.SUM, near)
             yield spot.put(node, f"{name} + {spot.operand(node, Binding.TERM)}", Binding.SUM, near)
-            yield spot.put(node, f"{name} - {spot.operand(node, Binding.TERM)}", Binding.SUM, near / 3)
+            yield spot.put(
+                node, f"{name} - {spot.operand(node, Binding.TERM)}", Binding.SUM, near / 3
+            )
             tight = spot.operand(node, Binding.TERM)
             yield spot.put(node, f"{tight} * {name}", Binding.TERM, near / 2)
             yield spot.put(node, f"{tight} % {name}", Binding.TERM, near / 4)
@@ -65,7 +67,9 @@ def conditional(spot: Spot) -> Iterator[Change]:
             yield spot.put_node(node, node.orelse, 3.0)
     for node in _values(spot):
         text = spot.operand(node, Binding.OR)
-        bases = [spot.of(n.value) for n in ast.walk(node) if isinstance(n, ast.Attribute | ast.Subscript)]
+        bases = [
+            spot.of(n.value) for n in ast.walk(node) if isinstance(n, ast.Attribute | ast.Subscript)
+        ]
         bases += [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
         skipped = {"self", "cls", *spot.names.modules, *spot.names.called}
         near = [b for b in dict.fromkeys([*bases, *spot.values[:4]]) if b not in skipped]

@@ -19,7 +19,7 @@ def default(spot: Spot) -> Iterator[Change]:
         missing = len(places) - len(node.defaults)
         given = [*[None] * missing, *node.defaults, *node.kw_defaults]
         for argument, value in zip([*places, *node.kwonlyargs], given, strict=True):
-            start, end = spot.source.span(argument)
+            _start, end = spot.source.span(argument)
             equals = " = " if argument.annotation else "="
             if value is None:
                 if argument.arg not in ("self", "cls"):
@@ -40,11 +40,13 @@ def mutable(spot: Spot) -> Iterator[Change]:
         return
     if block is None or not block.clean:
         return
-    body = next((b for b in spot.source.blocks if b.owner is node and b.name == "body"), None)
+    body = spot.source.inner(node)
     if body is None or not body.clean:
         return
     places = [*node.args.posonlyargs, *node.args.args]
-    pairs = list(zip(places[len(places) - len(node.args.defaults) :], node.args.defaults, strict=True))
+    pairs = list(
+        zip(places[len(places) - len(node.args.defaults) :], node.args.defaults, strict=True)
+    )
     pairs += [(a, d) for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d]
     first = body.statements[0].node
     documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
@@ -118,14 +120,10 @@ def awaits(spot: Spot) -> Iterator[Change]:
     start = spot.source.span(spot.node)[0]
     if isinstance(spot.node, ast.For | ast.With) and inside:
         yield Replace(start, start, "async ")
-    elif isinstance(spot.node, ast.FunctionDef) and _has_async(spot):
+    elif isinstance(spot.node, ast.FunctionDef) and spot.pieces.has_async:
         yield Replace(start, start, "async ", 0.5)
     elif isinstance(spot.node, ast.AsyncFor | ast.AsyncWith | ast.AsyncFunctionDef):
         end = spot.source.text.index("async", start) + len("async")
         while spot.source.text[end].isspace():
             end += 1
         yield Replace(start, end, "", 0.3)
-
-
-def _has_async(spot: Spot) -> bool:
-    return any(isinstance(node, ast.AsyncFunctionDef) for node in spot.source.parents)

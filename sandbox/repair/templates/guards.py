@@ -7,6 +7,7 @@ from sandbox.repair.change import Change, Splice
 from sandbox.repair.source import indented
 from sandbox.repair.spot import Spot
 from sandbox.repair.templates.conditions import borrowed
+from sandbox.repair.wording import Binding, joined
 
 _MOST = 8
 
@@ -44,13 +45,12 @@ def without(spot: Spot) -> Iterator[Change]:
     node, block = spot.node, spot.statement.block
     if block is None or not block.clean:
         return
-    inner = [b for b in spot.source.blocks if b.owner is node]
-    body = next((b for b in inner if b.name == "body"), None)
+    body = spot.source.inner(node)
     if isinstance(node, ast.If | ast.With | ast.Try | ast.While | ast.For) and body and body.clean:
         texts = tuple(spot.source.flat(one) for one in body.statements)
         at = spot.statement.index
         yield Splice(block, at, at + 1, texts)
-        rest = next((b for b in inner if b.name == "orelse"), None)
+        rest = spot.source.inner(node, "orelse")
         if rest and rest.clean and isinstance(node, ast.If):
             texts = tuple(spot.source.flat(one) for one in rest.statements)
             yield Splice(block, at, at + 1, texts)
@@ -103,7 +103,7 @@ def _conditions(spot: Spot, negated: bool = False) -> Iterator[tuple[str, float]
             if isinstance(node.slice, ast.Name | ast.BinOp | ast.Attribute):
                 yield (f"{key} >= len({of})" if negated else f"{key} < len({of})"), 1.0
             yield (f"{key} not in {of}" if negated else f"{key} in {of}"), 1.0
-    for rank, text in enumerate(borrowed(spot)[:_MOST]):
-        yield text, 1 / (1 + rank / 2)
+    for rank, piece in enumerate(borrowed(spot)[:_MOST]):
+        yield piece.text, 1 / (1 + rank / 2)
         if not negated:
-            yield f"not ({text})", 0.5 / (1 + rank / 2)
+            yield f"not {joined(piece.text, piece.has, Binding.NOT)}", 0.5 / (1 + rank / 2)

@@ -8,12 +8,13 @@ from sandbox.repair.change import Change, Splice
 from sandbox.repair.spot import Spot
 
 _TYPING = frozenset(
-    "Any Callable ClassVar Dict Final Generic Iterable Iterator List Literal Mapping NamedTuple"
-    " Optional Protocol Sequence Set Tuple Type TypeVar Union cast overload".split()
+    ["Any", "Callable", "ClassVar", "Dict", "Final", "Generic", "Iterable", "Iterator", "List", "Literal", "Mapping", "NamedTuple", "Optional", "Protocol", "Sequence", "Set", "Tuple", "Type", "TypeVar", "Union", "cast", "overload"]
 )
 _USUAL = {
     **dict.fromkeys(("Path", "PurePath", "PurePosixPath"), "pathlib"),
-    **dict.fromkeys(("OrderedDict", "defaultdict", "deque", "Counter", "namedtuple"), "collections"),
+    **dict.fromkeys(
+        ("OrderedDict", "defaultdict", "deque", "Counter", "namedtuple"), "collections"
+    ),
     **dict.fromkeys(("partial", "wraps", "lru_cache", "reduce", "total_ordering"), "functools"),
     **dict.fromkeys(("chain", "islice", "product", "groupby", "permutations"), "itertools"),
     **dict.fromkeys(("contextmanager", "suppress", "ExitStack", "closing"), "contextlib"),
@@ -36,7 +37,7 @@ def missing(spot: Spot) -> Iterator[Change]:
         and not spot.names.known(node.id, spot.statement)
     }
     lines = [line for name in unbound for line in _lines(spot, name)]
-    block = next((b for b in spot.source.blocks if b.owner is spot.source.tree), None)
+    block = spot.source.inner(spot.source.tree)
     if not lines or block is None or not block.clean:
         return
     imports = [s.index for s in block.statements if isinstance(s.node, ast.Import | ast.ImportFrom)]
@@ -55,7 +56,7 @@ def _lines(spot: Spot, name: str) -> Iterator[str]:
     if name in _TYPING:
         yield f"from typing import {name}"
     for other in spot.others:  # as other files of the repository import it
-        for node in other.tree.body:
+        for node in other.source.tree.body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 if any((alias.asname or alias.name) == name for alias in node.names):
                     aliases = [a for a in node.names if (a.asname or a.name) == name]

@@ -52,7 +52,9 @@ def display(spot: Spot) -> Iterator[Change]:
                 yield Replace(end, end, f", {name}", 0.5 / (1 + rank))
         elif isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript):
             parent = spot.parent(node)
-            valued = isinstance(parent, ast.Return | ast.Assign | ast.Call | ast.BinOp | ast.keyword)
+            valued = isinstance(
+                parent, ast.Return | ast.Assign | ast.Call | ast.BinOp | ast.keyword
+            )
             if valued and not (isinstance(parent, ast.Call) and parent.func is node):
                 yield spot.put(node, f"[{spot.of(node)}]", weight=0.7)
                 yield spot.put(node, f"({spot.of(node)},)", weight=0.3)
@@ -86,7 +88,14 @@ def string(spot: Spot) -> Iterator[Change]:
         if body:
             for other in (body[1:], body[:-1], body.strip(), body.lower(), body.upper()):
                 yield spot.put(node, f"{prefix}{quote}{other}{quote}")
-            for old, new in (("-", "_"), ("_", "-"), (" ", ""), (".", "\\."), ("*", "+"), ("+", "*")):
+            for old, new in (
+                ("-", "_"),
+                ("_", "-"),
+                (" ", ""),
+                (".", "\\."),
+                ("*", "+"),
+                ("+", "*"),
+            ):
                 if old in body:
                     yield spot.put(node, f"{prefix}{quote}{body.replace(old, new)}{quote}")
         if not prefix:
@@ -95,7 +104,7 @@ def string(spot: Spot) -> Iterator[Change]:
             yield spot.put(node, f"r{text}", weight=1.0 if "\\" in body else 0.1)
         else:
             yield spot.put(node, text[len(prefix) :], weight=0.5)
-        for rank, other in enumerate(likest(text, _strings(spot))[:12]):
+        for rank, other in enumerate(likest(text, spot.pieces.strings)[:12]):
             yield spot.put(node, other, weight=1 / (1 + rank))
 
 
@@ -106,7 +115,13 @@ def concatenated(spot: Spot) -> Iterator[Change]:
             text = spot.of(node)
             if "\n" in text:
                 continue
-            for old, new in (("%s", "%r"), ("%r", "%s"), ("%d", "%s"), ("{}", "{!r}"), ("!r}", "}")):
+            for old, new in (
+                ("%s", "%r"),
+                ("%r", "%s"),
+                ("%d", "%s"),
+                ("{}", "{!r}"),
+                ("!r}", "}"),
+            ):
                 if old in text:
                     yield spot.put(node, text.replace(old, new), Binding.ATOM)
 
@@ -120,16 +135,3 @@ def _parts(text: str) -> tuple[str, str, str] | None:
         return None
     body = rest[len(quote) : -len(quote)]
     return None if quote in body.replace("\\" + quote, "") else (prefix, quote, body)
-
-
-def _strings(spot: Spot) -> list[str]:
-    """Texts of the file's short strings."""
-    found = {
-        spot.of(node): None
-        for node in spot.source.parents
-        if isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and 0 < len(node.value) < 40
-        and not isinstance(spot.source.parents[node], ast.JoinedStr | ast.FormattedValue | ast.Expr)
-    }
-    return [text for text in found if "\n" not in text]

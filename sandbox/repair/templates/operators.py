@@ -125,5 +125,3 @@ def _others(spot: Spot, left: ast.expr, sign: str, right: ast.expr) -> Iterator[
 def _formats(node: ast.BinOp) -> bool:
     left = node.left
     return isinstance(left, ast.Constant) and isinstance(left.value, str | bytes)
-
-

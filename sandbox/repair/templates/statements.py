@@ -50,8 +50,8 @@ def move(spot: Spot) -> Iterator[Change]:
     for other in (one.index - 1, one.index + 1):
         if 0 <= other < len(block.statements):
             beside = block.statements[other]
-            inner = [b for b in source.blocks if b.owner is beside.node and b.clean]
-            bodies = [b for b in inner if b.name in ("body", "orelse")]
+            inner = [source.inner(beside.node, name) for name in ("body", "orelse")]
+            bodies = [b for b in inner if b and b.clean]
             if isinstance(beside.node, ast.ClassDef | _DEFS):
                 continue
             if other > one.index:
@@ -156,12 +156,12 @@ _DEFS = ast.FunctionDef | ast.AsyncFunctionDef
 
 def _inside(spot: Spot, text: str, weight: float) -> Iterator[Change]:
     """As the first or the last statement of a compound one's body."""
-    for body in spot.source.blocks:
-        if body.owner is spot.node and body.name == "body" and body.clean:
-            last = len(body.statements)
-            if not isinstance(body.statements[-1].node, _LEAVES):
-                yield Splice(body, last, last, (text,), weight)
-            yield Splice(body, 0, 0, (text,), weight)
+    body = spot.source.inner(spot.node)
+    if body and body.clean:
+        last = len(body.statements)
+        if not isinstance(body.statements[-1].node, _LEAVES):
+            yield Splice(body, last, last, (text,), weight)
+        yield Splice(body, 0, 0, (text,), weight)
 
 
 def _growth(node: ast.expr) -> tuple[str, ...]:
@@ -189,9 +189,7 @@ def _cut(spot: Spot, parent: Statement, one: Statement, block: Block) -> str | N
     return flat
 
 
-def _grown(
-    spot: Spot, beside: Statement, body: Block, block: Block, front: bool
-) -> str | None:
+def _grown(spot: Spot, beside: Statement, body: Block, block: Block, front: bool) -> str | None:
     """The text of a compound statement with the spot's statement put into its body."""
     source = spot.source
     inner = body.indent[len(block.indent) :]

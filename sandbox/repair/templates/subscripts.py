@@ -89,7 +89,9 @@ def lookup(spot: Spot) -> Iterator[Change]:
                 for default in ("None", '""', "[]", "{}", "0", "False", "True", "()"):
                     yield spot.put(node, f"{of}.{node.func.attr}({first}, {default})")
                 if len(node.args) > 1:
-                    yield spot.put(node, f"{of}.get({first}) or {spot.of(node.args[1])}", Binding.OR)
+                    yield spot.put(
+                        node, f"{of}.get({first}) or {spot.of(node.args[1])}", Binding.OR
+                    )
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
             parent = spot.parent(node)
             if not (isinstance(parent, ast.Call) and parent.func is node):

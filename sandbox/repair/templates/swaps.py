@@ -1,6 +1,7 @@
 """Another name of the same sort: a variable, a function, an attribute, a keyword, an argument."""
 
 import ast
+import itertools
 from collections.abc import Iterator, Sequence
 
 from rapidfuzz.distance import Indel
@@ -55,11 +56,7 @@ _FAMILIES = [
         "monotonic time perf_counter",
     )
 ]
-_EXCEPTIONS = set(
-    "KeyError IndexError LookupError AttributeError ValueError TypeError RuntimeError OSError"
-    " ImportError ModuleNotFoundError NotImplementedError StopIteration Exception BaseException"
-    " UnicodeDecodeError UnicodeError FileNotFoundError PermissionError AssertionError".split()
-)
+_EXCEPTIONS = {"KeyError", "IndexError", "LookupError", "AttributeError", "ValueError", "TypeError", "RuntimeError", "OSError", "ImportError", "ModuleNotFoundError", "NotImplementedError", "StopIteration", "Exception", "BaseException", "UnicodeDecodeError", "UnicodeError", "FileNotFoundError", "PermissionError", "AssertionError"}
 _MOST = 24  # other names for one, the nearest or the likest
 
 
@@ -156,7 +153,9 @@ def keyword(spot: Spot) -> Iterator[Change]:
             given = {one.arg for one in node.keywords}
             for one in node.keywords:
                 start = spot.source.span(one)[0]
-                for name in likest(one.arg, [n for n in known if n not in given]) if one.arg else ():
+                for name in (
+                    likest(one.arg, [n for n in known if n not in given]) if one.arg else ()
+                ):
                     weight = 0.3 + alike(name, one.arg or "")
                     yield Replace(start, start + len(one.arg or ""), name, weight)
 
@@ -166,7 +165,7 @@ def exception_names() -> list[str]:
 
 
 def _pairs(nodes: Sequence[ast.AST]) -> list[Sequence[ast.AST]]:
-    near = list(zip(nodes, nodes[1:], strict=False))
+    near = list(itertools.pairwise(nodes))
     return [*near, (nodes[0], nodes[2])] if len(nodes) == 3 else list(near)
 
 
