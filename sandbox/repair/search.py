@@ -1,0 +1,169 @@
+"""Candidates for suspicious lines, the likeliest first, made only as far as they are asked for."""
+
+import heapq
+import itertools
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from sandbox.repair.catalogue import TEMPLATES
+from sandbox.repair.change import Candidate, Replace, Splice
+from sandbox.repair.names import Names
+from sandbox.repair.normal import Key, Normal
+from sandbox.repair.pieces import Pieces
+from sandbox.repair.priors import prior
+from sandbox.repair.source import Source, Statement, indented
+from sandbox.repair.spot import Spot
+
+
+class Suspicion(Protocol):
+    """A line (from 1) and how suspicious it is, from 0 to 1; `localize.Suspect` is one."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def score(self) -> float: ...
+
+
+def candidates(
+    source: str,
+    path: str,
+    suspects: Iterable[Suspicion],
+    others: Mapping[str, str] | None = None,
+    priors: Mapping[str, float] | None = None,
+) -> Iterator[Candidate]:
+    """Different candidates for one file, by falling prior; none for a file that does not parse.
+
+    Pure: the same arguments give the same candidates. Suspects of other paths are passed over.
+    `others` are texts of other files of the repository by path, to take pieces from. `priors`
+    override those of `priors.prior` by template.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parsed = Source(source, path)
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    search = Search(parsed, [one for one in map(_parsed, (others or {}).items()) if one], priors)
+    scores: dict[int, tuple[float, Statement]] = {}
+    for suspect in suspects:
+        statement = parsed.at_line(suspect.line) if suspect.path == path else None
+        if statement and suspect.score > scores.get(id(statement), (0.0, statement))[0]:
+            scores[id(statement)] = (suspect.score, statement)
+    for found, _ in search.run(list(scores.values())):
+        yield found
+
+
+class Search:
+    """The candidates of one parsed file."""
+
+    def __init__(
+        self,
+        source: Source,
+        others: Sequence[Source] = (),
+        priors: Mapping[str, float] | None = None,
+    ) -> None:
+        self._source = source
+        self._names = Names(source)
+        self._pieces = Pieces(source)
+        self._others = [Pieces(one) for one in others]
+        self._priors = priors or {}
+        self.normal = Normal(source)
+
+    def run(self, scored: Sequence[tuple[float, Statement]]) -> Iterator[tuple[Candidate, Key]]:
+        """Candidates with their keys, by falling prior.
+
+        A template's share is split among its proposals for a statement, so a statement's template
+        is asked only when nothing better is left: none of its proposals can outdo the whole.
+        """
+        counter = itertools.count()
+        waiting: list[tuple[float, int, tuple[Spot, str] | tuple[Candidate, Key]]] = []
+        for score, statement in scored:
+            spot = Spot(self._source, self._names, statement, self._pieces, self._others)
+            for name in TEMPLATES:
+                share = score * self._priors.get(name, prior(name))
+                heapq.heappush(waiting, (-share, next(counter), (spot, name)))
+        seen: set[Key] = set()
+        while waiting:
+            rank, _, (first, second) = heapq.heappop(waiting)
+            if isinstance(first, Candidate):
+                assert isinstance(second, tuple)
+                if second not in seen:
+                    seen.add(second)
+                    yield first, second
+            else:
+                assert isinstance(second, str)
+                for candidate, key in self._proposed(first, second, -rank, seen):
+                    entry = (-candidate.prior, next(counter), (candidate, key))
+                    heapq.heappush(waiting, entry)
+
+    def _proposed(
+        self, spot: Spot, name: str, share: float, seen: set[Key]
+    ) -> list[tuple[Candidate, Key]]:
+        """A template's proposals for one statement that compile and change something."""
+        best: dict[tuple[int, int, str], tuple[float, Key]] = {}
+        tried: dict[tuple[int, int, str], None] = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `x is 1` is worth a warning, and a try
+            for change in TEMPLATES[name](spot):
+                edit = (
+                    (change.start, change.end, change.text)
+                    if isinstance(change, Replace)
+                    else rendered(self._source, change)
+                )
+                if edit is None:
+                    continue
+                if edit in best:
+                    weight, key = best[edit]
+                    best[edit] = max(weight, change.weight), key
+                    continue
+                if edit in tried:
+                    continue
+                tried[edit] = None
+                key = (
+                    self.normal.replaced(spot.statement, change)
+                    if isinstance(change, Replace)
+                    else self.normal.spliced(change)
+                )
+                if key is not None and key not in seen:
+                    best[edit] = change.weight, key
+        whole = sum(weight for weight, _ in best.values())
+        path = self._source.path
+        return [
+            (Candidate(path, start, end, text, name, share * weight / whole), key)
+            for (start, end, text), (weight, key) in best.items()
+        ]
+
+
+def rendered(source: Source, change: Splice) -> tuple[int, int, str] | None:
+    """The characters that a splice replaces, in whole lines, and what it puts there."""
+    block = change.block
+    statements = block.statements
+    texts = [indented(text, block.indent) for text in change.texts]
+    if None in texts:
+        return None
+    text = "".join(f"{block.indent}{one}{source.newline}" for one in texts)
+    if change.first < len(statements):
+        start = source.line_start(statements[change.first].start)
+    else:
+        start = source.line_end(max(statements[-1].start, statements[-1].end - 1))
+    end = start
+    if change.last > change.first:
+        last = statements[change.last - 1]
+        end = source.line_end(max(last.start, last.end - 1))
+    if end == len(source.text) and not source.text.endswith(("\n", "\r")):
+        # The file's last line has no end: neither may what takes its place.
+        text = (source.newline if start == end else "") + text.removesuffix(source.newline)
+    return start, end, text
+
+
+def _parsed(item: tuple[str, str]) -> Source | None:
+    path, text = item
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Source(text, path)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
