@@ -1,0 +1,199 @@
+"""Tries candidates against the tests, cheapest first, in several sandboxes side by side.
+
+What runs here ranks: the tests could forge it, so nothing is called fixed before `sandbox.verdict`
+has said so in a container of its own.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from sandbox.repair.change import Candidate
+from sandbox.tester import Run
+
+Stage = Literal["failing", "covering", "all", "passed", "lost"]
+
+NEAR = 3  # lines: tests that ran a line so near to the change are asked before the others
+# After the first plausible one, so many candidates more are tried, as others may be better.
+AFTER_FIRST = 60
+WANTED = 8  # plausible ones; then enough is known
+_ALL_S = 300.0
+
+
+class Tests(Protocol):
+    """What a `TestServer` offers here."""
+
+    def run(
+        self,
+        ids: Sequence[str] | None = None,
+        files: Mapping[str, str | None] | None = None,
+        *,
+        fail_fast: bool = False,
+        test_s: float = 10.0,
+        limits: Mapping[str, float] | None = None,
+        all_s: float = 600.0,
+    ) -> Run: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a patch must do: make `failing` pass and keep `passing` so.
+
+    `covered`: lines by path that each passing test ran. `limits`: seconds that a test may take.
+    """
+
+    failing: tuple[str, ...]
+    passing: tuple[str, ...]
+    covered: Mapping[str, Mapping[str, frozenset[int]]] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    test_s: float = 10.0
+
+    def near(self, path: str, first: int, last: int) -> list[str]:
+        """The passing tests that ran a line of this range, or one near it."""
+        wanted = range(first - NEAR, last + NEAR + 1)
+        return [
+            test
+            for test in self.passing
+            if any(line in wanted for line in self.covered.get(test, {}).get(path, ()))
+        ]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate and how far it came: the stage whose tests it failed, or "passed".
+
+    "lost": its sandbox or test server did not live to tell. `number` counts from 1 in the order
+    of the candidates; `test` is the one that failed.
+    """
+
+    number: int
+    candidate: Candidate
+    stage: Stage
+    seconds: float
+    test: str = ""
+
+    @property
+    def plausible(self) -> bool:
+        return self.stage == "passed"
+
+
+@dataclass
+class Budget:
+    """When to stop looking: `seconds` of the wall clock, `candidates` tried."""
+
+    seconds: float = 600.0
+    candidates: int = 20_000
+    after_first: int = AFTER_FIRST
+    wanted: int = WANTED
+
+
+class Search:
+    """One search over the candidates of `sources`, with one `Tests` for each worker."""
+
+    def __init__(
+        self, workers: Sequence[Tests], goal: Goal, sources: Mapping[str, str], budget: Budget
+    ) -> None:
+        assert workers
+        self._workers, self._goal, self._sources, self._budget = workers, goal, sources, budget
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._taken = self._plausible = 0
+        self._first = 0  # the number of the first plausible candidate
+
+    def stop(self) -> None:
+        """End soon; what is being tried is finished."""
+        self._stop.set()
+
+    def run(
+        self,
+        candidates: Iterable[Candidate],
+        on_tried: Callable[[Tried], None] = lambda one: None,
+        known: Collection[Candidate] = (),
+    ) -> list[Tried]:
+        """All that were tried, by number. `known` candidates are counted and not tried again.
+
+        `on_tried` is called by one thread at a time, in the order in which they end.
+        """
+        numbered = enumerate(candidates, 1)
+        known, tried = frozenset(known), list[Tried]()
+        end = time.monotonic() + self._budget.seconds
+        with ThreadPoolExecutor(len(self._workers)) as threads:
+            work = [
+                threads.submit(self._work, worker, numbered, known, end, tried, on_tried)
+                for worker in self._workers
+            ]
+            try:
+                for one in work:
+                    one.result()
+            except BaseException:
+                self.stop()
+                raise
+        return sorted(tried, key=lambda one: one.number)
+
+    def _work(
+        self,
+        worker: Tests,
+        numbered: Iterator[tuple[int, Candidate]],
+        known: frozenset[Candidate],
+        end: float,
+        tried: list[Tried],
+        on_tried: Callable[[Tried], None],
+    ) -> None:
+        while not self._stop.is_set() and time.monotonic() < end:
+            with self._lock:
+                if self._enough():
+                    return
+                number, candidate = next(numbered, (0, None))
+                if candidate is None:
+                    return
+                if candidate in known:  # counted above, by its number
+                    continue
+                self._taken += 1
+            found = self._try(worker, number, candidate)
+            with self._lock:
+                tried.append(found)
+                if found.plausible:
+                    self._plausible += 1
+                    self._first = min(self._first or number, number)
+                on_tried(found)
+
+    def _enough(self) -> bool:
+        budget = self._budget
+        if self._taken >= budget.candidates or self._plausible >= budget.wanted:
+            return True
+        return bool(self._first) and self._taken >= self._first + budget.after_first
+
+    def _try(self, worker: Tests, number: int, candidate: Candidate) -> Tried:
+        began = time.monotonic()
+        source = self._sources[candidate.path]
+        files = {candidate.path: candidate.applied(source)}
+        first = source.count("\n", 0, candidate.start) + 1
+        near = self._goal.near(candidate.path, first, source.count("\n", 0, candidate.end) + 1)
+        rest = [test for test in self._goal.passing if test not in set(near)]
+        stages: list[tuple[Stage, Sequence[str]]] = [
+            ("failing", self._goal.failing),
+            ("covering", near),
+            ("all", rest),
+        ]
+        for stage, ids in stages:
+            if not ids:
+                continue
+            run = worker.run(
+                ids,
+                files,
+                fail_fast=True,
+                test_s=self._goal.test_s,
+                limits=self._goal.limits,
+                all_s=_ALL_S,
+            )
+            passed = {one.id for one in run.results if one.outcome == "passed"}
+            if not run.passed or not passed.issuperset(ids):
+                bad = next((one.id for one in run.results if one.bad), "")
+                lost = run.why in ("died", "refused") and not bad
+                seconds = time.monotonic() - began
+                return Tried(number, candidate, "lost" if lost else stage, seconds, bad)
+        return Tried(number, candidate, "passed", time.monotonic() - began)
