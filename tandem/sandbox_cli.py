@@ -1,13 +1,11 @@
 """`tandem sandbox`: containers that run what nobody has to trust."""
 
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from tandem.errors import TandemError, UsageError
 
 app = typer.Typer(no_args_is_help=True)
 KILLED = 124  # as of timeout(1)
@@ -34,13 +32,15 @@ def run(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until it is killed.")] = 60.0,
 ) -> None:
     """Run a command on a copy of a repository: without a network, and nothing of it stays."""
-    from sandbox import image
+    from sandbox import image, worktree
     from sandbox.container import Sandbox
 
-    if not repository.is_dir():
-        raise UsageError(f"{repository} is no folder.", "Name one with --repository.")
-    tar = _copy(repository)
-    tag = image.image_for(repository, tar, tell=_tell)
+    with tempfile.TemporaryDirectory(prefix="tandem-") as folder:
+        copy = worktree.snapshot(repository, Path(folder) / "copy")
+        for path, why in copy.left_out:
+            _tell(f"left out: {path}, {why}")
+        tar = worktree.tar_of(copy)
+        tag = image.image_for(copy.root, tar, tell=_tell)
     with Sandbox(tag, tar) as sandbox:
         ran = sandbox.run(command, timeout_s=timeout)
     sys.stdout.buffer.write(ran.stdout)
