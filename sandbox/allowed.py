@@ -140,6 +140,14 @@ def shown(text: str) -> str:
     return visible("".join(c if _is_plain(c) else _spelled(c) for c in text))
 
 
+def stays_inside(path: str) -> bool:
+    """Whether a path is a plain one within the repository, and not in git's own folder."""
+    try:
+        return all(_plain(name) != ".git" for name in beneath.parts(path))
+    except ValueError:
+        return False
+
+
 def is_test(path: str) -> bool:
     """Whether a path looks like a test's or like something that tests read."""
     *folders, name = path.lower().split("/")

@@ -16,8 +16,7 @@ from tandem.errors import TandemError, UsageError
 
 _PLUMBING = frozenset(
     {
-        *("cat-file", "commit-tree", "for-each-ref", "hash-object", "ls-files", "ls-tree"),
-        *("rev-parse", "update-index", "update-ref", "write-tree"),
+        *("cat-file", "fast-import", "for-each-ref", "ls-files", "ls-tree", "rev-parse"),
     }
 )
 _CONFIG = (

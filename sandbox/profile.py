@@ -13,7 +13,7 @@ ENVIRONMENT = {
     "PATH": "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/work/home",
     "LANG": "C.UTF-8",
-    "TMPDIR": "/tmp",  # noqa: S108
+    "TMPDIR": "/work/tmp",  # tests write scripts there and run them; /tmp is noexec
     "USER": "tandem",
 }
 MB = 1 << 20
@@ -54,7 +54,6 @@ def create_arguments(image: str, limits: Limits, labels: Mapping[str, str]) -> d
         "AttachStdin": True,
         "OpenStdin": True,
         "StdinOnce": True,
-        "NetworkDisabled": True,
         "HostConfig": {
             "AutoRemove": True,
             "NetworkMode": "none",

@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class _Item:
+class Item:
     """A file to copy: its bytes, or where it leads if it is a link."""
 
     path: str
@@ -96,7 +96,14 @@ def snapshot(
             items = (
                 _stored(repository, base, limits, left_out)
                 if commit
-                else _standing(repository, known, limits, left_out)
+                else standing(
+                    repository,
+                    _all_listed(repository, "", left_out)
+                    if known
+                    else _walked(repository, left_out),
+                    limits,
+                    left_out,
+                )
             )
             files, pointers = _write(items, into, limits, left_out)
             own = git.fresh(into) if git.is_here() else ""
@@ -150,23 +157,22 @@ def _entries(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
         ]
 
 
-def _standing(
-    repository: Path, known: bool, limits: Limits, left_out: dict[str, str]
-) -> Iterator[_Item]:
-    """The files of a work tree as they are now."""
-    names = _listed(repository, "", left_out) if known else _walked(repository, left_out)
+def standing(
+    repository: Path, names: Iterable[str], limits: Limits, left_out: dict[str, str]
+) -> Iterator[Item]:
+    """These files of a work tree as they are now, and why others of them are not among them."""
     for path in sorted(set(names)):
         try:
             found = beneath.status(repository, path)
             if stat.S_ISLNK(found.st_mode):
-                yield _Item(path, os.fsencode(beneath.link(repository, path)), is_link=True)
+                yield Item(path, os.fsencode(beneath.link(repository, path)), is_link=True)
             elif not stat.S_ISREG(found.st_mode):
                 left_out[path] = "no plain file"
             elif secrets.is_secret_name(path.rsplit("/", 1)[-1]):
                 left_out[path] = "secret file"
             else:
                 data, permissions = beneath.read(repository, path, limits.bytes)
-                yield _Item(path, data, is_program=bool(permissions & 0o100))
+                yield Item(path, data, is_program=bool(permissions & 0o100))
         except FileNotFoundError:
             left_out[path] = "not in the work tree"
         except NotADirectoryError:  # what a link on the way is to who does not follow it
@@ -175,47 +181,55 @@ def _standing(
             left_out[path] = "unreadable"
         except ValueError as error:
             if "more than" in str(error):
-                raise _too_large(limits) from error
+                raise too_large(limits) from error
             left_out[path] = "no plain path"
 
 
-def _listed(repository: Path, inside: str, left_out: dict[str, str], depth: int = 0) -> list[str]:
-    """What git tracks, and what it neither tracks nor ignores, in submodules too."""
+def listed(repository: Path, inside: str, left_out: dict[str, str]) -> tuple[list[str], list[str]]:
+    """What git tracks, and what it neither tracks nor ignores, in a repository or one inside of it:
+    paths of files, and of the repositories that are in there in turn."""
     folder = repository / inside
     names: list[str] = []
     inner: set[str] = set()
     for row in git.run(folder, "ls-files", "-z", "--stage").split(b"\0")[:-1]:
         facts, name = row.split(b"\t", 1)
-        path = os.fsdecode(name)
+        path = inside + os.fsdecode(name)
         if facts.startswith(SUBMODULE.encode()):
             inner.add(path)
         else:
-            names.append(inside + path)
+            names.append(path)
     others = git.run(folder, "ls-files", "-z", "--others", "--exclude-standard")
     for name in map(os.fsdecode, others.split(b"\0")[:-1]):
         filled = next((part for part in name.split("/") if part in FILLED), None)
         if filled:
             left_out[f"{inside}{name.split(filled)[0]}{filled}"] = "filled by a tool"
         elif name.endswith("/"):  # another repository
-            inner.add(name.rstrip("/"))
+            inner.add(inside + name.rstrip("/"))
         else:
             names.append(inside + name)
-    for path in sorted(inner):
-        whole = inside + path
+    return names, sorted(inner)
+
+
+def _all_listed(
+    repository: Path, inside: str, left_out: dict[str, str], depth: int = 0
+) -> list[str]:
+    """The same with submodules and other repositories inside, as far as they are there."""
+    names, inner = listed(repository, inside, left_out)
+    for path in inner:
         try:
-            own = stat.S_ISDIR(beneath.status(repository, whole).st_mode)
-            own = own and git.belongs(repository / whole)
+            own = stat.S_ISDIR(beneath.status(repository, path).st_mode)
+            own = own and git.belongs(repository / path)
         except (OSError, ValueError):
             own = False
         except UsageError:
-            left_out[whole] = "repository whose git folder is another's"
+            left_out[path] = "repository whose git folder is another's"
             continue
         if not own:
-            left_out[whole] = "submodule that is not checked out"
+            left_out[path] = "submodule that is not checked out"
         elif depth == DEEPEST:
-            left_out[whole] = "submodule too deep"
+            left_out[path] = "submodule too deep"
         else:
-            names += _listed(repository, f"{whole}/", left_out, depth + 1)
+            names += _all_listed(repository, f"{path}/", left_out, depth + 1)
     return names
 
 
@@ -246,7 +260,7 @@ def _walked(root: Path, left_out: dict[str, str]) -> Iterator[str]:
 
 def _stored(
     repository: Path, commit: str, limits: Limits, left_out: dict[str, str]
-) -> Iterator[_Item]:
+) -> Iterator[Item]:
     """The files of a commit's tree, from git's objects."""
     rows = git.run(repository, "ls-tree", "-r", "-z", "-l", "--full-tree", commit)
     wanted: list[tuple[str, str, str]] = []
@@ -265,7 +279,7 @@ def _stored(
             total += int(size)
             wanted.append((path, mode, blob))
     if total > limits.bytes or len(wanted) > limits.files:
-        raise _too_large(limits)
+        raise too_large(limits)
     for first in range(0, len(wanted), AT_ONCE):
         some = wanted[first : first + AT_ONCE]
         asked = "".join(f"{blob}\n" for _, _, blob in some).encode()
@@ -273,11 +287,11 @@ def _stored(
         for path, mode, _ in some:
             data = answer.read(int(answer.readline().split()[2]))
             answer.read(1)
-            yield _Item(path, data, is_link=mode == LINK, is_program=mode == "100755")
+            yield Item(path, data, is_link=mode == LINK, is_program=mode == "100755")
 
 
 def _write(
-    items: Iterator[_Item], into: Path, limits: Limits, left_out: dict[str, str]
+    items: Iterator[Item], into: Path, limits: Limits, left_out: dict[str, str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Write the copy; its paths, and which of them are git-lfs pointers."""
     files, pointers, links = [], [], []
@@ -285,7 +299,7 @@ def _write(
     for item in items:
         total += len(item.data)
         if total > limits.bytes or len(files) == limits.files:
-            raise _too_large(limits)
+            raise too_large(limits)
         if reason := _unfit(item.path):
             left_out[item.path] = reason
         elif item.is_link:
@@ -319,7 +333,7 @@ def _unfit(path: str) -> str:
     return "git's own" if any(name.lower() == ".git" for name in names) else ""
 
 
-def _made(item: _Item, into: Path, left_out: dict[str, str]) -> bool:
+def _made(item: Item, into: Path, left_out: dict[str, str]) -> bool:
     target = os.fsdecode(item.data)
     if _leads_out(item.path, target):
         left_out[item.path] = "link that leads out"
@@ -356,7 +370,7 @@ def _told(repository: Path) -> Iterator[None]:
         ) from error
 
 
-def _too_large(limits: Limits) -> TandemError:
+def too_large(limits: Limits) -> TandemError:
     return TandemError(
         f"The repository is larger than {limits.bytes // 2**20} MB or {limits.files:,} files.",
         "Let .gitignore name what its tests do not need, or name a smaller folder.",
