@@ -206,12 +206,13 @@ class _Reader:
             self.collected = [_clean(i, 2000) for i in ids[:MOST_TESTS] if isinstance(i, str)]
         elif kind == "broken" and len(self.broken) < 1000:
             self.broken.append(_result(message, "error"))
-        elif kind == "test" and message.get("outcome") in OUTCOMES:
-            if len(self.results) < MOST_TESTS:
-                result = _result(message, cast(Outcome, message["outcome"]))
-                self.results.append(result)
-                if isinstance(lines := message.get("lines"), dict):
-                    self.covered[result.id] = _lines(lines)
+        elif (
+            kind == "test" and message.get("outcome") in OUTCOMES and len(self.results) < MOST_TESTS
+        ):
+            result = _result(message, cast(Outcome, message["outcome"]))
+            self.results.append(result)
+            if isinstance(lines := message.get("lines"), dict):
+                self.covered[result.id] = _lines(lines)
 
 
 def _message(line: bytes) -> dict[str, Any]:

@@ -259,7 +259,7 @@ def _child(server: Server, job: dict, pipe: int) -> None:
                 from sandbox.inside import under_command
 
                 code = under_command.run(args, say, collect)
-            say.done(code, **({"loaded": learned.report(server.root)} if job.get("learn") else {}))
+            say.done(code)
         except BaseException as error:  # tests run here: whatever comes is told, not raised
             say.broken("", error, "")
             say.done(4)
