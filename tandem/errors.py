@@ -35,3 +35,7 @@ class ModelError(TandemError):
 
 class EngineError(TandemError):
     """The model server did not answer, or answered with an error."""
+
+
+class SandboxError(TandemError):
+    """Docker, an image or a container is not there, or is not as it must be."""

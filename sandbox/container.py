@@ -1,0 +1,287 @@
+"""One warm, hardened container that holds a repository and runs commands on it.
+
+    with Sandbox(image, tar) as sandbox:
+        ran = sandbox.run(["python3", "-m", "pytest", "-q"], timeout_s=60)
+
+The repository is at /work/repo. After each command nothing of it survives: no process, no file,
+no shared memory. What cannot be put right inside costs the container, and a new one takes over.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import docker
+from docker.errors import APIError, ImageNotFound
+
+from sandbox import daemon, owner, profile, runner
+from sandbox.profile import ENVIRONMENT, WORKER, Limits
+from sandbox.wire import LARGEST, Gone, Wire
+from tandem.errors import SandboxError
+
+START_S = 60
+RESET_S = 30
+GRACE_S = 5  # what the runner may take to end a command that is out of time
+FOREVER_S = 10**6
+_RUNNER = Path(runner.__file__).read_text("utf-8")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One command in a sandbox.
+
+    `exit_code` is None for a command that was killed; `killed` then says why: "time", "memory",
+    "output", or "sandbox" when it took the sandbox with it. A negative exit code is the signal
+    that ended it. Of stdout and stderr the head and the tail are kept, and between them a line
+    says how much was cut. `seconds` is its wall time inside.
+    """
+
+    exit_code: int | None
+    killed: str
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+
+
+class Sandbox:
+    """See the module. `tar` holds the repository; paths in it are relative to its root.
+
+    Raises SandboxError where no container can be started.
+    """
+
+    def __init__(
+        self,
+        image: str,
+        tar: bytes,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        client: docker.DockerClient | None = None,
+    ) -> None:
+        self.image, self.limits = image, limits
+        self.started = 0  # containers so far; more than one means that commands broke some
+        self._tar = tar
+        self._client = client or daemon.client()
+        self._id = ""
+        self._keeper: Any = None
+        self._wire: Wire | None = None
+        self._resetting = False
+        self._start()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        files: Mapping[str, bytes | None] | None = None,
+        cwd: str = "",
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+    ) -> Ran:
+        """Run a command to its end.
+
+        `files` are there for this command only (None: not there), by path in the repository. The
+        command gets the profile's environment and `env`. Raises SandboxError if Docker fails.
+        """
+        try:
+            wire = self._ask("run", argv, timeout_s, files, cwd, env, stdin)
+            return self.ended(*wire.receive(timeout_s + GRACE_S))
+        except (Gone, TimeoutError):
+            return self.lost()
+
+    def open(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Mapping[str, bytes | None] | None = None,
+        cwd: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> "Process":
+        """Start a command to talk with. Until it is closed the sandbox does nothing else."""
+        try:
+            return Process(self, self._ask("open", argv, FOREVER_S, files, cwd, env, b""))
+        except (Gone, TimeoutError) as error:
+            self._discard()
+            raise SandboxError("The sandbox ended.", str(error)) from error
+
+    def reset(self) -> None:
+        """Wait until nothing of the last command is left."""
+        self._ready()
+
+    def close(self) -> None:
+        """End the container."""
+        self._discard()
+
+    def attributes(self) -> dict[str, Any]:
+        """What `docker inspect` says of the container, as it runs."""
+        self._ready()
+        return self._client.api.inspect_container(self._id)
+
+    def ended(self, header: dict[str, Any], blobs: list[bytes]) -> Ran:
+        """What the runner says of a command's end, once it made sense. Raises Gone if not."""
+        code, killed = header.get("exit_code"), header.get("killed")
+        seconds = header.get("seconds")
+        if (
+            header["op"] != "ended"
+            or len(blobs) != 2
+            or not isinstance(code, int | None)
+            or not isinstance(killed, str)
+            or not isinstance(seconds, float)
+        ):
+            raise Gone(f"{header['op']} makes no sense here")
+        self._resetting = True
+        return Ran(code, killed, *blobs, seconds=seconds)
+
+    def lost(self) -> Ran:
+        """The command took the runner with it: the container goes, too."""
+        self._discard()
+        return Ran(None, "sandbox", b"", b"", 0.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        arguments = profile.create_arguments(self.image, self.limits, owner.labels())
+        api = self._client.api
+        try:
+            self._id = api.create_container_from_config(arguments)["Id"]
+            self._keeper = api.attach_socket(self._id, params={"stdin": 1, "stream": 1})
+            api.start(self._id)
+            command = ["python3", "-I", "-S", "-c", _RUNNER]
+            made = api.exec_create(self._id, command, stdin=True, user=WORKER, workdir="/work")
+            self._wire = Wire(api.exec_start(made["Id"], socket=True))
+            self.started += 1
+            self._wire.send({"op": "load"}, self._tar)
+            self._resetting = True
+            self._ready()
+        except ImageNotFound as error:
+            raise SandboxError(f"The image {self.image} is not there.", daemon.SETUP) from error
+        except APIError as error:
+            self._discard()
+            raise SandboxError(f"Docker refused: {error.explanation}.") from error
+        except (Gone, TimeoutError) as error:
+            self._discard()
+            raise SandboxError(f"The sandbox did not start: {error}.") from error
+
+    def _ready(self) -> Wire:
+        """The wire to a runner that waits for work, in a new container if need be."""
+        if self._wire is None:
+            self._start()
+        assert self._wire is not None
+        if self._resetting:
+            header, _ = self._wire.receive(START_S if self.started else RESET_S)
+            if header["op"] != "ready":
+                raise Gone(f"{header['op']} instead of ready")
+            self._resetting = False
+        return self._wire
+
+    def _ask(
+        self,
+        op: str,
+        argv: Sequence[str],
+        timeout_s: float,
+        files: Mapping[str, bytes | None] | None,
+        cwd: str,
+        env: Mapping[str, str] | None,
+        stdin: bytes,
+    ) -> Wire:
+        try:
+            wire = self._ready()
+        except (Gone, TimeoutError):  # what the last command left could not be removed
+            self._discard()
+            wire = self._ready()
+        files = files or {}
+        facts = [{"path": p, "gone": data is None, "mode": 0o644} for p, data in files.items()]
+        header = {
+            "op": op,
+            "argv": list(argv),
+            "timeout": timeout_s,
+            "cwd": cwd,
+            "env": {**ENVIRONMENT, **(env or {})},
+            "files": facts,
+            "output": self.limits.output_kb << 10,
+            "flood": self.limits.flood_mb << 20,
+        }
+        wire.send(header, stdin, *(data or b"" for data in files.values()))
+        return wire
+
+    def _discard(self) -> None:
+        """End the container, whatever state it is in."""
+        if self._wire is not None:
+            self._wire.close()
+        if self._keeper is not None:
+            self._keeper.close()
+        if self._id:
+            owner.remove(self._client, self._id)
+        self._wire, self._keeper, self._id, self._resetting = None, None, "", False
+
+
+class Process:
+    """A command that is talked to by lines; see `Sandbox.open`."""
+
+    def __init__(self, sandbox: Sandbox, wire: Wire) -> None:
+        self._sandbox, self._wire = sandbox, wire
+        self._received = bytearray()
+        self._ran: Ran | None = None
+
+    def send(self, data: bytes) -> None:
+        """Write to its stdin. Raises SandboxError if it has ended."""
+        self._must_run()
+        try:
+            self._wire.send({"op": "input"}, data)
+        except Gone:
+            self._ran = self._sandbox.lost()
+            self._must_run()
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Its next line of stdout, without the line's end.
+
+        Raises TimeoutError after `timeout_s`, and SandboxError if it has ended.
+        """
+        deadline = time.monotonic() + timeout_s
+        searched = 0
+        while (end := self._received.find(b"\n", searched)) < 0:
+            searched = len(self._received)
+            if searched > LARGEST:
+                self.close()
+            self._must_run()
+            self._take(max(0.0, deadline - time.monotonic()))
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        return line
+
+    def close(self) -> Ran:
+        """Kill it if it runs, and say how it ended; `stdout` is what nobody received."""
+        try:
+            if self._ran is None:
+                self._wire.send({"op": "close"})
+            while self._ran is None:
+                self._take(GRACE_S)
+        except (Gone, TimeoutError):
+            self._ran = self._sandbox.lost()
+        return replace(self._ran, stdout=bytes(self._received))
+
+    def _take(self, timeout_s: float) -> None:
+        try:
+            header, blobs = self._wire.receive(timeout_s)
+            if header["op"] == "output":
+                self._received += b"".join(blobs)
+            else:
+                self._ran = self._sandbox.ended(header, blobs)
+        except Gone:
+            self._ran = self._sandbox.lost()
+
+    def _must_run(self) -> None:
+        if self._ran is not None:
+            words = self._ran.stderr.decode("utf-8", "replace").strip()[-300:]
+            how = self._ran.killed or f"exit code {self._ran.exit_code}"
+            raise SandboxError(f"The command has ended: {how}.", words)

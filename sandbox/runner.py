@@ -1,0 +1,475 @@
+"""Runs inside a container: one command after another, and removes all that each one left.
+
+The host sends this file's text to the container's Python, so it needs nothing but the standard
+library. It talks over stdin and stdout in frames (`pack`, `unpack`) and ends when stdin closes.
+
+It shares its user with the commands and needs no capability: `kill(-1)` reaches each process of
+that user, daemons too, and as a subreaper it knows when the last one is gone. It is not dumpable,
+so that no command can trace it or reach its memory and its descriptors. A command may kill it;
+then the host throws the container away, as after anything that cannot be put right in here.
+"""
+
+import contextlib
+import ctypes
+import io
+import json
+import os
+import resource
+import selectors
+import signal
+import stat
+import struct
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+WORK = "/work"
+REPO = "/work/repo"
+HOME = "/work/home"
+SCRATCH = (HOME, "/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108
+GENERATED = "/opt/venv/generated.tar"
+CHUNK = 1 << 16
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
+OOM_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+
+Frame = tuple[dict[str, Any], list[bytes]]
+
+
+class Closed(Exception):
+    """The other side is gone."""
+
+
+def pack(header: dict[str, Any], *blobs: bytes) -> bytes:
+    """A frame: 4 bytes with the header's length, the header as JSON, the blobs that it measures."""
+    head = json.dumps({**header, "sizes": [len(blob) for blob in blobs]}).encode()
+    return b"".join([struct.pack("!I", len(head)), head, *blobs])
+
+
+def unpack(read: Callable[[int], bytes]) -> Frame:
+    """The next frame; `read` returns exactly as many bytes as it is asked for."""
+    (length,) = struct.unpack("!I", read(4))
+    header = json.loads(read(length))
+    return header, [read(size) for size in header["sizes"]]
+
+
+def read_exactly(descriptor: int, size: int) -> bytes:
+    parts = []
+    while size:
+        data = os.read(descriptor, min(size, 1 << 20))
+        if not data:
+            raise Closed
+        parts.append(data)
+        size -= len(data)
+    return b"".join(parts)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class Capped:
+    """The head and the tail of a stream, at most `limit` bytes, and how much it was in all."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.total = limit // 2, 0
+        self.head, self.tail = b"", b""
+
+    def add(self, data: bytes) -> None:
+        self.total += len(data)
+        room = self.limit - len(self.head)
+        self.head += data[:room]
+        if data[room:]:
+            self.tail = (self.tail + data[room:])[-self.limit :]
+
+    def text(self) -> bytes:
+        cut = self.total - len(self.head) - len(self.tail)
+        line = f"\n[... {cut} bytes cut ...]\n".encode() if cut else b""
+        return self.head + line + self.tail
+
+
+class Entry(NamedTuple):
+    """What belongs at a path of the repository: a folder, a file, or a link to `data`."""
+
+    kind: int  # S_IFDIR, S_IFREG, S_IFLNK
+    mode: int
+    mtime_ns: int
+    data: bytes
+
+
+def entries(tar: bytes) -> dict[str, Entry]:
+    """The repository's files by relative path, parents first. Raises ValueError for a bad tar."""
+    found: dict[str, Entry] = {}
+    kinds = {tarfile.DIRTYPE: stat.S_IFDIR, tarfile.REGTYPE: stat.S_IFREG}
+    kinds |= {tarfile.AREGTYPE: stat.S_IFREG, tarfile.SYMTYPE: stat.S_IFLNK}
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        for member in archive:
+            path = member.name.removeprefix("./").rstrip("/")
+            if path in ("", "."):
+                continue
+            if member.type not in kinds or path.startswith("/") or ".." in path.split("/"):
+                raise ValueError(f"{member.name!r} cannot be in a repository")
+            stream = archive.extractfile(member) if member.isreg() else None
+            data = stream.read() if stream else os.fsencode(member.linkname)
+            parts = path.split("/")
+            for parent in ("/".join(parts[:n]) for n in range(1, len(parts))):
+                found.setdefault(parent, Entry(stat.S_IFDIR, 0o755, 0, b""))
+            mtime = int(member.mtime) * 10**9
+            found[path] = Entry(kinds[member.type], member.mode & 0o777, mtime, data)
+    return found
+
+
+def generated() -> dict[str, Entry]:
+    """What building the repository wrote into it when its image was made."""
+    try:
+        with open(GENERATED, "rb") as file:
+            return entries(file.read())
+    except FileNotFoundError:
+        return {}
+
+
+def remove(path: str) -> None:
+    """Delete a file, link or whole folder, whatever its mode."""
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        os.unlink(path)
+        return
+    os.chmod(path, 0o700)
+    for name in os.listdir(path):
+        remove(os.path.join(path, name))
+    os.rmdir(path)
+
+
+def make(path: str, entry: Entry) -> None:
+    """Put an entry where nothing is."""
+    if entry.kind == stat.S_IFDIR:
+        os.mkdir(path)
+    elif entry.kind == stat.S_IFLNK:
+        os.symlink(entry.data, path)
+        return
+    else:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        write_all(descriptor, entry.data)
+        os.close(descriptor)
+    os.chmod(path, entry.mode)
+    os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+
+
+def is_pristine(path: str, entry: Entry) -> bool:
+    """Whether exactly this is at `path`.
+
+    Files are compared byte by byte: what is written into a mapping of a file on a tmpfs need not
+    change any of its times.
+    """
+    found = os.lstat(path)
+    if stat.S_IFMT(found.st_mode) != entry.kind:
+        return False
+    if entry.kind == stat.S_IFLNK:
+        return os.fsencode(os.readlink(path)) == entry.data
+    if stat.S_IMODE(found.st_mode) != entry.mode or os.listxattr(path):
+        return False
+    if entry.kind == stat.S_IFREG:
+        if found.st_nlink != 1 or found.st_size != len(entry.data):
+            return False
+        descriptor = os.open(path, os.O_RDONLY)
+        same = os.read(descriptor, found.st_size + 1) == entry.data
+        os.close(descriptor)
+        if not same:
+            return False
+    if found.st_mtime_ns != entry.mtime_ns and entry.kind == stat.S_IFREG:
+        os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+    return True
+
+
+def restore(root: str, tree: dict[str, Entry]) -> None:
+    """Make the folder `root` hold `tree` and nothing else."""
+    kept, folders = set(), [""]
+    while folders:
+        folder = folders.pop()
+        for name in os.listdir(os.path.join(root, folder)):
+            path = f"{folder}/{name}" if folder else name
+            entry = tree.get(path)
+            if entry is None or not is_pristine(os.path.join(root, path), entry):
+                remove(os.path.join(root, path))
+                continue
+            kept.add(path)
+            if entry.kind == stat.S_IFDIR:
+                folders.append(path)
+    for path, entry in tree.items():
+        if path not in kept:
+            make(os.path.join(root, path), entry)
+
+
+def remove_ipc(libc: ctypes.CDLL) -> None:
+    """Remove System V shared memory, semaphores and queues, which outlive their processes."""
+    for kind, control in (("shm", libc.shmctl), ("sem", libc.semctl), ("msg", libc.msgctl)):
+        with open(f"/proc/sysvipc/{kind}", encoding="ascii") as lines:
+            for line in lines.readlines()[1:]:
+                identity = int(line.split()[1])
+                # IPC_RMID is 0; semctl takes the semaphore's number before the command.
+                control(identity, 0, 0) if kind == "sem" else control(identity, 0, None)
+
+
+def end_all() -> None:
+    """Kill every other process of this user, and return when the last is gone."""
+    while True:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def own_limits() -> tuple[object, ...]:
+    """What a command of the same user could have changed about this process."""
+    names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
+    limits = [resource.getrlimit(getattr(resource, name)) for name in names]
+    return (*limits, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0))
+
+
+def out_of_memory_kills() -> int:
+    for file in OOM_COUNTERS:
+        with contextlib.suppress(OSError), open(file, encoding="ascii") as lines:
+            return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return 0
+
+
+@dataclass
+class End:
+    """How a command ended; `killed` is why it was killed, or empty."""
+
+    exit_code: int | None = None
+    killed: str = ""
+    seconds: float = 0.0
+
+
+class Runner:
+    """Serves frames until the host closes the connection. Raises Closed then."""
+
+    def __init__(self) -> None:
+        self.libc = ctypes.CDLL(None)
+        self.libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+        self.libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self.woken, wake = os.pipe()
+        for end in (self.woken, wake):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.tree: dict[str, Entry] = {}
+        self.limits = own_limits()
+
+    def serve(self) -> None:
+        while True:
+            header, blobs = self.receive()
+            if header["op"] == "load":
+                self.tree = {**generated(), **entries(blobs[0])}
+                self.reset()
+            elif header["op"] == "prepare":
+                self.write(header, blobs[1:])
+                self.send({"op": "ready"})
+                return
+            else:
+                self.write(header, blobs[1:])
+                self.run(header, blobs[0])
+                self.reset()
+
+    def receive(self) -> Frame:
+        return unpack(lambda size: read_exactly(0, size))
+
+    def send(self, header: dict[str, Any], *blobs: bytes) -> None:
+        write_all(1, pack(header, *blobs))
+
+    def reset(self) -> None:
+        """Leave nothing of the last command: processes, files, shared memory."""
+        began = time.perf_counter()
+        end_all()
+        for name in os.listdir(WORK):
+            if name not in ("repo", "home"):
+                remove(os.path.join(WORK, name))
+        for folder in (REPO, HOME):
+            if not os.path.lexists(folder):
+                os.mkdir(folder)
+            if not is_pristine(folder, Entry(stat.S_IFDIR, 0o755, 0, b"")):
+                remove(folder)
+                os.mkdir(folder)
+        for folder in SCRATCH:
+            for name in os.listdir(folder):
+                remove(os.path.join(folder, name))
+        restore(REPO, self.tree)
+        remove_ipc(self.libc)
+        assert own_limits() == self.limits, "a command changed the runner's limits"
+        status = {}
+        with open("/proc/self/status", encoding="ascii") as lines:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in lines if ":\t" in line)
+        facts = {key: status.get(key, "").strip() for key in ("Uid", "CapEff", "CapBnd")}
+        facts |= {key: status.get(key, "").strip() for key in ("NoNewPrivs", "Seccomp")}
+        self.send({"op": "ready", "seconds": time.perf_counter() - began, "status": facts})
+
+    def write(self, header: dict[str, Any], blobs: list[bytes]) -> None:
+        """Put files for one command into the repository; those with `gone` are removed."""
+        for file, data in zip(header["files"], blobs, strict=True):
+            path = os.path.join(REPO, file["path"])
+            if os.path.lexists(path):
+                remove(path)
+            if not file["gone"]:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                make(path, Entry(stat.S_IFREG, file["mode"], time.time_ns(), data))
+
+    def run(self, header: dict[str, Any], stdin: bytes) -> None:
+        """One command, from its start to the frame that tells how it ended."""
+        interactive = header["op"] == "open"
+        output, errors = Capped(header["output"]), Capped(header["output"])
+        oom_kills = out_of_memory_kills()
+        sink = (lambda data: self.send({"op": "output"}, data)) if interactive else output.add
+        began = time.perf_counter()
+        end = End()
+        try:
+            command = Command(header, sink, errors.add)
+        except OSError as error:
+            end.exit_code = 127 if isinstance(error, FileNotFoundError) else 126
+            errors.add(f"{header['argv'][0]}: {error.strerror}\n".encode())
+        else:
+            command.pending, command.keep_stdin = stdin, interactive
+            while not command.ended(end, self.woken):
+                if command.stdin_asked:
+                    message, blobs = self.receive()
+                    if message["op"] != "input":
+                        end.killed = "closed"
+                        break
+                    command.pending += blobs[0]
+                if output.total + errors.total > header["flood"]:
+                    end.killed = "output"
+                    break
+            end.seconds = time.perf_counter() - began
+            end_all()
+            command.drain()
+            if end.exit_code == -signal.SIGKILL and out_of_memory_kills() > oom_kills:
+                end.killed = "memory"
+        if end.killed:
+            end.exit_code = None
+        self.send({"op": "ended", **vars(end)}, output.text(), errors.text())
+
+
+class Command:
+    """A process and its three pipes. Raises OSError if it cannot be started."""
+
+    def __init__(
+        self,
+        header: dict[str, Any],
+        output: Callable[[bytes], None],
+        errors: Callable[[bytes], None],
+    ) -> None:
+        self.process = subprocess.Popen(
+            header["argv"],
+            cwd=os.path.join(REPO, header["cwd"]),
+            env=header["env"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=before_exec,
+        )
+        pipes = (self.process.stdin, self.process.stdout, self.process.stderr)
+        self.stdin, stdout, stderr = (pipe.fileno() for pipe in pipes if pipe is not None)
+        self.sinks = {stdout: output, stderr: errors}
+        self.pending, self.keep_stdin, self.stdin_asked = b"", False, False
+        self.deadline = time.monotonic() + header["timeout"]
+        self.ready = selectors.DefaultSelector()
+        for descriptor in (self.stdin, stdout, stderr):
+            os.set_blocking(descriptor, False)
+        for descriptor in self.sinks:
+            self.ready.register(descriptor, selectors.EVENT_READ)
+
+    def ended(self, end: End, woken: int) -> bool:
+        """Wait for the next event and handle it; whether that was the end."""
+        self.feed()
+        for descriptor in (0, woken):
+            if descriptor not in self.ready.get_map():
+                self.ready.register(descriptor, selectors.EVENT_READ)
+        rest = self.deadline - time.monotonic()
+        events = {key.fd for key, _ in self.ready.select(max(0.0, rest))}
+        self.stdin_asked = 0 in events
+        for descriptor in [d for d in self.sinks if d in events]:
+            if not self.take(descriptor):
+                self.ready.unregister(descriptor)
+                del self.sinks[descriptor]
+        if woken in events:
+            os.read(woken, CHUNK)
+            for pid, status in reaped():
+                if pid == self.process.pid:
+                    self.process.returncode = end.exit_code = os.waitstatus_to_exitcode(status)
+        if end.exit_code is None and rest <= 0:
+            end.killed = "time"
+        return end.exit_code is not None or bool(end.killed)
+
+    def feed(self) -> None:
+        """Write what the command takes of its input now, and close it after the last."""
+        if self.stdin < 0:
+            return
+        waiting = self.stdin in self.ready.get_map()
+        try:
+            self.pending = self.pending[os.write(self.stdin, self.pending) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self.pending = b""
+        if self.pending and not waiting:
+            self.ready.register(self.stdin, selectors.EVENT_WRITE)
+        elif waiting and not self.pending:
+            self.ready.unregister(self.stdin)
+        if not (self.pending or self.keep_stdin):
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+            self.stdin = -1
+
+    def take(self, descriptor: int) -> bool:
+        """Pass on what is there to read; False at the end of the stream."""
+        try:
+            data = os.read(descriptor, CHUNK)
+        except BlockingIOError:
+            return True
+        if data:
+            self.sinks[descriptor](data)
+        return bool(data)
+
+    def drain(self) -> None:
+        """What is still in the pipes, when nobody is left to write into them."""
+        for descriptor in self.sinks:
+            while self.take(descriptor):
+                pass
+        self.ready.close()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+def before_exec() -> None:
+    """In the child: out of memory, the command goes before the runner."""
+    # A process that is not dumpable may not even write its own file.
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
+
+
+def reaped() -> Iterator[tuple[int, int]]:
+    """Each child that has ended, with its status; those of commands that left them, too."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        yield pid, status
+
+
+if __name__ == "__main__":
+    sys.setrecursionlimit(5000)
+    with contextlib.suppress(Closed):
+        Runner().serve()
