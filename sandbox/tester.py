@@ -44,6 +44,15 @@ serve.main(first["settings"])
 """
 
 
+ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # or sets come in another order in each server
+
+
+class Opens(Protocol):
+    """A sandbox, such as `sandbox.container.Sandbox`."""
+
+    def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> "Channel": ...
+
+
 class Channel(Protocol):
     """A process that is talked to by lines; `sandbox.container.Process` is one."""
 
@@ -90,6 +99,12 @@ def settings(suite: Suite, snapshot: Path, root: str = REPOSITORY) -> dict[str, 
             first.append(f"{root}/{name}")
     told = {"root": root, "kind": suite.kind, "args": list(suite.args), "env": dict(suite.env)}
     return {**told, "first": first, "path": [root], "load": True}
+
+
+def in_sandbox(sandbox: Opens, suite: Suite, snapshot: Path) -> "TestServer":
+    """A server for the suite in a sandbox that holds the repository `snapshot`."""
+    argv = ["python3", "-B", "-c", BOOT]
+    return TestServer(lambda: sandbox.open(argv, env=ENVIRONMENT), settings(suite, snapshot))
 
 
 class TestServer:
@@ -206,12 +221,13 @@ class _Reader:
             self.collected = [_clean(i, 2000) for i in ids[:MOST_TESTS] if isinstance(i, str)]
         elif kind == "broken" and len(self.broken) < 1000:
             self.broken.append(_result(message, "error"))
-        elif kind == "test" and message.get("outcome") in OUTCOMES:
-            if len(self.results) < MOST_TESTS:
-                result = _result(message, cast(Outcome, message["outcome"]))
-                self.results.append(result)
-                if isinstance(lines := message.get("lines"), dict):
-                    self.covered[result.id] = _lines(lines)
+        elif (
+            kind == "test" and message.get("outcome") in OUTCOMES and len(self.results) < MOST_TESTS
+        ):
+            result = _result(message, cast(Outcome, message["outcome"]))
+            self.results.append(result)
+            if isinstance(lines := message.get("lines"), dict):
+                self.covered[result.id] = _lines(lines)
 
 
 def _message(line: bytes) -> dict[str, Any]:

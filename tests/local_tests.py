@@ -3,6 +3,7 @@
 Code of repositories and candidates runs in containers; these programs are in our tests.
 """
 
+import contextlib
 import os
 import select
 import subprocess
@@ -54,10 +55,8 @@ class LocalProcess:
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             assert stream
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
 
 
 def serve(folder: Path, suite: Suite) -> TestServer:

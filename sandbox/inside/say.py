@@ -5,7 +5,7 @@ import signal
 import time
 import types
 
-from sandbox.inside import frames
+from sandbox.inside import frames, learned
 from sandbox.inside.lines import Lines
 from sandbox.inside.wire import Wire
 
@@ -13,11 +13,12 @@ OUT_OF_TIME = signal.SIGRTMIN + 7  # the server's; tests use SIGALRM and SIGUSR1
 
 
 class Say:
-    """`job`: `coverage` and `values` are asked for or not, `fail_fast` ends at the first bad one."""
+    """`job`: `coverage`, `values`, `learn` are asked for or not; `fail_fast` ends at a bad one."""
 
     def __init__(self, pipe: int, root: str, job: dict) -> None:
         self.wire = Wire(-1, pipe)
         self.root = root
+        self.learn = bool(job.get("learn"))
         self.fail_fast = bool(job.get("fail_fast"))
         traced = job.get("coverage") or job.get("values")
         self.lines = Lines(root, bool(job.get("values"))) if traced else None
@@ -58,7 +59,8 @@ class Say:
         if self.fail_fast and outcome in ("failed", "error", "timeout"):
             self.stopped = True
 
-    def done(self, exit_code: int, **more: object) -> None:
+    def done(self, exit_code: int) -> None:
+        more = {"loaded": learned.report(self.root)} if self.learn else {}
         self.wire.send({"ev": "done", "exit": exit_code, **more})
 
     def _result(self, outcome: str, **more: object) -> None:

@@ -259,7 +259,7 @@ def _child(server: Server, job: dict, pipe: int) -> None:
                 from sandbox.inside import under_command
 
                 code = under_command.run(args, say, collect)
-            say.done(code, **({"loaded": learned.report(server.root)} if job.get("learn") else {}))
+            say.done(code)
         except BaseException as error:  # tests run here: whatever comes is told, not raised
             say.broken("", error, "")
             say.done(4)
@@ -283,7 +283,20 @@ def _warm(server: Server) -> None:
             server.serve()
 
 
+def _hide_repository(settings: dict) -> None:
+    """Nothing of the repository can be imported here, also where it is installed as editable."""
+    root = settings["root"]
+    inside = [folder for folder in sys.path if f"{folder}/".startswith(f"{root}/")]
+    settings["path"] = inside + settings["path"]
+    sys.path[:] = [folder for folder in sys.path if folder and folder not in inside]
+    settings["finders"] = [
+        f for f in sys.meta_path if "__editable__" in getattr(f, "__module__", "")
+    ]
+    sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in settings["finders"]]
+
+
 def _use_path(settings: dict) -> None:
+    sys.meta_path += [f for f in settings["finders"] if f not in sys.meta_path]
     for folder in settings["first"]:
         if folder not in sys.path:
             sys.path.insert(0, folder)
@@ -302,7 +315,7 @@ def main(settings: dict) -> None:
     os.chdir(settings["root"])
     os.environ.update(settings.get("env", {}))
     sys.dont_write_bytecode = True
-    sys.path[:] = [folder for folder in sys.path if folder not in ("", settings["root"])]
+    _hide_repository(settings)
     processes.adopt_orphans()
     wire.send({"ev": "hello"})
     Server(settings, wire, Folder(settings["root"])).serve()

@@ -9,6 +9,7 @@ from _pytest.config import Config, _prepareconfig
 from sandbox.inside.say import Say
 
 QUIET = ["-p", "no:cacheprovider", "-p", "no:faulthandler", "--tb=native", "-q", "--color=no"]
+QUIET += ["--continue-on-collection-errors"]
 
 
 def prepare(args: list[str], root: str) -> Config:
@@ -19,13 +20,13 @@ def prepare(args: list[str], root: str) -> Config:
     mine = [*QUIET, f"--rootdir={root}", *args]
     sys.argv = ["pytest", *args]
     try:
-        return _prepareconfig(mine)
+        return _prepareconfig(list(mine))  # it adds to its argument
     except pytest.UsageError:
         return _prepareconfig([*mine, "-o", "addopts="])
 
 
 def run(config: Config, say: Say, only_collect: bool) -> int:
-    """Run what `say` wants; pytest's exit code. `config` is used up."""
+    """Run what `say` wants, and end this process; pytest's exit code if there was no session."""
     if say.ids is not None:
         # A file's other tests are left out after it was collected: ids need no quoting then.
         config.args = sorted({_file(test, config) for test in say.ids})
@@ -57,6 +58,9 @@ class Reporter:
             value = error.excinfo.value if error and error.excinfo else None
             value = getattr(value, "__cause__", None) or value  # pytest wraps an ImportError
             self.say.broken(report.nodeid, value, str(report.longrepr))
+            if self.say.fail_fast:
+                self.say.done(2)
+                os._exit(0)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item):
@@ -65,7 +69,7 @@ class Reporter:
         yield
         self.say.end(*self.worst)
         if self.say.stopped:
-            item.session.shouldstop = "enough was seen"
+            item.session.shouldfail = "enough was seen"  # stops with less ado than `shouldstop`
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
@@ -78,6 +82,12 @@ class Reporter:
                 self.worst = (bad, error, str(report.longrepr)[:2000] if error is None else "")
         elif report.skipped and self.worst[0] == "passed":
             self.worst = ("skipped", None, str(error or getattr(report, "wasxfail", "")))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """All fixtures are torn down by now: what pytest does from here on only costs time."""
+        self.say.done(int(exitstatus))
+        os._exit(0)
 
 
 def _file(test: str, config: Config) -> str:

@@ -1,0 +1,159 @@
+"""How the tests stand before any change: which fail, pass, are flaky, and how long they take."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sandbox.suite import TestResult
+from sandbox.tester import Run, TestServer
+
+FIRST_S = 3.0  # a test's first limit; the slow ones get a second chance
+SLOWER = 10.0  # a mutant's test may take as many times as long as before
+SHORTEST_LIMIT_S = 1.0
+TRACED = 20.0  # line by line is so much slower at worst
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """`failing` holds frames and values; `broken` are files that could not be collected.
+
+    `seconds` are each test's own; `test_s` is the limit for a test of a changed program, `limits`
+    those of the slower ones.
+    """
+
+    failing: tuple[TestResult, ...] = ()
+    passing: tuple[str, ...] = ()
+    flaky: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    broken: tuple[TestResult, ...] = ()
+    collected: tuple[str, ...] = ()
+    covered: Mapping[str, Mapping[str, frozenset[int]]] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    test_s: float = SHORTEST_LIMIT_S
+    limits: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> list[TestResult]:
+        """Failing, broken and passing ones, as `localize` wants them."""
+        passed = [TestResult(id, "passed", self.seconds.get(id, 0.0)) for id in self.passing]
+        return [*self.failing, *self.broken, *passed]
+
+
+def measure(
+    server: TestServer,
+    ids: Sequence[str] | None = None,
+    patience_s: float = 30.0,
+    reruns: int = 2,
+) -> Baseline:
+    """Run the tests (`ids`: only these), again, and once more with their lines watched.
+
+    A test that once passes and once does not is flaky and is set aside. `patience_s` is what a slow
+    test may take; one that takes more counts as endless.
+    """
+    first = _with_patience(server, server.run(ids, test_s=FIRST_S), patience_s)
+    seen: dict[str, list[TestResult]] = {result.id: [result] for result in first.results}
+    test_s, limits = _limits(first)
+    # Passing tests are run again by the watched run below; flaky ones mostly show as failures.
+    again = [r.id for r in first.results if r.outcome in ("failed", "error")]
+    for _ in range(reruns if again else 0):
+        for result in server.run(again, test_s=test_s, limits=limits).results:
+            seen[result.id].append(result)
+    watched = _watched(server, first, test_s, limits)
+    differing = [
+        r.id
+        for r in watched.results
+        if r.bad != seen[r.id][0].bad
+        and r.outcome != "timeout"
+        and "timeout" not in (r.outcome, seen[r.id][0].outcome)
+    ]
+    if differing:  # the watching could be at fault: only what differs without it is flaky
+        for result in server.run(differing, test_s=test_s, limits=limits).results:
+            seen[result.id].append(result)
+    flaky = {id for id, runs in seen.items() if len({r.bad for r in runs}) > 1}
+    told = {result.id: result for result in watched.results if result.bad}
+    failing = [r for r in first.results if r.bad and r.id not in flaky]
+    return Baseline(
+        failing=tuple(_fuller(result, told.get(result.id)) for result in failing),
+        passing=tuple(r.id for r in first.results if r.outcome == "passed" and r.id not in flaky),
+        flaky=tuple(sorted(flaky)),
+        skipped=tuple(r.id for r in first.results if r.outcome == "skipped"),
+        broken=first.broken,
+        collected=first.collected,
+        covered=watched.covered,
+        seconds={r.id: r.seconds for r in first.results if r.outcome != "timeout"},
+        test_s=test_s,
+        limits=limits,
+        notes=tuple(_notes(first, watched, flaky)),
+    )
+
+
+def _with_patience(server: TestServer, run: Run, patience_s: float) -> Run:
+    """Give the tests that were stopped more time: one of each function first, as most variants of
+    an endless one are endless, too.
+    """
+    stopped: dict[str, list[str]] = {}
+    for result in run.results:
+        if result.outcome == "timeout":
+            stopped.setdefault(result.id.split("[")[0], []).append(result.id)
+    better: dict[str, TestResult] = {}
+    for same in stopped.values():
+        tried = server.run(same[:1], test_s=patience_s, all_s=patience_s + 60)
+        if any(result.outcome != "timeout" for result in tried.results):
+            rest = server.run(same[1:], test_s=patience_s) if same[1:] else Run()
+            better |= {result.id: result for result in (*tried.results, *rest.results)}
+    return replace(run, results=tuple(better.get(result.id, result) for result in run.results))
+
+
+def _limits(run: Run) -> tuple[float, dict[str, float]]:
+    """The usual limit of a test, and those of the slower ones.
+
+    Tests that were stopped get the time of the slowest of the others: when mended they are like
+    those.
+    """
+    slow = {r.id: r.seconds * SLOWER for r in run.results if r.outcome != "timeout"}
+    limits = {id: seconds for id, seconds in slow.items() if seconds > SHORTEST_LIMIT_S}
+    most = max([SHORTEST_LIMIT_S, *limits.values()])
+    ended = {r.id: most for r in run.results if r.outcome == "timeout" and limits}
+    return SHORTEST_LIMIT_S, {**limits, **ended}
+
+
+def _watched(server: TestServer, first: Run, test_s: float, limits: Mapping[str, float]) -> Run:
+    """The lines of each test, and the values that failing ones got."""
+    bad = [result.id for result in first.results if result.bad]
+    good = [result.id for result in first.results if result.outcome == "passed"]
+    more = {id: limit * TRACED for id, limit in limits.items()}
+    endless = {r.id: test_s * 2 for r in first.results if r.outcome == "timeout"}
+    slack = test_s * TRACED
+    runs = [
+        server.run(ids, coverage=True, values=values, test_s=slack, limits={**more, **endless})
+        for ids, values in ((bad, True), (good, False))
+        if ids
+    ]
+    return Run(
+        results=tuple(result for run in runs for result in run.results),
+        covered={id: lines for run in runs for id, lines in run.covered.items()},
+    )
+
+
+def _fuller(result: TestResult, watched: TestResult | None) -> TestResult:
+    """The plain run's outcome with the watched one's values, if it failed in the same way."""
+    if watched is None or watched.kind != result.kind:
+        return result
+    return replace(watched, outcome=result.outcome, seconds=result.seconds)
+
+
+def _notes(first: Run, watched: Run, flaky: set[str]) -> list[str]:
+    notes = []
+    if flaky:
+        names = ", ".join(sorted(flaky)[:3]) + (", …" if len(flaky) > 3 else "")
+        notes.append(f"{len(flaky)} flaky tests are set aside: {names}")
+    if first.broken:
+        notes.append(
+            f"{len(first.broken)} test files cannot be collected: {first.broken[0].message}"
+        )
+    if first.why != "done" and first.results:
+        notes.append(f"the first run ended early ({first.why})")
+    lost = [r.id for r in first.results if r.outcome == "passed" and r.id not in watched.covered]
+    if lost:
+        notes.append(f"{len(lost)} passing tests gave no coverage")
+    return notes
