@@ -99,6 +99,17 @@ class Search:
                     entry = (-candidate.prior, next(counter), (candidate, key))
                     heapq.heappush(waiting, entry)
 
+    def by_template(
+        self, statement: Statement
+    ) -> Iterator[tuple[str, list[tuple[Candidate, Key]]]]:
+        """Each template that has proposals for a statement, and these, as if it were always right:
+        their priors sum up to 1."""
+        spot = Spot(self._source, self._names, statement, self._pieces, self._others)
+        for name in TEMPLATES:
+            proposals = self._proposed(spot, name, 1.0, set())
+            if proposals:
+                yield name, proposals
+
     def _proposed(
         self, spot: Spot, name: str, share: float, seen: set[Key]
     ) -> list[tuple[Candidate, Key]]:
