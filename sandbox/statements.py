@@ -103,7 +103,9 @@ def _changed(node: ast.stmt) -> set[str]:
     for target in targets:
         while isinstance(target, ast.Subscript | ast.Attribute):
             target = target.value
-        if (isinstance(target, ast.Name) and not isinstance(node, ast.Expr)) or (isinstance(target, ast.Name) and isinstance(targets[0], ast.Attribute)):
+        if (isinstance(target, ast.Name) and not isinstance(node, ast.Expr)) or (
+            isinstance(target, ast.Name) and isinstance(targets[0], ast.Attribute)
+        ):
             names.add(target.id)
     return names
 

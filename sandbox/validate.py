@@ -6,7 +6,7 @@ has said so in a container of its own.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -112,18 +112,22 @@ class Search:
         self,
         candidates: Iterable[Candidate],
         on_tried: Callable[[Tried], None] = lambda one: None,
-        known: Collection[Candidate] = (),
+        known: Sequence[Tried] = (),
     ) -> list[Tried]:
-        """All that were tried, by number. `known` candidates are counted and not tried again.
+        """All that were tried, by number. What is `known` from before is not tried again.
 
         `on_tried` is called by one thread at a time, in the order in which they end.
         """
         numbered = enumerate(candidates, 1)
-        known, tried = frozenset(known), list[Tried]()
+        tried = list[Tried]()
+        self._taken = len(known)
+        for one in known:
+            self._count(one)
+        before = frozenset(one.candidate for one in known)
         end = time.monotonic() + self._budget.seconds
         with ThreadPoolExecutor(len(self._workers)) as threads:
             work = [
-                threads.submit(self._work, worker, numbered, known, end, tried, on_tried)
+                threads.submit(self._work, worker, numbered, before, end, tried, on_tried)
                 for worker in self._workers
             ]
             try:
@@ -138,7 +142,7 @@ class Search:
         self,
         worker: Tests,
         numbered: Iterator[tuple[int, Candidate]],
-        known: frozenset[Candidate],
+        before: frozenset[Candidate],
         end: float,
         tried: list[Tried],
         on_tried: Callable[[Tried], None],
@@ -150,16 +154,19 @@ class Search:
                 number, candidate = next(numbered, (0, None))
                 if candidate is None:
                     return
-                if candidate in known:  # counted above, by its number
+                if candidate in before:
                     continue
                 self._taken += 1
             found = self._try(worker, number, candidate)
             with self._lock:
                 tried.append(found)
-                if found.plausible:
-                    self._plausible += 1
-                    self._first = min(self._first or number, number)
+                self._count(found)
                 on_tried(found)
+
+    def _count(self, found: Tried) -> None:
+        if found.plausible:
+            self._plausible += 1
+            self._first = min(self._first or found.number, found.number)
 
     def _enough(self) -> bool:
         budget = self._budget

@@ -21,6 +21,7 @@ from tandem import (
     demo,
     doctor_cli,
     eval_cli,
+    fix_cli,
     gate_cli,
     index_cli,
     models_cli,
@@ -50,6 +51,7 @@ app.add_typer(gate_cli.app, name="gate", help="What decides whether a suggestion
 app.add_typer(audit_cli.app, name="audit", help="Logs of fix runs that show if they were changed.")
 app.add_typer(sandbox_cli.app, name="sandbox", help="Containers that run what needs no trust.")
 app.command("index")(index_cli.index)
+app.command("fix")(fix_cli.fix)
 app.command("tune")(tune_cli.tune)
 app.command("serve")(serve_cli.serve)
 app.command("demo")(demo.demo)

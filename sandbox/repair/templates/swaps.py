@@ -56,7 +56,27 @@ _FAMILIES = [
         "monotonic time perf_counter",
     )
 ]
-_EXCEPTIONS = {"KeyError", "IndexError", "LookupError", "AttributeError", "ValueError", "TypeError", "RuntimeError", "OSError", "ImportError", "ModuleNotFoundError", "NotImplementedError", "StopIteration", "Exception", "BaseException", "UnicodeDecodeError", "UnicodeError", "FileNotFoundError", "PermissionError", "AssertionError"}
+_EXCEPTIONS = {
+    "KeyError",
+    "IndexError",
+    "LookupError",
+    "AttributeError",
+    "ValueError",
+    "TypeError",
+    "RuntimeError",
+    "OSError",
+    "ImportError",
+    "ModuleNotFoundError",
+    "NotImplementedError",
+    "StopIteration",
+    "Exception",
+    "BaseException",
+    "UnicodeDecodeError",
+    "UnicodeError",
+    "FileNotFoundError",
+    "PermissionError",
+    "AssertionError",
+}
 _MOST = 24  # other names for one, the nearest or the likest
 
 

@@ -1,0 +1,143 @@
+"""`tandem fix`: a patch for a failing test, proved in a sandbox; nothing is written without a yes."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tandem import progress
+from tandem.errors import TandemError, UsageError
+
+if TYPE_CHECKING:
+    from sandbox.fix import Fix
+    from sandbox.fixrun import RunFolder
+    from sandbox.report import Report
+
+NO_FIX = 3
+
+
+def fix(
+    repository: Annotated[Path, typer.Argument(help="Its top folder.")] = Path(),
+    test: Annotated[
+        str, typer.Option(metavar="CMD", help="How to run the tests; default: found out.")
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=1, help="For the search.")] = 600.0,
+    candidates: Annotated[int, typer.Option(min=1, help="Most that are tried.")] = 20_000,
+    model: Annotated[bool, typer.Option(help="Let the model order and propose.")] = True,
+    localize_only: Annotated[
+        bool, typer.Option("--localize-only", help="Print the suspicious lines, and end.")
+    ] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write the best patch, after a yes.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Say that yes now.")] = False,
+    resume: Annotated[str, typer.Option(metavar="ID", help="Go on with a run that ended.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Append a line in SWE-bench's format to this file.")
+    ] = None,
+    instance: Annotated[str, typer.Option(help="The instance's id in that line.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find a patch that makes failing tests pass and breaks none, in a sandbox, on a copy.
+
+    Exit code 0: fixed, or nothing fails; 3: no fix was found. Ctrl-C leaves a run that --resume
+    goes on with.
+    """
+    from rich.console import Console
+
+    from sandbox import audit, fixrun
+    from sandbox.fix import Fix, order_of
+    from sandbox.report import rendered
+
+    if yes and not apply:
+        raise UsageError("--yes says yes to --apply.", "Add --apply, or leave --yes out.")
+    if not repository.is_dir():
+        raise UsageError(f"There is no folder {repository}.", "Name a repository's top folder.")
+    if resume:
+        run = fixrun.RunFolder.known(resume)
+        log = audit.go_on(resume)
+    else:
+        order = order_of(repository, test=test, seconds=seconds, candidates=candidates, model=model)
+        run = fixrun.RunFolder.new(order)
+        log = audit.start(run.id)
+    with log, progress.on_stderr() as tell:
+        log.append("order", **vars(run.order()))
+        made = Fix(run, log, tell, _note)
+        if localize_only:
+            _localise(made, as_json)
+            log.seal()
+            return
+        with _ctrl_c(made):
+            report = made.run()
+        log.seal()
+    if out is not None:
+        with out.open("a", encoding="utf-8") as stream:
+            stream.write(report.prediction(instance or run.id) + "\n")
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+    else:
+        Console().print(rendered(report))
+        typer.echo(f"run {run.id}")
+    if report.ended == "stopped":
+        typer.echo(f"tandem: go on with: tandem fix --resume {run.id}", err=True)
+        raise typer.Exit(130)
+    if report.fixed and apply:
+        _apply(run, report, yes)
+    if report.ended == "no fix":
+        raise typer.Exit(NO_FIX)
+
+
+def _localise(made: "Fix", as_json: bool) -> None:
+    from rich.console import Console
+
+    from sandbox import suspects
+
+    found, _ = made.localise()
+    if as_json:
+        rows = [vars(one) for one in found.suspects]
+        failing = [one.id for one in found.baseline.failing]
+        typer.echo(json.dumps({"v": 1, "failing": failing, "suspects": rows}))
+    elif found.suspects:
+        Console().print(suspects.table(found))
+    else:
+        typer.echo("Nothing fails: there is no suspicious line.")
+
+
+def _apply(run: "RunFolder", report: "Report", yes: bool) -> None:
+    """Write the best patch. Raises TandemError if a file changed since the run began."""
+    from sandbox import apply, patch
+
+    best = report.found[0]
+    if not yes and not (
+        sys.stdin.isatty() and typer.confirm(f"Apply this to {report.repository}?")
+    ):
+        raise TandemError("Nothing was applied.", "Say yes, or add --yes.")
+    old = {best.path: run.copy().text(best.path)}
+    new = patch.apply(patch.parse(best.diff), old)
+    done = apply.apply(Path(report.repository), new, old, run.id)
+    typer.echo(f"Applied to {', '.join(done.files)}. What was there before is {done.ref}.")
+
+
+class _ctrl_c:
+    """Ctrl-C ends the search with a report of what there is; a second one ends the program."""
+
+    def __init__(self, made: "Fix") -> None:
+        self._made = made
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGINT, self._stop)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, self._before)
+        self._made.stop()
+
+
+def _note(line: str) -> None:
+    typer.echo(f"tandem: {line}", err=True)
