@@ -24,8 +24,9 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --quiet --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
-demo: setup ## Ghost text in a real file of this repository, start to end
+demo: setup ## Ghost text in a real file of this repository; then a bug fixed, where Docker runs
 	@$(BIN)/tandem demo
+	@$(BIN)/python -m tandem.fix_demo
 
 test: setup ## The whole test suite
 	$(BIN)/python -m pytest

@@ -1,0 +1,231 @@
+"""How many bugs `tandem fix` mends, the line not given.
+
+    python -m benchmarks.repair QUIXBUGS [--only NAME...] [--seconds N] [--no-model] [--json FILE]
+    python -m benchmarks.repair --cases FOLDER
+
+QUIXBUGS is a clone of jkoppel/QuixBugs; each of its Python programs becomes a small repository with
+its own tests. FOLDER is one of `benchmarks.mine_fixes`: real fixes of real repositories, each
+repository as the fix's commit has it, but for the file that it mended. Fixed means: the first patch
+passes all tests. Same: on inputs that no test has it does what the reference does. All code runs in
+sandboxes.
+"""
+
+import argparse
+import contextlib
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import common
+from sandbox import audit, behaviour, daemon, image, suite, worktree
+from sandbox.container import Sandbox
+from sandbox.fix import Fix, order_of
+from sandbox.fixrun import RunFolder
+from sandbox.patch import apply, parse
+from sandbox.report import Report
+
+MADE = 400  # inputs on which a patch is held against the reference
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A repository with a bug in `path`; `reference` is that file's text as it was mended.
+
+    `test` is the command whose failing tests are to pass; `repository` "" stands for a made one.
+    """
+
+    name: str
+    folder: Path
+    path: str
+    reference: str
+    test: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came out for one bug; `same` None where no input could be made."""
+
+    name: str
+    fixed: bool
+    label: str
+    template: str
+    rank: int
+    tried: int
+    seconds: float
+    same: bool | None
+    inputs: int
+    failing: int
+    error: str = ""
+
+
+def quixbugs(clone: Path, into: Path, only: list[str]) -> Iterator[Bug]:
+    """Its programs that have a reference and tests, each laid out with what it needs."""
+    programs = clone / "python_programs"
+    if not programs.is_dir():
+        sys.exit(f"repair: {clone} is no clone of QuixBugs: it has no python_programs.")
+    for file in sorted(programs.glob("*.py")):
+        name, tests = file.stem, clone / "python_testcases"
+        reference = clone / "correct_python_programs" / file.name
+        if not (tests / f"test_{name}.py").exists() or not reference.exists():
+            continue
+        if only and name not in only:
+            continue
+        folder = into / name
+        for part in ("python_programs", "python_testcases", "json_testcases"):
+            (folder / part).mkdir(parents=True)
+        for source, part in (
+            (file, "python_programs"),
+            (programs / "node.py", "python_programs"),
+            (tests / f"test_{name}.py", "python_testcases"),
+            (tests / "load_testdata.py", "python_testcases"),
+            (tests / "node.py", "python_testcases"),
+            (clone / "json_testcases" / f"{name}.json", "json_testcases"),
+            (clone / "conftest.py", "."),
+        ):
+            if source.exists():
+                shutil.copy(source, folder / part)
+        path = f"python_programs/{file.name}"
+        yield Bug(name, folder, path, reference.read_text("utf-8"), "pytest python_testcases")
+
+
+def mined(cases: Path, into: Path, only: list[str]) -> Iterator[Bug]:
+    """The cases of a folder of `mine_fixes`: the fix's commit with the file as it was before."""
+    for file in sorted(cases.rglob("*.json")):
+        told = json.loads(file.read_text("utf-8"))
+        name = file.stem
+        if not isinstance(told, dict) or "before" not in told or (only and name not in only):
+            continue
+        folder = into / name
+        worktree.snapshot(Path(told["repository"]), folder, told["commit"])
+        shutil.rmtree(folder / ".git", ignore_errors=True)
+        (folder / told["path"]).write_text(told["before"], "utf-8")
+        tests = " ".join(told.get("tests", ()))
+        yield Bug(name, folder, told["path"], told["after"], f"pytest {tests}".strip())
+
+
+def repaired(bug: Bug, seconds: float, model: bool) -> Row:
+    began = time.monotonic()
+    run = RunFolder.new(order_of(bug.folder, test=bug.test, seconds=seconds, model=model))
+    try:
+        with audit.start(run.id) as log:
+            report = Fix(run, log).run()
+            log.seal()
+    except Exception as error:
+        return Row(bug.name, False, "", "", 0, 0, time.monotonic() - began, None, 0, 0, str(error))
+    took = time.monotonic() - began
+    tried = sum(report.tried.values())
+    if not report.found:
+        return Row(bug.name, False, report.ended, "", 0, tried, took, None, 0, len(report.failing))
+    best = report.found[0]
+    same, inputs = agrees(bug, report)
+    return Row(
+        bug.name,
+        True,
+        best.label,
+        best.template,
+        best.rank,
+        tried,
+        took,
+        same,
+        inputs,
+        len(report.failing),
+    )
+
+
+def agrees(bug: Bug, report: Report) -> tuple[bool | None, int]:
+    """Whether the first patch does as the reference on inputs like those of all tests."""
+    best = report.found[0]
+    if best.path != bug.path:
+        return False, 0
+    before = (bug.folder / bug.path).read_text("utf-8")
+    patched = apply(parse(best.diff), {best.path: before}).files[best.path]
+    function = behaviour.function_at(before, bug.path, best.line)
+    if function is None:
+        return None, 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = worktree.snapshot(bug.folder, Path(folder) / "copy")
+        tar = worktree.tar_of(copy)
+        with Sandbox(image.image_for(copy.root, tar), tar) as sandbox:
+            given = [*suite.parse(bug.test).args]
+            found = behaviour.record(sandbox, function, given)
+            if found is None:
+                return None, 0
+            ours, theirs = (
+                behaviour.play(sandbox, found, {bug.path: (text or "").encode()}, MADE, seed=77)
+                for text in (patched, bug.reference)
+            )
+    # Where the reference itself does not answer, nobody says what is right.
+    pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if b.kind == "value"]
+    return all(a.digest == b.digest for a, b in pairs), len(pairs)
+
+
+def main() -> None:
+    parser = common.parser(__doc__ or "")
+    parser.add_argument("quixbugs", type=Path, nargs="?", help="a clone of jkoppel/QuixBugs")
+    parser.add_argument("--cases", type=Path, help="a folder of benchmarks.mine_fixes")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
+    parser.add_argument("--seconds", type=float, default=120.0, help="for one search")
+    parser.add_argument("--no-model", action="store_true", help="templates alone")
+    told = parser.parse_args()
+    if (told.quixbugs is None) == (told.cases is None):
+        parser.error("name a clone of QuixBugs, or --cases FOLDER")
+    daemon.client()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="tandem-repair-") as folder:
+        bugs = list(_bugs(told, Path(folder)))
+        for number, bug in enumerate(bugs, 1):
+            print(f"{number}/{len(bugs)} {bug.name}", file=sys.stderr, flush=True)
+            rows.append(repaired(bug, told.seconds, not told.no_model))
+            print(f"  {rows[-1]}", file=sys.stderr, flush=True)
+    report(rows, told)
+
+
+def _bugs(told: argparse.Namespace, folder: Path) -> Iterator[Bug]:
+    only = told.only or (["gcd", "flatten"] if told.quick and told.quixbugs else [])
+    if told.quixbugs:
+        yield from quixbugs(told.quixbugs, folder, only)
+    else:
+        found = mined(told.cases, folder, only)
+        yield from (bug for bug, _ in zip(found, range(2 if told.quick else 10_000), strict=False))
+
+
+def report(rows: list[Row], told: argparse.Namespace) -> None:
+    fixed = [row for row in rows if row.fixed]
+    judged = [row for row in fixed if row.same is not None]
+    same = sum(bool(row.same) for row in judged)
+    table: list[list[Any]] = []
+    for row in rows:
+        alike = {True: f"yes, {row.inputs}", False: f"no, {row.inputs}", None: ""}[row.same]
+        how = row.error[:40] or row.label
+        table.append([row.name, how, row.template, row.rank or "", row.tried, row.seconds, alike])
+    seconds = statistics.median(row.seconds for row in rows) if rows else 0.0
+    figures = {
+        "bugs": len(rows),
+        "fixed": len(fixed),
+        "verified": sum(row.label == "verified" for row in fixed),
+        "judged": len(judged),
+        "same": same,
+        "median_s": seconds,
+        "rows": [vars(row) for row in rows],
+    }
+    title = f"{len(fixed)} of {len(rows)} fixed; {same} of {len(judged)} as the reference"
+    with contextlib.suppress(BrokenPipeError):
+        common.report(
+            f"{title}; median {seconds:.0f} s a bug",
+            ["bug", "patch", "template", "rank", "tried", "s", "as the reference"],
+            table,
+            ("fixed", f"{len(fixed)}/{len(rows)}"),
+            figures,
+            told.json,
+        )
+
+
+if __name__ == "__main__":
+    main()
