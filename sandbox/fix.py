@@ -10,22 +10,23 @@ import heapq
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sandbox import (
     allowed,
     audit,
-    behaviour,
     choose,
     image,
     pool,
     suite,
     suspects,
     tester,
+    verdict,
     worktree,
 )
 from sandbox.choose import Judged
+from sandbox.container import Sandbox
 from sandbox.fixrun import Order, RunFolder
 from sandbox.localize import Suspect
 from sandbox.patch import Patch
@@ -42,7 +43,7 @@ from tandem.errors import SandboxError
 MOST_FILES = 12  # that candidates are made for
 MOST_OTHERS = 40  # files beside them that pieces are taken from
 SHOWN = 5  # plausible patches of one run
-_MOST_BYTES = 1 << 20
+JUDGED = 2  # of them, each in a fresh container
 
 # Candidates in the order in which they should be tried; texts of the files by path.
 Ordered = Callable[[Iterator[Candidate], Mapping[str, str]], Iterator[Candidate]]
@@ -105,7 +106,9 @@ class Fix:
                         judged = self._judged(
                             copy, tests, boxes, goal, held_out, sources, plausible
                         )
-            report = self._report(copy, tests, found, tried, judged, sources)
+            with self._stage("verdict"):
+                results = self._results(copy, tests, found, judged, sources)
+            report = self._report(copy, tests, found, tried, results)
         report.save(self.run_folder.root / "report.json")
         self.log.append("report", ended=report.ended, found=len(report.found))
         return report
@@ -221,9 +224,10 @@ class Fix:
             self.log.append("judged", number=one.tried.number, label=one.label, **checks)
         return judged
 
-    def _one_more(self, copy: Snapshot) -> contextlib.AbstractContextManager[behaviour.Sandbox]:
+    def _one_more(self, copy: Snapshot) -> Sandbox:
+        """A container of its own, that nothing has run in."""
         tar = worktree.tar_of(copy)
-        return behaviour.Sandbox(image.image_for(copy.root, tar), tar, self.limits)
+        return Sandbox(image.image_for(copy.root, tar), tar, self.limits)
 
     def _others(self, copy: Snapshot) -> dict[str, str]:
         """Python files of the repository: pieces are taken from them, and tests read in them."""
@@ -237,16 +241,49 @@ class Fix:
                     texts[path] = copy.text(path)
         return texts
 
+    def _results(
+        self,
+        copy: Snapshot,
+        tests: Suite,
+        found: suspects.Found,
+        judged: Sequence[Judged],
+        sources: Mapping[str, str],
+    ) -> list[Found]:
+        """What may leave and, in a fresh container each, was judged to hold; the best first."""
+        kept: list[Found] = []
+        for one in judged:
+            made = self._result(one, found.suspects, sources)
+            if made is None or len(kept) == SHOWN:
+                continue
+            if len(kept) < JUDGED:
+                files = {one.candidate.path: one.candidate.applied(sources[one.candidate.path])}
+                with self._one_more(copy) as fresh:
+                    said = verdict.judge(
+                        lambda wanted, fresh=fresh: tester.in_sandbox(fresh, wanted, copy.root),
+                        tests,
+                        copy.root,
+                        found.baseline,
+                        files,
+                    )
+                self.log.append(
+                    "verdict", number=made.number, holds=said.holds, reasons=list(said.reasons)
+                )
+                if not said.holds:
+                    self._add_note(f"candidate {made.number} did not hold: {said.reasons[0]}")
+                    continue
+                told = f"holds in a fresh container: {len(said.checks)} checks"
+                made = replace(made, verdict=told)
+            kept.append(made)
+        return kept
+
     def _report(
         self,
         copy: Snapshot,
         tests: Suite,
         found: suspects.Found,
         tried: Sequence[Tried],
-        judged: Sequence[Judged],
-        sources: Mapping[str, str],
+        results: Sequence[Found],
     ) -> Report:
-        results = [made for one in judged if (made := self._result(one, found.suspects, sources))]
         stages: dict[str, int] = {}
         for one in tried:
             stages[one.stage] = stages.get(one.stage, 0) + 1
@@ -271,7 +308,7 @@ class Fix:
             found.baseline.flaky,
             lines,
             stages,
-            tuple(results[:SHOWN]),
+            tuple(results),
             {name: round(seconds, 2) for name, seconds in self._seconds.items()},
             self.model,
             tuple(self._notes),
