@@ -234,6 +234,13 @@ def own_limits() -> tuple[object, ...]:
     return (*limits, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0))
 
 
+def own_status() -> dict[str, str]:
+    """What the kernel says of this process: users, capabilities, filters."""
+    with open("/proc/self/status", encoding="ascii") as lines:
+        pairs = (line.rstrip("\n").split(":", 1) for line in lines)
+        return {name: value.strip() for name, value in pairs}
+
+
 def out_of_memory_kills() -> int:
     for file in OOM_COUNTERS:
         with contextlib.suppress(OSError), open(file, encoding="ascii") as lines:
@@ -270,6 +277,7 @@ class Runner:
             header, blobs = self.receive()
             if header["op"] == "load":
                 self.tree = {**generated(), **entries(blobs[0])}
+                self.send({"op": "status", "status": own_status()})
                 self.reset()
             elif header["op"] == "prepare":
                 self.write(header, blobs[1:])
@@ -298,12 +306,7 @@ class Runner:
         restore(REPO, self.tree)
         remove_ipc(self.libc)
         assert own_limits() == self.limits, "a command changed the runner's limits"
-        status = {}
-        with open("/proc/self/status", encoding="ascii") as lines:
-            status = dict(line.rstrip("\n").split(":\t", 1) for line in lines if ":\t" in line)
-        facts = {key: status.get(key, "").strip() for key in ("Uid", "CapEff", "CapBnd")}
-        facts |= {key: status.get(key, "").strip() for key in ("NoNewPrivs", "Seccomp")}
-        self.send({"op": "ready", "seconds": time.perf_counter() - began, "status": facts})
+        self.send({"op": "ready", "seconds": time.perf_counter() - began})
 
     def write(self, header: dict[str, Any], blobs: list[bytes]) -> None:
         """Put files for one command into the repository; those with `gone` are removed."""
