@@ -5,8 +5,10 @@
 A probe that breaks counts as one that does not hold.
 """
 
+import errno
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -174,4 +176,6 @@ def _control(attack: Callable[[Bench], Found], bench: Bench) -> tuple[bool | Non
         found = attack(bench)
     except Broken as error:  # a daemon that may not take this wall out
         return None, f" (no control: {error})"
+    if not found.worked and os.strerror(errno.ENOSYS) in found.detail:
+        return None, " (no control: this kernel does not have it)"
     return found.worked, "" if found.worked else f" (its control fails too: {found.detail})"

@@ -2,8 +2,8 @@
 
 import platform
 import re
-from typing import Any
 
+from sandbox import profile as profiles
 from sandbox.probes.bench import Bench, Found
 from sandbox.profile import Limits
 
@@ -11,47 +11,8 @@ from sandbox.profile import Limits
 def profile(bench: Bench) -> Found:
     """What `docker inspect` says of a running sandbox."""
     limits = Limits()
-    found = problems(bench.box(limits).attributes(), limits)
-    return Found(
-        bool(found),
-        "; ".join(found) or "network, user, capabilities, mounts and limits are as asked",
-    )
-
-
-def problems(attributes: dict[str, Any], limits: Limits) -> list[str]:
-    """In what a container is less shut in than a sandbox must be."""
-    host, config = attributes["HostConfig"], attributes["Config"]
-    security = [str(one) for one in host["SecurityOpt"] or ()]
-    ulimits = {one["Name"]: one["Hard"] for one in host["Ulimits"] or ()}
-    checks: dict[str, bool] = {
-        "it has a network": host["NetworkMode"] == "none",
-        "it is privileged": not host["Privileged"],
-        "capabilities were added": not host["CapAdd"],
-        "capabilities were kept": [c.upper() for c in host["CapDrop"] or ()] == ["ALL"],
-        "new privileges are allowed": any(one.startswith("no-new-privileges") for one in security),
-        "seccomp or AppArmor is off": not any("unconfined" in one or "disable" in one for one in security),
-        "the root file system can be written": host["ReadonlyRootfs"],
-        "folders of the host are mounted": not (host["Binds"] or host.get("Mounts") or host["VolumesFrom"]),
-        "it has volumes": not attributes["Mounts"],
-        "it shares the host's processes": host["PidMode"] == "",
-        "it shares the host's ipc": host["IpcMode"] == "private",
-        "it shares the host's name": host["UTSMode"] == "",
-        "it shares the host's users": host["UsernsMode"] != "host",
-        "it has devices": not (host["Devices"] or host["DeviceRequests"] or host["DeviceCgroupRules"]),
-        "its user is root": config["User"].split(":")[0] not in ("", "0", "root"),
-        "memory is not limited": host["Memory"] == limits.memory_mb << 20,
-        "it may swap": host["MemorySwap"] == host["Memory"],
-        "processes are not limited": host["PidsLimit"] == limits.pids,
-        "processors are not limited": host["NanoCpus"] == int(limits.cpus * 1e9),
-        "files are not limited": ulimits.get("fsize") == limits.file_mb << 20,
-        "core files are written": ulimits.get("core") == 0,
-        "open files are not limited": ulimits.get("nofile") == limits.open_files,
-        "nobody reaps its processes": bool(host["Init"]),
-        "its output is logged": host["LogConfig"]["Type"] == "none",
-        "it gets an environment": not any(e.startswith(("AWS", "SSH", "GIT", "TANDEM")) for e in config["Env"] or ()),
-        "it is masked nowhere": bool(host["MaskedPaths"]) and bool(host["ReadonlyPaths"]),
-    }  # fmt: skip
-    return [told for told, holds in checks.items() if not holds]
+    found = profiles.violations(bench.box(limits).attributes(), limits)
+    return Found(bool(found), "; ".join(found) or "all that docker inspect tells is as asked for")
 
 
 def seccomp_there(bench: Bench) -> Found:

@@ -19,7 +19,10 @@ POWERFUL = Weak(
     "as root with SYS_ADMIN and others, nothing filtered or masked",
     {
         "CapDrop": [],
-        "CapAdd": ["SYS_ADMIN", "SYS_MODULE", "SYS_BOOT", "DAC_READ_SEARCH", "MKNOD", "SYSLOG"],
+        "CapAdd": [
+            *("SYS_ADMIN", "SYS_MODULE", "SYS_BOOT", "SYS_PTRACE", "DAC_READ_SEARCH"),
+            *("MKNOD", "SYSLOG"),
+        ],
         "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
         "MaskedPaths": [],
         "ReadonlyPaths": [],
