@@ -90,6 +90,15 @@ class Bench:
         except (APIError, LookupError):
             return "172.17.0.1"
 
+    @contextlib.contextmanager
+    def listening(self, port: int) -> Iterator[None]:
+        """A server on a port of the host's own, for a while. Raises Broken if it is taken."""
+        try:
+            with _listener(socket.AF_INET, ("127.0.0.1", port)):
+                yield
+        except OSError as error:
+            raise Broken(f"port {port}: {error.strerror}") from error
+
     def attack(self, module: str, name: str, *arguments: str, limits: Limits) -> Found:
         """Try an attack in a sandbox as it is."""
         ran = self.run(module, name, *arguments, limits=limits)

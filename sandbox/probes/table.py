@@ -37,6 +37,8 @@ SOCKET = Weak(
     "Docker's socket mounted", {"Binds": ["/var/run/docker.sock:/var/run/docker.sock"]}, ROOT
 )
 ETC = Weak("a folder of the host mounted", {"Binds": ["/etc:/host:ro"]})
+LEFT_OPEN = Weak("a folder left open")
+NAMED = Weak("the name is in its hosts file", {"ExtraHosts": ["example.org:192.0.2.9"]})
 PIDS = Weak("the host's processes", {"PidMode": "host"})
 TRACING = Weak(
     "as root with SYS_PTRACE",
@@ -110,14 +112,24 @@ def _gateway(bench: Bench) -> tuple[str, ...]:
     return (f"{bench.gateway()}:53",)
 
 
+def _open_folder(bench: Bench) -> Found:
+    return bench.attack("escape", "leaked_descriptors", "/usr", limits=Limits())
+
+
+def _open_port(bench: Bench) -> Found:
+    with bench.listening(2375):
+        return bench.weakened(HOST_NETWORK, "escape", "docker_port", limits=Limits())
+
+
 _TOLD = "asked, not tried"
-_OLD = "needs a runc of 2023"
+_STARTS = "the other probes do start one"
 
 PROBES: tuple[Probe, ...] = (
     Probe("profile", 2, "a container less shut in than asked for", facts.profile, alone=_TOLD),
     _inside("docker-socket", 1, "use a daemon's socket", "escape.docker_socket", without=SOCKET),
-    _inside("docker-port", 1, "use a daemon's port", "escape.docker_port", lambda b: (b.gateway(),),
-            alone="no daemon here listens on a port"),
+    Probe("docker-port", 1, "use a daemon's port",
+          lambda b: b.attack("escape", "docker_port", b.gateway(), limits=Limits()),
+          without=HOST_NETWORK, control=_open_port),
     _inside("mount", 2, "mount a file system", "kernel.mount", without=POWERFUL),
     _inside("mount-new", 2, "mount by the newer calls", "kernel.new_mount_api", without=POWERFUL),
     _inside("devices", 2, "open the host's disk or memory", "escape.devices", without=POWERFUL),
@@ -131,8 +143,9 @@ PROBES: tuple[Probe, ...] = (
     _inside("masked-files", 4, "read kcore, keys, firmware", "escape.masked_files", without=POWERFUL),
     _inside("runc-program", 5, "overwrite the program that starts us (CVE-2019-5736)",
             "escape.own_program", without=AS_ROOT),
-    _inside("leaked-descriptors", 5, "reach the host by an open folder (CVE-2024-21626)",
-            "escape.leaked_descriptors", alone=_OLD),
+    Probe("leaked-descriptors", 5, "reach the host by an open folder (CVE-2024-21626)",
+          lambda b: b.attack("escape", "leaked_descriptors", limits=Limits()),
+          without=LEFT_OPEN, control=_open_folder),
     Probe("runc-version", 5, "a runc with known holes", facts.old_runc, False, alone=_TOLD),
     Probe("docker-version", 5, "a daemon with known holes", facts.old_docker, False, alone=_TOLD),
     _inside("capabilities", 6, "hold a capability, or gain one", "escape.capabilities", without=AS_ROOT),
@@ -176,7 +189,7 @@ PROBES: tuple[Probe, ...] = (
             _these("169.254.169.254:80"), without=BRIDGE),
     _inside("icmp", 13, "send an ICMP packet out", "reach.ping", _these("192.0.2.1"), without=BRIDGE),
     _inside("dns", 13, "look a name up", "reach.resolve", _these("example.org"),
-            alone="a control would need the internet"),
+            without=NAMED),
     _inside("abstract-socket", 13, "connect to a Unix socket without a file",
             "reach.abstract_socket", lambda b: (b.name,), without=HOST_NETWORK),
     _inside("fork-bomb", 14, "500 processes", "exhaust.fork_bomb", _these("500"), small=True,
@@ -209,8 +222,8 @@ PROBES: tuple[Probe, ...] = (
     _inside("path-aliases", 18, "the same files by other names", "escape.path_aliases", without=AS_ROOT),
     _inside("noexec", 18, "run a program in /tmp, by the loader too", "escape.noexec_tmp", must=False,
             without=ROOMY),
-    Probe("no-daemon", 21, "run without a sandbox: no daemon", after.no_daemon),
-    Probe("no-image", 21, "run without a sandbox: no image", after.no_image),
+    Probe("no-daemon", 21, "run without a sandbox: no daemon", after.no_daemon, alone=_STARTS),
+    Probe("no-image", 21, "run without a sandbox: no image", after.no_image, alone=_STARTS),
     Probe("no-seccomp", 21, "run where system calls cannot be filtered", facts.seccomp_there, alone=_TOLD),
 )  # fmt: skip
 
