@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from tandem import sandbox_check_cli
+
 app = typer.Typer(no_args_is_help=True)
+app.command()(sandbox_check_cli.check)
 KILLED = 124  # as of timeout(1)
 
 

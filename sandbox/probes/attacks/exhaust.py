@@ -15,6 +15,7 @@ Found = tuple[bool, str]
 MARK = "tandem-probe-residue"
 PLACES = ("/work/repo", "/work/home", "/work", "/tmp", "/dev/shm")
 MB = 1 << 20
+_NO_ROOM = (errno.EFBIG, errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOENT)
 
 
 def fork_bomb(bound: str) -> Found:
@@ -89,7 +90,7 @@ def huge_file(megabytes: str) -> Found:
             with open(f"{place}/huge", "wb") as file:
                 file.truncate(int(megabytes) * MB)
         except OSError as error:
-            if error.errno not in (errno.EFBIG, errno.ENOSPC, errno.EACCES, errno.EROFS):
+            if error.errno not in _NO_ROOM:
                 raise
         else:
             return True, f"{megabytes} MB in {place}"
