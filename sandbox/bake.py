@@ -8,7 +8,7 @@ can be written, as it is what becomes the layer.
 import io
 import tarfile
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import docker
@@ -30,10 +30,10 @@ _VENV = (
 _PIP = "exec /opt/venv/bin/python $(ls /opt/wheels/pip-*.whl | tail -1)/pip --quiet --no-cache-dir install"
 _OFFLINE = "--no-index --find-links /opt/wheels --no-warn-script-location --root-user-action ignore"
 # Files that a build wrote into the tree, such as a version's; each later copy gets them, too.
-_LIST = "cd /work/repo && find . -type f | sort >/tmp/before"
+_LIST = "cd /work/repo && find . -type f | sort >/work/tmp/before"
 _GENERATED = (
     "find . -type f | grep -vE '/(__pycache__|build|[^/]*[.]egg-info)/' | sort"
-    f" | comm -13 /tmp/before - | tar -cf {GENERATED} -T -"
+    f" | comm -13 /work/tmp/before - | tar -cf {GENERATED} -T -"
 )
 
 
@@ -62,7 +62,7 @@ def bake(
         if requirements:
             _must(client, container, f'{_PIP} {_OFFLINE} "$@"', *requirements)
         failure = _install(client, container, project) if project else ""
-        _must(client, container, "rm -rf /opt/wheels/* /work/repo /tmp/*")
+        _must(client, container, "rm -rf /opt/wheels/* /work/* /tmp/*")
         client.api.commit(container, *tag.split(":"), changes=[f"LABEL {profile.LABEL}.image=1"])
         keeper.close()
         return failure
@@ -86,15 +86,30 @@ def _layout(wheels: Path, project: bytes) -> bytes:
     """The folders and files to begin with, all of the worker."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for folder in ("opt/venv", WHEELS, "work", "work/home", "work/repo"):
-            tar.addfile(_owned(tarfile.TarInfo(folder), tarfile.DIRTYPE))
+        made: set[str] = set()
+
+        def folder(path: PurePosixPath) -> None:
+            """Docker would make it root's."""
+            if str(path) not in made:
+                made.add(str(path))
+                tar.addfile(_owned(tarfile.TarInfo(str(path)), tarfile.DIRTYPE))
+
+        # A tmpfs takes over the mode of the folder that it covers.
+        work = tarfile.TarInfo("work")
+        work.type, work.mode = tarfile.DIRTYPE, 0o1777
+        tar.addfile(work)
+        for name in ("opt/venv", WHEELS, "work/home", "work/repo", "work/tmp"):
+            folder(PurePosixPath(name))
         for wheel in sorted(wheels.glob("*.whl")):
             tar.add(wheel, f"{WHEELS}/{wheel.name}", filter=_owned)
         if project:
             with tarfile.open(fileobj=io.BytesIO(project)) as source:
                 for member in source:
                     stream = source.extractfile(member) if member.isreg() else None
-                    member.name = f"work/repo/{member.name}"
+                    path = PurePosixPath("work/repo", member.name)
+                    for parent in list(path.parents)[-4::-1]:
+                        folder(parent)
+                    member.name = str(path)
                     tar.addfile(_owned(member), stream)
     return buffer.getvalue()
 

@@ -161,9 +161,15 @@ class Sandbox:
             self._wire = Wire(api.exec_start(made["Id"], socket=True))
             self.started += 1
             self._wire.send({"op": "load"}, self._tar)
+            header, _ = self._wire.receive(START_S)
+            found = profile.violations(api.inspect_container(self._id), self.limits)
+            if found := found + profile.violations_inside(header.get("status", {})):
+                self._discard()
+                raise SandboxError(f"The sandbox is not shut in: {'; '.join(found)}.")
             self._resetting = True
             self._ready()
         except ImageNotFound as error:
+            self._discard()
             raise SandboxError(f"The image {self.image} is not there.", daemon.SETUP) from error
         except APIError as error:
             self._discard()
@@ -178,7 +184,7 @@ class Sandbox:
             self._start()
         assert self._wire is not None
         if self._resetting:
-            header, _ = self._wire.receive(START_S if self.started else RESET_S)
+            header, _ = self._wire.receive(RESET_S)
             if header["op"] != "ready":
                 raise Gone(f"{header['op']} instead of ready")
             self._resetting = False

@@ -1,10 +1,14 @@
-"""How a sandbox's container is shut in, and a check that a running one really is."""
+"""How a sandbox's container is shut in, and a check that a running one really is.
+
+Nothing of the host is mounted: the repository goes in through a pipe. Nothing can be written but
+tmpfs of limited sizes. The first process, which only waits for its stdin to close, has a user of
+its own; the runner and the commands have another.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The container's first process has a user of its own, so that no command can reach into it.
 KEEPER = "10000:10000"
 WORKER = "10001:10001"
 LABEL = "tandem.sandbox"
@@ -13,10 +17,15 @@ ENVIRONMENT = {
     "PATH": "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/work/home",
     "LANG": "C.UTF-8",
-    "TMPDIR": "/tmp",  # noqa: S108
+    "TMPDIR": "/work/tmp",  # tests write scripts there and run them; /tmp is noexec
     "USER": "tandem",
 }
 MB = 1 << 20
+_MUST_BE_EMPTY = (
+    *("Privileged", "CapAdd", "Binds", "Mounts", "VolumesFrom", "Links", "ExtraHosts"),
+    *("Devices", "DeviceRequests", "DeviceCgroupRules", "PortBindings", "PublishAllPorts"),
+    *("PidMode", "UTSMode", "UsernsMode", "OomKillDisable", "GroupAdd", "Dns"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,6 @@ def create_arguments(image: str, limits: Limits, labels: Mapping[str, str]) -> d
         "AttachStdin": True,
         "OpenStdin": True,
         "StdinOnce": True,
-        "NetworkDisabled": True,
         "HostConfig": {
             "AutoRemove": True,
             "NetworkMode": "none",
@@ -67,6 +75,7 @@ def create_arguments(image: str, limits: Limits, labels: Mapping[str, str]) -> d
             },
             "ShmSize": limits.shm_mb * MB,
             "IpcMode": "private",
+            "CgroupnsMode": "private",
             "Memory": limits.memory_mb * MB,
             "MemorySwap": limits.memory_mb * MB,
             "NanoCpus": int(limits.cpus * 1e9),
@@ -76,3 +85,44 @@ def create_arguments(image: str, limits: Limits, labels: Mapping[str, str]) -> d
             "LogConfig": {"Type": "none", "Config": {}},
         },
     }
+
+
+def violations(attributes: Mapping[str, Any], limits: Limits) -> list[str]:
+    """What `docker inspect` says of a running container that is not as it must be."""
+    host, config = attributes["HostConfig"], attributes["Config"]
+    wanted = create_arguments("", limits, {})
+    found = [
+        f"{name} is {host.get(name)!r}, not {value!r}"
+        for name, value in wanted["HostConfig"].items()
+        if name not in ("Ulimits", "LogConfig") and host.get(name) != value
+    ]
+    ulimits = {each["Name"]: (each["Soft"], each["Hard"]) for each in host.get("Ulimits") or []}
+    for each in wanted["HostConfig"]["Ulimits"]:
+        if ulimits.get(each["Name"]) != (each["Soft"], each["Hard"]):
+            found.append(f"ulimit {each['Name']} is {ulimits.get(each['Name'])}")
+    if host.get("LogConfig", {}).get("Type") != "none":
+        found.append("its output is logged")
+    found += [f"{name} is {host[name]!r}" for name in _MUST_BE_EMPTY if host.get(name)]
+    found += [f"{name} is empty" for name in ("MaskedPaths", "ReadonlyPaths") if not host.get(name)]
+    if config.get("User") != wanted["User"]:
+        found.append(f"its user is {config.get('User')!r}")
+    if mounts := attributes.get("Mounts"):
+        found.append(f"mounts: {', '.join(mount['Destination'] for mount in mounts)}")
+    networks = set(attributes.get("NetworkSettings", {}).get("Networks") or {})
+    if networks - {"none"}:
+        found.append(f"networks: {', '.join(sorted(networks))}")
+    return found
+
+
+def violations_inside(status: Mapping[str, str]) -> list[str]:
+    """What /proc/self/status of the runner shows that is not as it must be."""
+    user, group = WORKER.split(":")
+    wanted = {
+        "Uid": "\t".join([user] * 4),
+        "Gid": "\t".join([group] * 4),
+        "Groups": group,
+        "NoNewPrivs": "1",
+        "Seccomp": "2",  # a filter
+        **dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), "0" * 16),
+    }
+    return [f"{k} is {status.get(k)!r}" for k, value in wanted.items() if status.get(k) != value]

@@ -29,9 +29,11 @@ from typing import Any, NamedTuple
 
 WORK = "/work"
 REPO = "/work/repo"
-HOME = "/work/home"
-SCRATCH = (HOME, "/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108
+FOLDERS = ("repo", "home", "tmp")
+SCRATCH = ("/work/home", "/work/tmp", "/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108
 GENERATED = "/opt/venv/generated.tar"
+# Out of memory, the command goes before the runner.
+LAUNCH = ("sh", "-c", 'echo 1000 >/proc/self/oom_score_adj; exec "$@"', "sh")
 CHUNK = 1 << 16
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 OOM_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
@@ -185,8 +187,8 @@ def is_pristine(path: str, entry: Entry) -> bool:
     return True
 
 
-def restore(root: str, tree: dict[str, Entry]) -> None:
-    """Make the folder `root` hold `tree` and nothing else."""
+def restore(root: str, tree: dict[str, Entry], depth: int = 10**6) -> None:
+    """Make the folder `root` hold `tree` and nothing else, down to a depth."""
     kept, folders = set(), [""]
     while folders:
         folder = folders.pop()
@@ -197,7 +199,7 @@ def restore(root: str, tree: dict[str, Entry]) -> None:
                 remove(os.path.join(root, path))
                 continue
             kept.add(path)
-            if entry.kind == stat.S_IFDIR:
+            if entry.kind == stat.S_IFDIR and path.count("/") + 1 < depth:
                 folders.append(path)
     for path, entry in tree.items():
         if path not in kept:
@@ -230,6 +232,13 @@ def own_limits() -> tuple[object, ...]:
     names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
     limits = [resource.getrlimit(getattr(resource, name)) for name in names]
     return (*limits, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0))
+
+
+def own_status() -> dict[str, str]:
+    """What the kernel says of this process: users, capabilities, filters."""
+    with open("/proc/self/status", encoding="ascii") as lines:
+        pairs = (line.rstrip("\n").split(":", 1) for line in lines)
+        return {name: value.strip() for name, value in pairs}
 
 
 def out_of_memory_kills() -> int:
@@ -268,6 +277,7 @@ class Runner:
             header, blobs = self.receive()
             if header["op"] == "load":
                 self.tree = {**generated(), **entries(blobs[0])}
+                self.send({"op": "status", "status": own_status()})
                 self.reset()
             elif header["op"] == "prepare":
                 self.write(header, blobs[1:])
@@ -288,27 +298,15 @@ class Runner:
         """Leave nothing of the last command: processes, files, shared memory."""
         began = time.perf_counter()
         end_all()
-        for name in os.listdir(WORK):
-            if name not in ("repo", "home"):
-                remove(os.path.join(WORK, name))
-        for folder in (REPO, HOME):
-            if not os.path.lexists(folder):
-                os.mkdir(folder)
-            if not is_pristine(folder, Entry(stat.S_IFDIR, 0o755, 0, b"")):
-                remove(folder)
-                os.mkdir(folder)
+        folders = dict.fromkeys(FOLDERS, Entry(stat.S_IFDIR, 0o755, 0, b""))
+        restore(WORK, folders, depth=1)
         for folder in SCRATCH:
             for name in os.listdir(folder):
                 remove(os.path.join(folder, name))
         restore(REPO, self.tree)
         remove_ipc(self.libc)
         assert own_limits() == self.limits, "a command changed the runner's limits"
-        status = {}
-        with open("/proc/self/status", encoding="ascii") as lines:
-            status = dict(line.rstrip("\n").split(":\t", 1) for line in lines if ":\t" in line)
-        facts = {key: status.get(key, "").strip() for key in ("Uid", "CapEff", "CapBnd")}
-        facts |= {key: status.get(key, "").strip() for key in ("NoNewPrivs", "Seccomp")}
-        self.send({"op": "ready", "seconds": time.perf_counter() - began, "status": facts})
+        self.send({"op": "ready", "seconds": time.perf_counter() - began})
 
     def write(self, header: dict[str, Any], blobs: list[bytes]) -> None:
         """Put files for one command into the repository; those with `gone` are removed."""
@@ -330,9 +328,9 @@ class Runner:
         end = End()
         try:
             command = Command(header, sink, errors.add)
-        except OSError as error:
-            end.exit_code = 127 if isinstance(error, FileNotFoundError) else 126
-            errors.add(f"{header['argv'][0]}: {error.strerror}\n".encode())
+        except OSError as error:  # the folder is not there, or an argument is too long
+            end.exit_code = 126
+            errors.add(f"{error.filename or header['argv'][0]}: {error.strerror}\n".encode())
         else:
             command.pending, command.keep_stdin = stdin, interactive
             while not command.ended(end, self.woken):
@@ -365,14 +363,13 @@ class Command:
         errors: Callable[[bytes], None],
     ) -> None:
         self.process = subprocess.Popen(
-            header["argv"],
+            [*LAUNCH, *header["argv"]],
             cwd=os.path.join(REPO, header["cwd"]),
             env=header["env"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=before_exec,
         )
         pipes = (self.process.stdin, self.process.stdout, self.process.stderr)
         self.stdin, stdout, stderr = (pipe.fileno() for pipe in pipes if pipe is not None)
@@ -447,14 +444,6 @@ class Command:
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-
-
-def before_exec() -> None:
-    """In the child: out of memory, the command goes before the runner."""
-    # A process that is not dumpable may not even write its own file.
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")
 
 
 def reaped() -> Iterator[tuple[int, int]]:

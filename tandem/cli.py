@@ -17,12 +17,14 @@ import typer
 from tandem import (
     __version__,
     adapters_cli,
+    audit_cli,
     demo,
     doctor_cli,
     eval_cli,
     gate_cli,
     index_cli,
     models_cli,
+    sandbox_cli,
     serve_cli,
     snooze_cli,
     stats_cli,
@@ -45,6 +47,8 @@ app.add_typer(models_cli.app, name="models", help="Models on this machine, and w
 app.add_typer(adapters_cli.app, name="adapters", help="What repositories taught the model.")
 app.add_typer(eval_cli.app, name="eval", help="How good the suggestions are.")
 app.add_typer(gate_cli.app, name="gate", help="What decides whether a suggestion is shown.")
+app.add_typer(audit_cli.app, name="audit", help="Logs of fix runs that show if they were changed.")
+app.add_typer(sandbox_cli.app, name="sandbox", help="Containers that run what needs no trust.")
 app.command("index")(index_cli.index)
 app.command("tune")(tune_cli.tune)
 app.command("serve")(serve_cli.serve)

@@ -72,7 +72,7 @@ def write(event: Event, file: Path | None = None) -> None:
     """Append one event. Never raises on an I/O error; see `lost`."""
     global _lost
     file = file or paths.trace_file()
-    text = json.dumps(_scrub(event.to_json()), ensure_ascii=False, default=str)
+    text = json.dumps(scrub(event.to_json()), ensure_ascii=False, default=str)
     line = f"{text}\n".encode("utf-8", "backslashreplace")
     try:
         paths.private_dir(file.parent)
@@ -127,14 +127,21 @@ def _events(file: Path) -> Iterator[dict[str, Any]]:
         yield from filter(None, map(parse, stream))
 
 
-def _scrub(value: Any) -> Any:
+def scrub(value: Any) -> Any:
+    """What JSON can say, without the secrets in its texts, and in what a telling name names."""
     if isinstance(value, str):
         return secrets.redact(value)
     if isinstance(value, dict):
-        return {_scrub(key): _scrub(item) for key, item in value.items()}
+        return {scrub(key): _named(str(key), item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_scrub(item) for item in value]
+        return [scrub(item) for item in value]
     return value
+
+
+def _named(key: str, item: Any) -> Any:
+    if isinstance(item, str) and secrets.tells(key) and secrets.find(f"{key} = {item!r}"):
+        return secrets.REDACTED
+    return scrub(item)
 
 
 def _rotations(file: Path) -> list[Path]:

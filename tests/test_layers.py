@@ -7,7 +7,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = {"tandem", "tandem.config", "tandem.errors", "tandem.paths", "tandem.secrets"}
-SHARED |= {"tandem.daily", "tandem.sections", "tandem.trace", "tandem.workspace"}
+SHARED |= {"tandem.daily", "tandem.sections", "tandem.trace", "tandem.visible", "tandem.workspace"}
 BELOW = {
     "completion": set(),
     "finetune": {"completion"},

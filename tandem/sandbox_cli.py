@@ -1,0 +1,57 @@
+"""`tandem sandbox`: containers that run what nobody has to trust."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+KILLED = 124  # as of timeout(1)
+
+
+@app.command()
+def setup() -> None:
+    """Bring up what sandboxes need: Docker, where that can be done, and the base image."""
+    from sandbox import daemon, image
+
+    client = daemon.setup(_tell)
+    version = client.version()["Version"]
+    _tell("making the base image, which takes minutes the first time")
+    tag = image.base_image(client)
+    typer.echo(f"Sandboxes are ready: Docker {version}, base image {tag}.")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def run(
+    command: Annotated[list[str], typer.Argument(help="After --: a command and its arguments.")],
+    repository: Annotated[
+        Path, typer.Option(help="Its files are copied in; default: this folder.")
+    ] = Path(),
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until it is killed.")] = 60.0,
+) -> None:
+    """Run a command on a copy of a repository: without a network, and nothing of it stays."""
+    from sandbox import image, worktree
+    from sandbox.container import Sandbox
+
+    with tempfile.TemporaryDirectory(prefix="tandem-") as folder:
+        copy = worktree.snapshot(repository, Path(folder) / "copy")
+        for path, why in copy.left_out:
+            _tell(f"left out: {path}, {why}")
+        tar = worktree.tar_of(copy)
+        tag = image.image_for(copy.root, tar, tell=_tell)
+    with Sandbox(tag, tar) as sandbox:
+        ran = sandbox.run(command, timeout_s=timeout)
+    sys.stdout.buffer.write(ran.stdout)
+    sys.stdout.flush()
+    sys.stderr.buffer.write(ran.stderr)
+    if ran.killed:
+        _tell(f"killed, its {ran.killed} ran out" if ran.killed != "sandbox" else "it ended itself")
+        raise typer.Exit(KILLED)
+    assert ran.exit_code is not None
+    raise typer.Exit(ran.exit_code if ran.exit_code >= 0 else 128 - ran.exit_code)
+
+
+def _tell(line: str) -> None:
+    typer.echo(f"tandem: {line}", err=True)
