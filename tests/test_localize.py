@@ -115,7 +115,7 @@ def test_a_wrong_value_points_at_its_return_and_at_what_flowed_into_it() -> None
     assert set(order(suspects)[:2]) == {9, 10}
     why = {suspect.line: suspect.why for suspect in suspects}
     assert "gave 5 to the test" in why[10]
-    assert "sets product, which was returned" in why[9]
+    assert "sets product, used on line 10" in why[9]
 
 
 def test_recursion_without_end_points_at_the_recursing_line() -> None:
@@ -204,6 +204,24 @@ def test_loops_and_functions_around_a_statement_are_known() -> None:
         (0, 13),
         (0, 0),
     ]
+
+
+def test_what_decides_on_a_statement_is_the_innermost_header() -> None:
+    known = statements("while a:\n    if b:\n        c()\n    def f():\n        d()\n")
+    assert [known[n].under for n in (1, 2, 3, 4, 5)] == [0, 1, 2, 1, 0]
+
+
+def test_a_condition_that_decided_on_a_wrong_value_is_suspected() -> None:
+    text = (
+        "def pick(xs, unused):\n    best = 0\n    other = unused + 1 * 2\n    for x in xs:\n"
+        "        if x < best:\n            best = x\n    return best\n"
+    )
+    result = failed("t", returned=(Frame("m.py", 7, "pick", {"return": "0"}),))
+    suspects = localize([result], {"t": {"m.py": frozenset(range(1, 8))}}, {"m.py": text})
+    why = {suspect.line: suspect.why for suspect in suspects}
+    assert order(suspects)[0] == 5
+    assert "decides on line 6" in why[5]
+    assert len(why[3]) == 1  # the value did not come through there
 
 
 def test_statements_in_handlers_and_cases_are_found() -> None:
