@@ -17,7 +17,7 @@ from typing import Any, Self
 import docker
 from docker.errors import APIError, ImageNotFound
 
-from sandbox import daemon, owner, profile, runner
+from sandbox import daemon, frames, owner, pristine, profile, runner
 from sandbox.profile import ENVIRONMENT, WORKER, Limits
 from sandbox.wire import LARGEST, Gone, Wire
 from tandem.errors import SandboxError
@@ -26,7 +26,22 @@ START_S = 60
 RESET_S = 30
 GRACE_S = 5  # what the runner may take to end a command that is out of time
 FOREVER_S = 10**6
-_RUNNER = Path(runner.__file__).read_text("utf-8")
+# Our modules as the container's Python gets them: no file of ours is in its image.
+_PROGRAM = (
+    "import sys, types\n"
+    + "".join(
+        f"m = sys.modules[{name!r}] = types.ModuleType({name!r})\n"
+        f"exec(compile({text!r}, {name!r}, 'exec'), m.__dict__)\n"
+        for name, text in (
+            ("sandbox", ""),
+            *(
+                (m.__name__, Path(m.__file__).read_text("utf-8"))
+                for m in (frames, pristine, runner)
+            ),
+        )
+    )
+    + "m.main()\n"
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,7 @@ class Sandbox:
         self._keeper: Any = None
         self._wire: Wire | None = None
         self._resetting = False
+        self._process: Process | None = None
         self._start()
 
     def run(
@@ -100,14 +116,20 @@ class Sandbox:
     ) -> "Process":
         """Start a command to talk with. Until it is closed the sandbox does nothing else."""
         try:
-            return Process(self, self._ask("open", argv, FOREVER_S, files, cwd, env, b""))
+            wire = self._ask("open", argv, FOREVER_S, files, cwd, env, b"")
         except (Gone, TimeoutError) as error:
             self._discard()
             raise SandboxError("The sandbox ended.", str(error)) from error
+        self._process = Process(self, wire)
+        return self._process
 
     def reset(self) -> None:
-        """Wait until nothing of the last command is left."""
-        self._ready()
+        """Wait until nothing of the last command is left; one that is still open is killed."""
+        try:
+            self._ready()
+        except (Gone, TimeoutError):  # what it left could not be removed
+            self._discard()
+            self._ready()
 
     def close(self) -> None:
         """End the container."""
@@ -115,7 +137,7 @@ class Sandbox:
 
     def attributes(self) -> dict[str, Any]:
         """What `docker inspect` says of the container, as it runs."""
-        self._ready()
+        self.reset()
         return self._client.api.inspect_container(self._id)
 
     def ended(self, header: dict[str, Any], blobs: list[bytes]) -> Ran:
@@ -130,12 +152,13 @@ class Sandbox:
             or not isinstance(seconds, float)
         ):
             raise Gone(f"{header['op']} makes no sense here")
-        self._resetting = True
+        self._resetting, self._process = True, None
         return Ran(code, killed, *blobs, seconds=seconds)
 
-    def lost(self) -> Ran:
-        """The command took the runner with it: the container goes, too."""
-        self._discard()
+    def lost(self, wire: Wire | None = None) -> Ran:
+        """A command took the runner with it: the container goes, too, if it is still that one."""
+        if wire in (None, self._wire):
+            self._discard()
         return Ran(None, "sandbox", b"", b"", 0.0)
 
     def __enter__(self) -> Self:
@@ -156,7 +179,7 @@ class Sandbox:
             self._id = api.create_container_from_config(arguments)["Id"]
             self._keeper = api.attach_socket(self._id, params={"stdin": 1, "stream": 1})
             api.start(self._id)
-            command = ["python3", "-I", "-S", "-c", _RUNNER]
+            command = ["python3", "-I", "-S", "-c", _PROGRAM]
             made = api.exec_create(self._id, command, stdin=True, user=WORKER, workdir="/work")
             self._wire = Wire(api.exec_start(made["Id"], socket=True))
             self.started += 1
@@ -178,8 +201,10 @@ class Sandbox:
             self._discard()
             raise SandboxError(f"The sandbox did not start: {error}.") from error
 
-    def _ready(self) -> Wire:
-        """The wire to a runner that waits for work, in a new container if need be."""
+    def _ready(self) -> None:
+        """Have a runner that waits for work, in a new container if need be."""
+        if self._process is not None:
+            self._process.close()
         if self._wire is None:
             self._start()
         assert self._wire is not None
@@ -188,7 +213,6 @@ class Sandbox:
             if header["op"] != "ready":
                 raise Gone(f"{header['op']} instead of ready")
             self._resetting = False
-        return self._wire
 
     def _ask(
         self,
@@ -200,11 +224,8 @@ class Sandbox:
         env: Mapping[str, str] | None,
         stdin: bytes,
     ) -> Wire:
-        try:
-            wire = self._ready()
-        except (Gone, TimeoutError):  # what the last command left could not be removed
-            self._discard()
-            wire = self._ready()
+        self.reset()
+        assert self._wire is not None
         files = files or {}
         facts = [{"path": p, "gone": data is None, "mode": 0o644} for p, data in files.items()]
         header = {
@@ -217,8 +238,8 @@ class Sandbox:
             "output": self.limits.output_kb << 10,
             "flood": self.limits.flood_mb << 20,
         }
-        wire.send(header, stdin, *(data or b"" for data in files.values()))
-        return wire
+        self._wire.send(header, stdin, *(data or b"" for data in files.values()))
+        return self._wire
 
     def _discard(self) -> None:
         """End the container, whatever state it is in."""
@@ -228,7 +249,8 @@ class Sandbox:
             self._keeper.close()
         if self._id:
             owner.remove(self._client, self._id)
-        self._wire, self._keeper, self._id, self._resetting = None, None, "", False
+        self._wire, self._keeper, self._id = None, None, ""
+        self._resetting, self._process = False, None
 
 
 class Process:
@@ -245,7 +267,7 @@ class Process:
         try:
             self._wire.send({"op": "input"}, data)
         except Gone:
-            self._ran = self._sandbox.lost()
+            self._ran = self._sandbox.lost(self._wire)
             self._must_run()
 
     def receive(self, timeout_s: float) -> bytes:
@@ -273,7 +295,7 @@ class Process:
             while self._ran is None:
                 self._take(GRACE_S)
         except (Gone, TimeoutError):
-            self._ran = self._sandbox.lost()
+            self._ran = self._sandbox.lost(self._wire)
         return replace(self._ran, stdout=bytes(self._received))
 
     def _take(self, timeout_s: float) -> None:
@@ -284,7 +306,7 @@ class Process:
             else:
                 self._ran = self._sandbox.ended(header, blobs)
         except Gone:
-            self._ran = self._sandbox.lost()
+            self._ran = self._sandbox.lost(self._wire)
 
     def _must_run(self) -> None:
         if self._ran is not None:

@@ -1,7 +1,8 @@
 """Runs inside a container: one command after another, and removes all that each one left.
 
-The host sends this file's text to the container's Python, so it needs nothing but the standard
-library. It talks over stdin and stdout in frames (`pack`, `unpack`) and ends when stdin closes.
+The host sends the text of this file and of those that it imports to the container's Python, so
+they need nothing but the standard library. It talks over stdin and stdout in frames, and ends
+when stdin closes.
 
 It shares its user with the commands and needs no capability: `kill(-1)` reaches each process of
 that user, daemons too, and as a subreaper it knows when the last one is gone. It is not dumpable,
@@ -11,68 +12,30 @@ then the host throws the container away, as after anything that cannot be put ri
 
 import contextlib
 import ctypes
-import io
-import json
 import os
 import resource
 import selectors
 import signal
 import stat
-import struct
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
+
+from sandbox.frames import Closed, Frame, pack, read_exactly, unpack, write_all
+from sandbox.pristine import Entry, entries, generated, make, remove, restore
 
 WORK = "/work"
 REPO = "/work/repo"
 FOLDERS = ("repo", "home", "tmp")
 SCRATCH = ("/work/home", "/work/tmp", "/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108
-GENERATED = "/opt/venv/generated.tar"
 # Out of memory, the command goes before the runner.
 LAUNCH = ("sh", "-c", 'echo 1000 >/proc/self/oom_score_adj; exec "$@"', "sh")
 CHUNK = 1 << 16
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 OOM_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
-
-Frame = tuple[dict[str, Any], list[bytes]]
-
-
-class Closed(Exception):
-    """The other side is gone."""
-
-
-def pack(header: dict[str, Any], *blobs: bytes) -> bytes:
-    """A frame: 4 bytes with the header's length, the header as JSON, the blobs that it measures."""
-    head = json.dumps({**header, "sizes": [len(blob) for blob in blobs]}).encode()
-    return b"".join([struct.pack("!I", len(head)), head, *blobs])
-
-
-def unpack(read: Callable[[int], bytes]) -> Frame:
-    """The next frame; `read` returns exactly as many bytes as it is asked for."""
-    (length,) = struct.unpack("!I", read(4))
-    header = json.loads(read(length))
-    return header, [read(size) for size in header["sizes"]]
-
-
-def read_exactly(descriptor: int, size: int) -> bytes:
-    parts = []
-    while size:
-        data = os.read(descriptor, min(size, 1 << 20))
-        if not data:
-            raise Closed
-        parts.append(data)
-        size -= len(data)
-    return b"".join(parts)
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 class Capped:
@@ -93,117 +56,6 @@ class Capped:
         cut = self.total - len(self.head) - len(self.tail)
         line = f"\n[... {cut} bytes cut ...]\n".encode() if cut else b""
         return self.head + line + self.tail
-
-
-class Entry(NamedTuple):
-    """What belongs at a path of the repository: a folder, a file, or a link to `data`."""
-
-    kind: int  # S_IFDIR, S_IFREG, S_IFLNK
-    mode: int
-    mtime_ns: int
-    data: bytes
-
-
-def entries(tar: bytes) -> dict[str, Entry]:
-    """The repository's files by relative path, parents first. Raises ValueError for a bad tar."""
-    found: dict[str, Entry] = {}
-    kinds = {tarfile.DIRTYPE: stat.S_IFDIR, tarfile.REGTYPE: stat.S_IFREG}
-    kinds |= {tarfile.AREGTYPE: stat.S_IFREG, tarfile.SYMTYPE: stat.S_IFLNK}
-    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
-        for member in archive:
-            path = member.name.removeprefix("./").rstrip("/")
-            if path in ("", "."):
-                continue
-            if member.type not in kinds or path.startswith("/") or ".." in path.split("/"):
-                raise ValueError(f"{member.name!r} cannot be in a repository")
-            stream = archive.extractfile(member) if member.isreg() else None
-            data = stream.read() if stream else os.fsencode(member.linkname)
-            parts = path.split("/")
-            for parent in ("/".join(parts[:n]) for n in range(1, len(parts))):
-                found.setdefault(parent, Entry(stat.S_IFDIR, 0o755, 0, b""))
-            mtime = int(member.mtime) * 10**9
-            found[path] = Entry(kinds[member.type], member.mode & 0o777, mtime, data)
-    return found
-
-
-def generated() -> dict[str, Entry]:
-    """What building the repository wrote into it when its image was made."""
-    try:
-        with open(GENERATED, "rb") as file:
-            return entries(file.read())
-    except FileNotFoundError:
-        return {}
-
-
-def remove(path: str) -> None:
-    """Delete a file, link or whole folder, whatever its mode."""
-    if not stat.S_ISDIR(os.lstat(path).st_mode):
-        os.unlink(path)
-        return
-    os.chmod(path, 0o700)
-    for name in os.listdir(path):
-        remove(os.path.join(path, name))
-    os.rmdir(path)
-
-
-def make(path: str, entry: Entry) -> None:
-    """Put an entry where nothing is."""
-    if entry.kind == stat.S_IFDIR:
-        os.mkdir(path)
-    elif entry.kind == stat.S_IFLNK:
-        os.symlink(entry.data, path)
-        return
-    else:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        write_all(descriptor, entry.data)
-        os.close(descriptor)
-    os.chmod(path, entry.mode)
-    os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
-
-
-def is_pristine(path: str, entry: Entry) -> bool:
-    """Whether exactly this is at `path`.
-
-    Files are compared byte by byte: what is written into a mapping of a file on a tmpfs need not
-    change any of its times.
-    """
-    found = os.lstat(path)
-    if stat.S_IFMT(found.st_mode) != entry.kind:
-        return False
-    if entry.kind == stat.S_IFLNK:
-        return os.fsencode(os.readlink(path)) == entry.data
-    if stat.S_IMODE(found.st_mode) != entry.mode or os.listxattr(path):
-        return False
-    if entry.kind == stat.S_IFREG:
-        if found.st_nlink != 1 or found.st_size != len(entry.data):
-            return False
-        descriptor = os.open(path, os.O_RDONLY)
-        same = os.read(descriptor, found.st_size + 1) == entry.data
-        os.close(descriptor)
-        if not same:
-            return False
-    if found.st_mtime_ns != entry.mtime_ns and entry.kind == stat.S_IFREG:
-        os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
-    return True
-
-
-def restore(root: str, tree: dict[str, Entry], depth: int = 10**6) -> None:
-    """Make the folder `root` hold `tree` and nothing else, down to a depth."""
-    kept, folders = set(), [""]
-    while folders:
-        folder = folders.pop()
-        for name in os.listdir(os.path.join(root, folder)):
-            path = f"{folder}/{name}" if folder else name
-            entry = tree.get(path)
-            if entry is None or not is_pristine(os.path.join(root, path), entry):
-                remove(os.path.join(root, path))
-                continue
-            kept.add(path)
-            if entry.kind == stat.S_IFDIR and path.count("/") + 1 < depth:
-                folders.append(path)
-    for path, entry in tree.items():
-        if path not in kept:
-            make(os.path.join(root, path), entry)
 
 
 def remove_ipc(libc: ctypes.CDLL) -> None:
@@ -458,7 +310,7 @@ def reaped() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
-if __name__ == "__main__":
+def main() -> None:
     sys.setrecursionlimit(5000)
     with contextlib.suppress(Closed):
         Runner().serve()

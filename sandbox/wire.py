@@ -10,7 +10,7 @@ import struct
 import time
 from typing import Any
 
-from sandbox.runner import Frame, pack, unpack
+from sandbox.frames import Frame, pack, unpack
 
 LARGEST = 64 << 20  # bytes of one header or blob
 STDOUT, STDERR = 1, 2
