@@ -64,18 +64,29 @@ def main() -> None:
 
 
 def faulty(buggy: str, correct: str) -> set[int]:
-    """The first lines of the statements where the two texts differ."""
-    old, new = ([line.strip() for line in text.splitlines()] for text in (buggy, correct))
-    known = statements(buggy)
-    lines: set[int] = set()
-    for kind, start, end, _, _ in difflib.SequenceMatcher(
-        None, old, new, autojunk=False
-    ).get_opcodes():
+    """The first lines of the statements in which the two texts differ, layout aside."""
+    old, new = _texts(buggy), _texts(correct)
+    lines = list(old)
+    found: set[int] = set()
+    matcher = difflib.SequenceMatcher(None, list(old.values()), list(new.values()), autojunk=False)
+    for kind, start, end, _, _ in matcher.get_opcodes():
         if kind == "insert":
-            lines |= {start, start + 1}
+            found |= set(lines[max(0, start - 1) : start + 1])
         elif kind != "equal":
-            lines |= set(range(start + 1, end + 1))
-    return {known[line].line for line in lines if line in known}
+            found |= set(lines[start:end])
+    return found
+
+
+def _texts(source: str) -> dict[int, str]:
+    """Each statement's own text by its first line, without docstrings and imports."""
+    lines = source.splitlines()
+    return {
+        one.line: "".join(line.split("#")[0] for line in lines[one.line - 1 : one.last]).replace(
+            " ", ""
+        )
+        for one in sorted(set(statements(source).values()), key=lambda one: one.line)
+        if one.weight
+    }
 
 
 def _one(root: Path, name: str, pool: Pool, show: bool) -> list:

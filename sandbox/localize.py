@@ -20,7 +20,8 @@ CRASH = (0.45, 0.35, 0.0, 0.20)
 STOPPED = (0.45, 0.30, 0.0, 0.25)
 WRONG = (0.55, 0.0, 0.20, 0.25)
 OUTWARDS = 0.5  # a frame's weight beside the one that it called
-FLOWS = 0.6  # the weight of lines that a value came through, beside those that it came to
+FLOWS = 0.7  # the weight of what a value came from, or of what decided, beside what came of it
+STEPS = 4  # back along that
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,8 @@ class _Evidence:
         if result.kind == "RecursionError":
             for one in {(p, s) for p, s, _ in frames}:
                 self._note(self.trace, one, 0.5, "recurses without end")
-        for name in self.known[path][line].reads:
-            for source in self._assigning(path, line, name):
-                self._note(self.trace, (path, source), FLOWS / 2, f"sets {name}, used at the crash")
+        for source, (weight, told) in self._behind(path, line).items():
+            self._note(self.trace, (path, source), weight / 2, told)
         return CRASH
 
     def _follow_values(self, result: TestResult) -> None:
@@ -148,11 +148,34 @@ class _Evidence:
         for frame in result.returned[-1:]:
             if statement := self._at(frame.path, frame.line):
                 told = f"gave {frame.values.get('return', 'the value')[:40]} to the test"
-                self._note(self.values, (frame.path, statement.line), 1.0, told)
-                for name in statement.reads:
-                    for source in self._assigning(frame.path, statement.line, name):
-                        told = f"sets {name}, which was returned"
-                        self._note(self.values, (frame.path, source), FLOWS, told)
+                # A bare `return x` has little in it to be wrong.
+                weight = FLOWS + (1 - FLOWS) * statement.weight
+                self._note(self.values, (frame.path, statement.line), weight, told)
+                for line, (weight, why) in self._behind(frame.path, statement.line).items():
+                    self._note(self.values, (frame.path, line), weight, why)
+
+    def _behind(self, path: str, line: int) -> dict[int, tuple[float, str]]:
+        """What a statement depends on in its function: what set the names that it reads, and the
+        headers that decided, step by step back; with a weight and the reason.
+        """
+        found: dict[int, tuple[float, str]] = {}
+        waiting, weight = [line], 1.0
+        for _ in range(STEPS):
+            following: list[int] = []
+            for one in waiting:
+                here = self.known[path][one]
+                steps = [(here.under, f"decides on line {one}")] if here.under else []
+                for name in sorted(here.reads):
+                    steps += [
+                        (s, f"sets {name}, used on line {one}")
+                        for s in self._setting(path, one, name)
+                    ]
+                for step, why in steps:
+                    if step != line and step not in found and self._may_have_run(path, step):
+                        found[step] = weight, why
+                        following.append(step)
+            waiting, weight = following, weight * FLOWS
+        return found
 
     def _at(self, path: str, line: int) -> Statement | None:
         return self.known[path].get(line) if path in self.paths else None
@@ -164,15 +187,16 @@ class _Evidence:
         inside = {s.line for s in self.known[path].values() if loop in (s.loop, s.line, s.function)}
         return sorted(inside)
 
-    def _assigning(self, path: str, line: int, name: str) -> list[int]:
-        """The statements of the same function that set a name, if a failing test ran them."""
+    def _setting(self, path: str, line: int, name: str) -> list[int]:
+        """The other statements of the same function that set a name."""
         function = self.known[path][line].function
-        setting = {
-            s.line
-            for s in self.known[path].values()
-            if name in s.writes and s.function == function and s.line != line
-        }
-        return sorted(one for one in setting if not self.failed or (path, one) in self.failed)
+        every = {s.line: s for s in self.known[path].values()}
+        return sorted(
+            n for n, s in every.items() if name in s.writes and s.function == function and n != line
+        )
+
+    def _may_have_run(self, path: str, line: int) -> bool:
+        return not self.failed or (path, line) in self.failed
 
     def _note(self, into: dict[Place, float], place: Place, weight: float, told: str) -> None:
         # Within one failing test a place counts once, as the strongest; tests add up.

@@ -16,7 +16,8 @@ _RISKY = (ast.Compare, ast.BinOp, ast.BoolOp, ast.UnaryOp, ast.Subscript, ast.Ca
 @dataclass(frozen=True)
 class Statement:
     """`weight`, 0..1: how much there is in it to be wrong. `loop` and `function`: the lines where
-    those around it start, 0 if there is none; a loop's header belongs to its loop.
+    those around it start, 0 if there is none; a loop's header belongs to its loop. `under`: the
+    innermost header (if, loop, with, try) that decides whether it runs.
     """
 
     line: int
@@ -26,6 +27,7 @@ class Statement:
     writes: frozenset[str]
     loop: int
     function: int
+    under: int
 
 
 def statements(text: str) -> Mapping[int, Statement]:
@@ -35,19 +37,19 @@ def statements(text: str) -> Mapping[int, Statement]:
     except (SyntaxError, ValueError, RecursionError):
         return {}
     found: dict[int, Statement] = {}
-    for statement in _walk(tree.body, 0, 0):
+    for statement in _walk(tree.body, 0, 0, 0):
         for line in range(statement.line, statement.last + 1):
             found.setdefault(line, statement)
     return found
 
 
-def _walk(body: list[ast.stmt], loop: int, function: int) -> Iterator[Statement]:
+def _walk(body: list[ast.stmt], loop: int, function: int, under: int) -> Iterator[Statement]:
     for node in body:
         here = node.lineno if isinstance(node, _LOOPS) else loop
-        yield _statement(node, here, function)
-        inner = (here, function)
+        yield _statement(node, here, function, under)
+        inner = (here, function, node.lineno)
         if isinstance(node, _FUNCTIONS):
-            inner = (0, node.lineno)
+            inner = (0, node.lineno, 0)
         for child in _bodies(node):
             yield from _walk(child, *inner)
 
@@ -60,7 +62,7 @@ def _bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:
         yield one.body
 
 
-def _statement(node: ast.stmt, loop: int, function: int) -> Statement:
+def _statement(node: ast.stmt, loop: int, function: int, under: int) -> Statement:
     last = node.end_lineno or node.lineno
     inner = [child[0].lineno for child in _bodies(node) if child]
     if inner:
@@ -77,6 +79,7 @@ def _statement(node: ast.stmt, loop: int, function: int) -> Statement:
         frozenset(writes),
         loop,
         function,
+        under,
     )
 
 
@@ -119,5 +122,7 @@ def _weight(node: ast.stmt, header: list[ast.AST]) -> float:
         return 0.1 if node.args.defaults or node.args.kw_defaults else 0.0
     risky = sum(isinstance(one, _RISKY) for one in header)
     # Conditions are where most one-line fixes are; then it grows slowly with what is in it.
-    condition = 0.25 if isinstance(node, ast.If | ast.While) else 0.0
-    return min(1.0, 0.2 + condition + 0.2 * min(risky, 3))
+    header_of = (
+        0.25 if isinstance(node, ast.If | ast.While) else 0.15 if isinstance(node, _LOOPS) else 0
+    )
+    return min(1.0, 0.2 + header_of + 0.2 * min(risky, 3))

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hmac import compare_digest
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -72,11 +73,13 @@ class Run:
     why: str = "done"  # done, stopped, died, refused: how it ended
     seconds: float = 0.0
     message: str = ""
+    foreign: int = 0  # messages that came without the word that the run was given
 
     @property
     def passed(self) -> bool:
         """Every test that ran passed or was skipped, at least one passed, and all was said."""
         fine = all(result.outcome in ("passed", "skipped") for result in self.results)
+        fine = fine and not self.foreign
         some = any(result.outcome == "passed" for result in self.results)
         return fine and some and not self.broken and self.why == "done"
 
@@ -144,14 +147,22 @@ class TestServer:
         test_s: float = 10.0,
         limits: Mapping[str, float] | None = None,
         all_s: float = 600.0,
+        cold: bool = False,
+        word: str = "",
     ) -> Run:
         """Run these tests (None: all) with these files changed (None: removed).
 
         `coverage` tells the lines that each test ran; `values` also where the values came from
         that it got last. A test may take `test_s`, or what `limits` says of it; all of it `all_s`.
+
+        `cold` takes nothing that was loaded before; with `word`, messages that lack it are counted
+        as foreign.
         """
         if self._channel is None:
-            self.prepare()
+            if cold:
+                self._start()
+            else:
+                self.prepare()
         job = {
             "op": "run",
             "ids": None if ids is None else list(ids),
@@ -162,8 +173,30 @@ class TestServer:
             "test_s": test_s,
             "limits": dict(limits or {}),
             "all_s": all_s,
+            "word": word,
+            "cold": cold,
         }
         return self._ask(job, all_s)[0]
+
+    def report(
+        self, argv: Sequence[str], file: str, files: Mapping[str, str | None], all_s: float
+    ) -> tuple[int, str]:
+        """Run a command with these files changed: its exit code and the text of the file it wrote.
+
+        -1 for a command that did not end; "" for a file that is not there or too big.
+        """
+        if self._channel is None:
+            self._start()
+        job = {"op": "report", "argv": list(argv), "read": file, "files": dict(files)}
+        _, end = self._ask({**job, "all_s": all_s, "test_s": all_s, "ids": None}, all_s)
+        code, text = end.get("exit"), end.get("text")
+        whole = isinstance(code, int) and end.get("why") == "done"
+        return (code if whole else -1), (text if isinstance(text, str) else "")
+
+    @property
+    def root(self) -> str:
+        """The repository's folder where the tests run."""
+        return self._told["root"]
 
     def close(self) -> None:
         if self._channel is not None:
@@ -180,7 +213,7 @@ class TestServer:
 
     def _ask(self, job: dict[str, Any], timeout_s: float) -> tuple[Run, dict[str, Any]]:
         assert self._channel is not None
-        reader = _Reader()
+        reader = _Reader(job.get("word", ""))
         end: dict[str, Any] = {"ev": "end", "why": "died"}
         try:
             self._channel.send(json.dumps(job).encode() + b"\n")
@@ -202,6 +235,7 @@ class TestServer:
             _clean(end.get("why"), 40) or "died",
             _seconds(end.get("seconds")),
             _clean(end.get("message"), 400),
+            reader.foreign,
         )
         return run, end
 
@@ -209,7 +243,9 @@ class TestServer:
 class _Reader:
     """Messages from inside, checked one by one; what makes no sense is left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.foreign = 0
         self.results: list[TestResult] = []
         self.covered: dict[str, dict[str, frozenset[int]]] = {}
         self.collected: list[str] = []
@@ -217,7 +253,9 @@ class _Reader:
 
     def take(self, message: dict[str, Any]) -> None:
         kind = message.get("ev")
-        if kind == "collected" and isinstance(ids := message.get("ids"), list):
+        if self.word and not compare_digest(str(message.get("word")), self.word):
+            self.foreign += 1
+        elif kind == "collected" and isinstance(ids := message.get("ids"), list):
             self.collected = [_clean(i, 2000) for i in ids[:MOST_TESTS] if isinstance(i, str)]
         elif kind == "broken" and len(self.broken) < 1000:
             self.broken.append(_result(message, "error"))

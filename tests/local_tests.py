@@ -20,7 +20,13 @@ class LocalProcess:
     """Like `sandbox.container.Process`, without a container."""
 
     def __init__(self, folder: Path) -> None:
-        env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONHASHSEED": "0"}
+        here = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        env = {
+            **os.environ,
+            "PATH": here,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONHASHSEED": "0",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-B", "-c", tester.BOOT],
             stdin=subprocess.PIPE,

@@ -6,12 +6,22 @@ import os
 import signal
 import time
 
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+_DUMPABLE, _SUBREAPER = 4, 36  # PR_SET_…
 
 
 def adopt_orphans() -> None:
     """A child's children become ours when it ends, however they detach themselves."""
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def shut() -> None:
+    """No process of the same user may trace this one, or reach its memory and descriptors."""
+    ctypes.CDLL(None).prctl(_DUMPABLE, 0, 0, 0, 0)
+
+
+def unshut() -> None:
+    """In a forked child: it may read its own /proc/self again."""
+    ctypes.CDLL(None).prctl(_DUMPABLE, 1, 0, 0, 0)
 
 
 def end_all(but: set[int], patience_s: float = 2.0) -> None:

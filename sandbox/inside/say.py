@@ -17,6 +17,9 @@ class Say:
 
     def __init__(self, pipe: int, root: str, job: dict) -> None:
         self.wire = Wire(-1, pipe)
+        word = job.get("word")
+        send = self.wire.send
+        self.send = (lambda message: send({**message, "word": word})) if word else send
         self.root = root
         self.learn = bool(job.get("learn"))
         self.fail_fast = bool(job.get("fail_fast"))
@@ -32,7 +35,7 @@ class Say:
         return self.ids is None or test in self.ids
 
     def collected(self, ids: list[str]) -> None:
-        self.wire.send({"ev": "collected", "ids": ids})
+        self.send({"ev": "collected", "ids": ids})
 
     def broken(self, place: str, error: BaseException | None, message: str) -> None:
         """Tests that could not be collected: a file that does not import."""
@@ -40,11 +43,11 @@ class Say:
         said = frames.message_of(error) if error else message[: frames.LONGEST_MESSAGE]
         kind = type(error).__name__ if error else ""
         told = {"ev": "broken", "id": place, "message": said, "kind": kind, "frames": found}
-        self.wire.send(told)
+        self.send(told)
 
     def start(self, test: str, file: str) -> None:
         self.current = test
-        self.wire.send({"ev": "start", "id": test})
+        self.send({"ev": "start", "id": test})
         self.began = time.perf_counter()
         if self.lines:
             self.lines.start(file)
@@ -61,7 +64,7 @@ class Say:
 
     def done(self, exit_code: int) -> None:
         more = {"loaded": learned.report(self.root)} if self.learn else {}
-        self.wire.send({"ev": "done", "exit": exit_code, **more})
+        self.send({"ev": "done", "exit": exit_code, **more})
 
     def _result(self, outcome: str, **more: object) -> None:
         told = {"ev": "test", "id": self.current, "outcome": outcome, **more}
@@ -70,7 +73,7 @@ class Say:
             told["lines"] = self.lines.stop()
             told["returned"] = list(self.lines.returned)
         self.current = ""
-        self.wire.send(told)
+        self.send(told)
 
     def _out_of_time(self, signum: int, frame: types.FrameType | None) -> None:
         """The test that runs will not end: say where it is, and go."""

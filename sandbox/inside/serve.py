@@ -16,7 +16,7 @@ import time
 from sandbox.inside import learned, processes
 from sandbox.inside.folder import Folder
 from sandbox.inside.say import OUT_OF_TIME, Say
-from sandbox.inside.wire import Wire
+from sandbox.inside.wire import LONGEST_LINE, Wire
 
 GRACE_S = 0.5  # for a stopped test to say where it was
 
@@ -34,7 +34,7 @@ class Server:
 
     def serve(self) -> None:
         while (job := self.wire.receive()) is not None:
-            if job.get("op") == "run":
+            if job.get("op") in ("run", "report"):
                 self.run(job)
             elif job.get("op") == "prepare":
                 self.prepare(job)
@@ -56,7 +56,8 @@ class Server:
         self.wire.send({**told, "threads": threads})
 
     def run(self, job: dict) -> None:
-        if self.warm and not self.warm[2] & set(job.get("files", {})):
+        lends = job["op"] == "run" and not job.get("cold")
+        if self.warm and lends and not self.warm[2] & set(job.get("files", {})):
             if self._in_warm(job):
                 return
             self._end_warm()
@@ -67,6 +68,8 @@ class Server:
             self.wire.send({"ev": "end", "why": "refused", "message": str(error)})
             return
         told = self._in_children(job)
+        if job["op"] == "report":
+            told["text"] = _text(job["read"])
         lost = self.folder.restore()
         self.wire.send({**told, **({"lost": lost[:20]} if lost else {})})
 
@@ -225,7 +228,8 @@ class _Watch:
 
     def _stopped(self, outcome: str, code: int) -> None:
         message = "the test did not end" if outcome == "timeout" else f"the process ended ({code})"
-        self._take({"ev": "test", "id": self.current, "outcome": outcome, "message": message})
+        told = {"ev": "test", "id": self.current, "outcome": outcome, "message": message}
+        self._take({**told, "word": self.job.get("word")})
 
     def _reap(self) -> int:
         with contextlib.suppress(OSError):
@@ -237,14 +241,27 @@ class _Watch:
         return code
 
 
+def _text(path: str) -> str:
+    """A file's text; "" for one that is not there, too big for a line, or no plain file."""
+    with contextlib.suppress(OSError, ValueError):
+        if os.path.isfile(path) and os.path.getsize(path) < LONGEST_LINE // 2:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                return file.read()
+    return ""
+
+
 def _child(server: Server, job: dict, pipe: int) -> None:
     """The forked process: runs the tests and never returns."""
     with contextlib.suppress(BaseException):
         os.setsid()
+        processes.unshut()
         settings = server.settings
         _use_path(settings)
         say = Say(pipe, server.root, job)
         kind, args, collect = settings["kind"], settings["args"], bool(job.get("only_collect"))
+        if job["op"] == "report":
+            kind, args = "command", job["argv"]
+            os.environ["PYTHONPATH"] = ":".join(settings["first"] + settings["path"])
         try:
             if kind == "pytest":
                 from sandbox.inside import under_pytest
@@ -314,6 +331,7 @@ def main(settings: dict) -> None:
     os.close(nothing)
     os.chdir(settings["root"])
     os.environ.update(settings.get("env", {}))
+    processes.shut()
     sys.dont_write_bytecode = True
     _hide_repository(settings)
     processes.adopt_orphans()
