@@ -77,5 +77,3 @@ class _Compare:
         for case in getattr(one.node, "cases", ()):
             parts.append(source.inner(case))
         return parts
-
-

@@ -8,7 +8,30 @@ from sandbox.repair.change import Change, Splice
 from sandbox.repair.spot import Spot
 
 _TYPING = frozenset(
-    ["Any", "Callable", "ClassVar", "Dict", "Final", "Generic", "Iterable", "Iterator", "List", "Literal", "Mapping", "NamedTuple", "Optional", "Protocol", "Sequence", "Set", "Tuple", "Type", "TypeVar", "Union", "cast", "overload"]
+    [
+        "Any",
+        "Callable",
+        "ClassVar",
+        "Dict",
+        "Final",
+        "Generic",
+        "Iterable",
+        "Iterator",
+        "List",
+        "Literal",
+        "Mapping",
+        "NamedTuple",
+        "Optional",
+        "Protocol",
+        "Sequence",
+        "Set",
+        "Tuple",
+        "Type",
+        "TypeVar",
+        "Union",
+        "cast",
+        "overload",
+    ]
 )
 _USUAL = {
     **dict.fromkeys(("Path", "PurePath", "PurePosixPath"), "pathlib"),
