@@ -18,7 +18,9 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import common, mine_fixes
@@ -69,13 +71,13 @@ def quixbugs(folder: Path) -> list[Case]:
     found = []
     for right in sorted((folder / "correct_python_programs").glob("*.py")):
         wrong = folder / "python_programs" / right.name
-        if not wrong.is_file():
+        if right.stem.endswith("_test") or not wrong.is_file():
             continue
         before, after = wrong.read_text("utf-8"), _without_texts(right.read_text("utf-8"))
         # Descriptions stand in the faulty programs only, other solutions in the right ones.
         before = _without_texts(before)
         place = mine_fixes.changed(before, after)
-        if place:
+        if place and before != after:
             found.append(Case(right.stem, before, after, place[0], place[1]))
     if not found:
         raise UsageError(f"{folder} has no QuixBugs.", "Clone jkoppel/QuixBugs.")
@@ -127,33 +129,37 @@ def look(case: Case, whole: bool, most: int = MOST) -> Found:
     return Found(case.name, None, "", tried, _since(began))
 
 
-def fitted(cases: Sequence[Case], rounds: int = 40) -> dict[str, float]:
+def shares(case: Case) -> tuple[list[str], dict[str, float]]:
+    """The templates that have proposals for the case's statements, once for each of these, and the
+    fix's share of the proposals of those that have it."""
+    asked: list[str] = []
+    right: dict[str, float] = {}
+    ready = prepared(case)
+    if ready is not None:
+        _, search, key, statements = ready
+        for statement in statements:
+            for name, proposals in search.by_template(statement):
+                asked.append(name)
+                share = sum(candidate.prior for candidate, found in proposals if found == key)
+                if share:
+                    right[name] = max(share, right.get(name, 0.0))
+    return asked, right
+
+
+def fitted(cases: Sequence[Case], jobs: int, rounds: int = 40) -> dict[str, float]:
     """Each template's chance to hold the fix of a statement that it has proposals for.
 
     By expectation-maximisation: where several templates propose a fix, each is given what its
     share of the proposals' weight earns.
     """
-    asked: Counter[str] = Counter()
-    shares: list[dict[str, float]] = []
-    for case in cases:
-        ready = prepared(case)
-        if ready is None:
-            continue
-        _, search, key, statements = ready
-        best: dict[str, float] = {}
-        for statement in statements:
-            for name, proposals in search.by_template(statement):
-                asked[name] += 1
-                share = sum(candidate.prior for candidate, found in proposals if found == key)
-                if share:
-                    best[name] = max(share, best.get(name, 0.0))
-        if best:
-            shares.append(best)
-    right = dict.fromkeys(TEMPLATES, 1.0)
+    with ProcessPoolExecutor(jobs) as pool:
+        told = list(pool.map(shares, cases))
+    asked = Counter(name for names, _ in told for name in names)
+    found = [right for _, right in told if right]
     priors = dict.fromkeys(TEMPLATES, 0.01)
     for _ in range(rounds):
         right = dict.fromkeys(TEMPLATES, _RIGHT)
-        for best in shares:
+        for best in found:
             total = sum(priors[name] * share for name, share in best.items())
             for name, share in best.items():
                 right[name] += priors[name] * share / total
@@ -171,6 +177,7 @@ def main() -> None:
     parser.add_argument("--quixbugs", type=Path, metavar="FOLDER", help="a clone of QuixBugs")
     parser.add_argument("--whole", action="store_true", help="no line is given")
     parser.add_argument("--fit", action="store_true", help="print fitted priors instead")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; the rate is of one")
     parser.add_argument("--list", action="store_true", help="also each case")
     arguments = parser.parse_args()
     try:
@@ -186,10 +193,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.quick:
         cases = cases[:: math.ceil(len(cases) / QUICK)]
     if arguments.fit:
-        for name, value in sorted(fitted(cases).items(), key=lambda one: -one[1]):
+        priors = fitted(cases, arguments.jobs)
+        for name, value in sorted(priors.items(), key=lambda one: -one[1]):
             print(f'    "{name}": {value:.5f},')
         return
-    found = list(_looked(cases, arguments.whole))
+    found = list(_looked(cases, arguments.whole, arguments.jobs))
     if arguments.list:
         for one in sorted(found, key=lambda one: (one.rank is None, one.rank, one.name)):
             print(f"{'-' if one.rank is None else one.rank:>7}  {one.template:24} {one.name}")
@@ -207,11 +215,12 @@ def run(arguments: argparse.Namespace) -> None:
     common.report(title, ("", "fixes", "share"), rows, headline, figures, arguments.json)
 
 
-def _looked(cases: Sequence[Case], whole: bool) -> Iterator[Found]:
-    for number, case in enumerate(cases, 1):
-        yield look(case, whole)
-        if number % max(1, len(cases) // 10) == 0:
-            print(f"{number} of {len(cases)} cases", file=sys.stderr, flush=True)
+def _looked(cases: Sequence[Case], whole: bool, jobs: int) -> Iterator[Found]:
+    with ProcessPoolExecutor(jobs) as pool:
+        for number, one in enumerate(pool.map(partial(look, whole=whole), cases), 1):
+            yield one
+            if number % max(1, len(cases) // 10) == 0:
+                print(f"{number} of {len(cases)} cases", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

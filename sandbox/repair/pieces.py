@@ -56,6 +56,20 @@ class Pieces:
         )
 
     @cached_property
+    def members(self) -> list[Piece]:
+        """Attributes that are read and not called."""
+        callees = {id(node.func) for node in self.nodes if isinstance(node, ast.Call)}
+        return list(
+            self._read(
+                node
+                for node in self.nodes
+                if isinstance(node, ast.Attribute)
+                and id(node) not in callees
+                and not isinstance(self.source.parents.get(node), ast.Attribute)
+            )
+        )
+
+    @cached_property
     def conditions(self) -> list[Piece]:
         return list(self._read(self._tests()))
 

@@ -82,6 +82,22 @@ class Spot:
         """Every name that the piece reads is bound here."""
         return piece.names <= self.names.visible(self.statement)
 
+    @cached_property
+    def members(self) -> list[str]:
+        """Attributes that stand near and whose names are bound here, the nearest first; those of
+        the same function before all others."""
+        own = self.statement.function
+        first = own.lineno if own else 0
+        last = (own.end_lineno or 0) if own else 0
+        found: dict[str, tuple[bool, int]] = {}
+        for piece in self.pieces.members:
+            rank = not first <= piece.line <= last, abs(piece.line - self.line)
+            if self.sees(piece) and rank < found.get(piece.text, (True, 1 << 30)):
+                found[piece.text] = rank
+        modules = self.names.modules
+        kept = (text for text in found if text.split(".")[0] not in modules)
+        return sorted(kept, key=lambda text: (found[text], text))
+
     def parent(self, node: ast.AST) -> ast.AST | None:
         return self.source.parents.get(node)
 

@@ -117,7 +117,12 @@ def terms(spot: Spot, node: ast.expr) -> Iterator[tuple[str, Binding, float]]:
     used = {name: 2.0 / (1 + rank / 2) for rank, name in enumerate(subjects[:6])}
     for rank, name in enumerate(spot.values[: _MOST_VALUES + 4]):
         used.setdefault(name, 1.0 / (1 + rank / 2))
+    for rank, name in enumerate(spot.members[:_MOST_VALUES]):
+        used.setdefault(name, 0.7 / (1 + rank / 2))
     for text, weight in used.items():
+        for kind in ("str", "dict", "list", "bytes"):
+            yield f"isinstance({text}, {kind})", Binding.ATOM, weight / 10
+            yield f"not isinstance({text}, {kind})", Binding.NOT, weight / 10
         for term, has, share in (
             (f"{text} is None", Binding.COMPARE, 1.0),
             (f"{text} is not None", Binding.COMPARE, 1.0),

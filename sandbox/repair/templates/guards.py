@@ -40,6 +40,21 @@ def before(spot: Spot) -> Iterator[Change]:
             yield from spot.before(text, weight=weight * share)
 
 
+def default(spot: Spot) -> Iterator[Change]:
+    """`if x is None: x = ...` above or below the statement."""
+    newline, indent = spot.source.newline, spot.source.indent
+    local = [name for name in spot.values if spot.names.is_local(name, spot.statement)]
+    for rank, name in enumerate(local[:_MOST]):
+        others = [f"self.{name}"] if "self" in local else []
+        for place, value in enumerate((*others, "[]", "{}", '""', "0", "None", *local[:3])):
+            if value != name:
+                weight = 1 / (1 + rank / 2) / (1 + place / 2)
+                for condition in (f"{name} is None", f"not {name}"):
+                    text = f"if {condition}:{newline}{indent}{name} = {value}"
+                    yield from spot.before(text, weight=weight)
+                    yield from spot.after(text, weight=weight)
+
+
 def without(spot: Spot) -> Iterator[Change]:
     """The body of an `if`, `with` or `try` alone; the statement without its `else`."""
     node, block = spot.node, spot.statement.block

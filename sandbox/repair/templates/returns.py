@@ -59,6 +59,8 @@ def _values(spot: Spot) -> Iterator[tuple[str, float]]:
     for rank, name in enumerate(spot.values[:_MOST]):
         yield name, 1 / (1 + rank / 2)
         yield f"[{name}]", 0.3 / (1 + rank / 2)
+    for rank, name in enumerate(spot.members[:_MOST]):
+        yield name, 0.5 / (1 + rank / 2)
     for node in ast.walk(function) if function else ():
         if isinstance(node, ast.Return) and node.value and node is not spot.node:
             text = spot.of(node.value)

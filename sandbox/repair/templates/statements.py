@@ -114,6 +114,8 @@ def assign(spot: Spot) -> Iterator[Change]:
         texts = {f"{name} += 1": 0.5, f"{name} -= 1": 0.3, f"{name} = None": 0.5}
         texts |= {f"{name} = []": 0.3, f"{name} = {{}}": 0.2, f"{name} = 0": 0.3}
         texts |= {f"{name} = {other}": 0.7 for other in values if other != name}
+        texts |= {f"{name} = {other}": 0.4 for other in spot.members[:_MOST]}
+        texts |= {f"{other} = {name}": 0.4 for other in spot.members[:_MOST]}
         texts |= {f"{name} = True": 0.2, f"{name} = False": 0.2, f"{name} = list({name})": 0.2}
         if spot.names.is_local("self", spot.statement):
             texts |= {f"self.{name} = {name}": 0.7}

@@ -89,6 +89,26 @@ def variable(spot: Spot) -> Iterator[Change]:
             yield from _names(spot, node, values)
 
 
+def everywhere(spot: Spot) -> Iterator[Change]:
+    """Another variable wherever the statement's own lines have one more than once."""
+    places: dict[str, list[tuple[int, int]]] = {}
+    for node in spot.expressions:
+        if isinstance(node, ast.Name) and node.id not in spot.names.modules:
+            places.setdefault(node.id, []).append(spot.source.span(node))
+    for name, spans in places.items():
+        if len(spans) < 2:
+            continue
+        spans.sort()
+        start, end = spans[0][0], spans[-1][1]
+        others = [other for other in (*spot.values, *spot.members[:4]) if other != name][:_MOST]
+        for rank, other in enumerate(others):
+            pieces, at = [], start
+            for first, last in spans:
+                pieces += [spot.source.text[at:first], other]
+                at = last
+            yield Replace(start, end, "".join(pieces), 1 / (1 + rank) ** 0.5 + alike(other, name))
+
+
 def target(spot: Spot) -> Iterator[Change]:
     """Another variable to assign to."""
     for node in spot.nodes:
