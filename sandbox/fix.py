@@ -30,6 +30,7 @@ from sandbox.container import Sandbox
 from sandbox.fixrun import Order, RunFolder
 from sandbox.localize import Suspect
 from sandbox.patch import Patch
+from sandbox.probes import check
 from sandbox.profile import Limits
 from sandbox.repair import search
 from sandbox.repair.change import Candidate
@@ -121,6 +122,7 @@ class Fix:
             self._add_note(f"left out of the copy: {path}, {why}")
         self.log.append("copy", base=copy.base, files=len(copy.files), tests=str(tests))
         with self._stage("sandbox"):
+            check.must_hold(self.note)
             tar = worktree.tar_of(copy)
             tag = image.image_for(copy.root, tar, tell=self._add_note)
             boxes = pool.Pool(tag, tar, self.limits, self._order.workers)

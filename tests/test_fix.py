@@ -12,11 +12,18 @@ from typing import Any
 
 import pytest
 
+from sandbox.probes import check
 from tests.docker_support import docker_client, image  # noqa: F401
 
 PAGING = Path(__file__).parents[1] / "examples" / "paging"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-pytestmark = pytest.mark.usefixtures("image", "empty_home")
+pytestmark = pytest.mark.usefixtures("trusted")
+
+
+@pytest.fixture
+def trusted(docker_client, image: str, empty_home: Path) -> None:  # noqa: F811
+    """User folders of which the sandbox is known to hold: test_sandbox_check.py tries it."""
+    check.remember(docker_client, image)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from sandbox.probes import check
 from tests.docker_support import docker_client, image  # noqa: F401
 
 
@@ -20,8 +21,9 @@ def demo(**more: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.usefixtures("image", "empty_home")
-def test_the_examples_bug_is_fixed() -> None:
+@pytest.mark.usefixtures("empty_home")
+def test_the_examples_bug_is_fixed(docker_client, image: str) -> None:  # noqa: F811
+    check.remember(docker_client, image)
     done = demo()
     assert done.returncode == 0, done.stderr
     assert "range(first, last + 1)" in done.stdout
