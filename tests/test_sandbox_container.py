@@ -190,6 +190,30 @@ CHANGES = {
             print(mapped[0])
             mapped[0:1] = b"P"
     """,
+    "written through a mapping under another name": """
+        import mmap, os
+        os.link("a.py", "/work/home/other")
+        with open("/work/home/other", "r+b") as file:
+            mapped = mmap.mmap(file.fileno(), 0)
+            print(mapped[0])
+            mapped[0:1] = b"P"
+        os.remove("/work/home/other")
+    """,
+    "written through a mapping in a folder moved away and back": """
+        import mmap, os
+        os.rename("folder", "/work/home/folder")
+        with open("/work/home/folder/b.txt", "r+b") as file:
+            mapped = mmap.mmap(file.fileno(), 0)
+            print(mapped[0])
+            mapped[0:1] = b"P"
+        os.rename("/work/home/folder", "folder")
+    """,
+    "the same file in another folder of that name": """
+        import os
+        os.rename("folder", "/work/home/folder")
+        os.mkdir("folder")
+        os.rename("/work/home/folder/b.txt", "folder/b.txt")
+    """,
     "removed": "import os; os.remove('a.py')",
     "a link elsewhere": "import os; os.remove('a.py'); os.symlink('/etc/passwd', 'a.py')",
     "a folder": "import os; os.remove('a.py'); os.mkdir('a.py')",
@@ -245,6 +269,17 @@ def test_nothing_survives(sandbox: Sandbox, change: str) -> None:
         assert ran.exit_code == 0, ran
     assert said(python(sandbox, STATE)) == before
     assert sandbox.started == 1
+
+
+def test_files_that_were_replaced_are_watched_too(sandbox: Sandbox) -> None:
+    """Folders that one command replaced are the next one's to write into."""
+    before = said(python(sandbox, STATE))
+    for change in ("the repository", "renamed", "the same file in another folder of that name"):
+        assert python(sandbox, CHANGES[change]).exit_code == 0
+        assert python(sandbox, "pass").exit_code == 0
+        mapped = CHANGES["written through a mapping"].replace("a.py", "folder/b.txt")
+        assert python(sandbox, mapped).exit_code == 0
+        assert said(python(sandbox, STATE)) == before
 
 
 def test_a_socket_left_open_does_not_keep_its_port(sandbox: Sandbox) -> None:
