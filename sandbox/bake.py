@@ -65,7 +65,8 @@ def bake(
             _must(client, container, f'{_PIP} {_OFFLINE} "$@"', *requirements)
         failure = _install(client, container, project) if project else ""
         _must(client, container, "rm -rf /opt/wheels/* /work/* /tmp/*")
-        client.api.commit(container, *tag.split(":"), changes=[NOT_OURS])
+        name, _, version = tag.partition(":")
+        client.api.commit(container, name, version, changes=[NOT_OURS])
         keeper.close()
         return failure
     except APIError as error:

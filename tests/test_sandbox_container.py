@@ -427,3 +427,39 @@ def test_a_closed_sandbox_leaves_no_container(
 def test_an_image_that_is_not_there_is_named(docker_client: object) -> None:
     with pytest.raises(SandboxError, match="no-such-image"):
         Sandbox("tandem-no-such-image:1", b"", SMALL)
+
+
+def test_a_verdict_is_docker_s_own_and_in_a_fresh_container(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
+    one = make_sandbox({"a.py": b"print(42)"})
+    assert one.run(["true"], timeout_s=30).exit_code == 0
+    code = b"import os, sys; print(os.listdir('.')); print('bad', file=sys.stderr); sys.exit(3)"
+    ran = one.judge(["python3", "a.py"], timeout_s=60, files={"a.py": code})
+    assert (ran.exit_code, ran.killed, ran.stderr) == (3, "", b"bad\n")
+    assert ran.stdout == b"['a.py']\n"
+    assert one.started == 2
+    assert said(one.run(["python3", "a.py"], timeout_s=30)) == "42"
+    assert one.started == 3
+
+
+def test_nothing_of_ours_is_beside_a_command_that_is_judged(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
+    one = make_sandbox()
+    ran = one.judge(["sh", "-c", "env; cat /proc/[0-9]*/comm"], timeout_s=60, env={"MINE": "yes"})
+    assert one.started == 1
+    names = ran.stdout.decode().split()
+    assert "python3" not in names
+    listed = {name.split("=")[0] for name in names if "=" in name}
+    assert listed - {"PWD"} == {"PATH", "HOME", "LANG", "TMPDIR", "USER", "MINE"}
+
+
+def test_a_command_that_is_judged_has_limits_too(make_sandbox: Callable[..., Sandbox]) -> None:
+    one = make_sandbox()
+    ran = one.judge(["sleep", "1000"], timeout_s=1)
+    assert (ran.exit_code, ran.killed) == (None, "time")
+    assert one.judge(["yes"], timeout_s=200).killed == "output"
+    ran = one.judge(["python3", "-c", "import os; os.kill(-1, 9)"], timeout_s=60)
+    assert (ran.exit_code, ran.killed) == (0, "")
+    assert one.judge(["python3", "-c", "x = b'x' * (1 << 30)"], timeout_s=200).exit_code == 137
