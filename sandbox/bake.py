@@ -21,6 +21,8 @@ from tandem.errors import SandboxError
 LIMITS = Limits(memory_mb=2048, cpus=2.0, pids=512, file_mb=4096)
 USER = int(WORKER.split(":")[0])
 WHEELS = "opt/wheels"
+BUILD_S = 900  # of one step
+TIMED_OUT = 137  # as timeout(1) kills itself, too
 # An image gets its container's labels, and by them the reaper would end what others run of it.
 NOT_OURS = f"LABEL {profile.LABEL}=image {profile.OWNER}="
 # A version for build backends that ask git, which is not here.
@@ -63,7 +65,7 @@ def bake(
         _must(client, container, _VENV)
         if requirements:
             _must(client, container, f'{_PIP} {_OFFLINE} "$@"', *requirements)
-        failure = _install(client, container, project) if project else ""
+        failure = _install(client, container) if project else ""
         _must(client, container, "rm -rf /opt/wheels/* /work/* /tmp/*")
         name, _, version = tag.partition(":")
         client.api.commit(container, name, version, changes=[NOT_OURS])
@@ -76,9 +78,12 @@ def bake(
             owner.remove(client, container)
 
 
-def _install(client: docker.DockerClient, container: str, project: bytes) -> str:
+def _install(client: docker.DockerClient, container: str) -> str:
     _must(client, container, _LIST)
-    code, said = _run(client, container, f"{_PIP} {_OFFLINE} --no-deps -e /work/repo")
+    command = f"{_PIP} {_OFFLINE} --no-deps -e /work/repo"
+    code, said = _run(client, container, command)
+    if code == TIMED_OUT:
+        return f"it took more than {BUILD_S} s"
     if code:
         return (said.strip().splitlines() or ["pip failed"])[-1][:300]
     _must(client, container, f"cd /work/repo && {_GENERATED}")
@@ -138,7 +143,7 @@ def _run(
     """A shell script in the container, as the worker: its exit code and what it said."""
     made = client.api.exec_create(
         container,
-        ["sh", "-c", script, "sh", *arguments],
+        ["timeout", "-s", "KILL", str(BUILD_S), "sh", "-c", script, "sh", *arguments],
         user=WORKER,
         environment={
             **profile.ENVIRONMENT,

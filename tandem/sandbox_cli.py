@@ -9,6 +9,12 @@ import typer
 
 app = typer.Typer(no_args_is_help=True)
 KILLED = 124  # as of timeout(1)
+_WHY = {
+    "time": "out of time",
+    "memory": "out of memory",
+    "output": "too much output",
+    "sandbox": "it ended what watched over it",
+}
 
 
 @app.command()
@@ -47,7 +53,7 @@ def run(
     sys.stdout.flush()
     sys.stderr.buffer.write(ran.stderr)
     if ran.killed:
-        _tell(f"killed, its {ran.killed} ran out" if ran.killed != "sandbox" else "it ended itself")
+        _tell(f"killed: {_WHY.get(ran.killed, ran.killed)}")
         raise typer.Exit(KILLED)
     assert ran.exit_code is not None
     raise typer.Exit(ran.exit_code if ran.exit_code >= 0 else 128 - ran.exit_code)
