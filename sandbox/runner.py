@@ -17,6 +17,7 @@ import resource
 import selectors
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import time

@@ -126,8 +126,9 @@ class Bench:
             "AutoRemove": False,
             "LogConfig": {"Type": "json-file", "Config": {}},
         }
-        made = api.create_container_from_config(weak.of(plain))["Id"]
+        made = ""
         try:
+            made = api.create_container_from_config(weak.of(plain))["Id"]
             api.start(made)
             code = api.wait(made, timeout=TIMEOUT_S)["StatusCode"]
             if code != 0:
@@ -136,7 +137,8 @@ class Bench:
         except APIError as error:
             raise Broken(f"Docker refused: {error.explanation}") from error
         finally:
-            owner.remove(self.client, made)
+            if made:
+                owner.remove(self.client, made)
 
 
 def expect(condition: bool, control: str) -> None:
