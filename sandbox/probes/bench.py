@@ -159,12 +159,13 @@ def found(output: bytes) -> Found:
 
 
 def repository() -> bytes:
-    """A repository of one module, as an archive."""
+    """A repository of three modules, as an archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        info = tarfile.TarInfo("module.py")
-        info.size, info.mtime = len(MODULE), 1_700_000_000
-        archive.addfile(info, io.BytesIO(MODULE))
+        for name in ("module.py", "mapped.py", "linked.py"):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(MODULE), 1_700_000_000
+            archive.addfile(info, io.BytesIO(MODULE))
     return buffer.getvalue()
 
 

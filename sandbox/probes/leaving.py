@@ -97,7 +97,7 @@ def patch_tests(bench: Bench) -> Found:
         "a.spec.ts",
         "pkg/tests/x.py",
     )
-    old = dict.fromkeys(names, "assert True\n")
+    old: dict[str, str] = dict.fromkeys(names, "assert True\n")
     return _refused(dict.fromkeys(names, "pass\n"), old)
 
 
