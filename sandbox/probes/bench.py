@@ -10,6 +10,7 @@ import io
 import json
 import secrets
 import socket
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -68,7 +69,8 @@ class Bench:
 
     def __enter__(self) -> "Bench":
         self.port = self._stack.enter_context(_listener(socket.AF_INET, ("0.0.0.0", 0)))  # noqa: S104
-        self._stack.enter_context(_listener(socket.AF_UNIX, f"\0{self.name}"))
+        if sys.platform == "linux":  # no other system has sockets without a file
+            self._stack.enter_context(_listener(socket.AF_UNIX, f"\0{self.name}"))
         return self
 
     def __exit__(self, *_: object) -> None:
