@@ -4,11 +4,12 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError
+from filelock import FileLock
 
 from sandbox import bake, daemon, named, needs, rootfs, wheels
 from tandem import paths
@@ -30,9 +31,13 @@ def base_image(client: docker.DockerClient | None = None) -> str:
     if _has(client, tag):
         return tag
     bare = f"tandem-debian:{rootfs.key()}"
-    if not _has(client, bare):
-        client.api.import_image_from_file(str(rootfs.root_file_system()), *bare.split(":"))
-    with _wheels_folder() as folder:
+    with _alone(), _wheels_folder() as folder:
+        if _has(client, tag):  # somebody else made it meanwhile
+            return tag
+        if not _has(client, bare):
+            file = str(rootfs.root_file_system())
+            with daemon.refusals("The base image could not be made"):
+                client.api.import_image_from_file(file, *bare.split(":"))
         found, said = wheels.gather(TOOLS, [], Path(folder))
         if said:
             raise SandboxError(f"The base image lacks {said[0]}.", "Is there a network?")
@@ -75,7 +80,9 @@ def image_for(
         return tag
     for line in found.left_out:
         tell(f"left out: {line}")
-    with _wheels_folder() as folder:
+    with _alone(), _wheels_folder() as folder:
+        if _has(client, tag):
+            return tag
         wanted, said = wheels.gather(found.requirements, found.constraints, Path(folder), python)
         builders, more = wheels.gather(found.build, [], Path(folder), python)
         for line in said + more:
@@ -90,7 +97,8 @@ def image_for(
 
 def _forget_old(client: docker.DockerClient) -> None:
     """Remove the oldest layers; one that is in use stays."""
-    layers = client.api.images(LAYERS)
+    with daemon.refusals("Docker's images cannot be listed"):
+        layers = client.api.images(LAYERS)
     for layer in sorted(layers, key=lambda each: -each["Created"])[KEPT:]:
         with contextlib.suppress(APIError):
             client.api.remove_image(layer["Id"])
@@ -107,12 +115,16 @@ def _wheels_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(dir=paths.private_dir(paths.cache_dir() / "sandbox"))
 
 
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two processes that need the same image make it once."""
+    with FileLock(paths.private_dir(paths.cache_dir() / "sandbox") / "images.lock"):
+        yield
+
+
 def _has(client: docker.DockerClient, tag: str) -> bool:
-    try:
-        client.api.inspect_image(tag)
-    except ImageNotFound:
-        return False
-    return True
+    with daemon.refusals("Docker's images cannot be listed"):
+        return bool(client.api.images(tag))
 
 
 def _key(*parts: object) -> str:

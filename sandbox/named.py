@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import requests
-from docker.errors import APIError, BuildError, DockerException
+from docker.errors import ImageNotFound
 
-from sandbox import owner, profile
+from sandbox import daemon, owner, profile
 from sandbox.profile import Limits
 from tandem.errors import SandboxError
 
@@ -60,26 +59,20 @@ def named(repository: Path) -> Named | None:
 
 def bring(client: docker.DockerClient, repository: Path, found: Named) -> str:
     """Pull or build it: the image's id. Raises SandboxError."""
-    try:
-        if found.image:
-            try:
-                return str(client.images.get(found.image).id)
-            except docker.errors.ImageNotFound:
-                pulled = client.images.pull(found.image)
-                return str(pulled[0].id if isinstance(pulled, list) else pulled.id)
-        context = repository / found.context
-        built, _ = client.images.build(
-            path=str(context),
-            dockerfile=str((repository / found.dockerfile).resolve()),
-            rm=True,
-            forcerm=True,
-        )
-        return str(built.id)
-    except BuildError as error:
-        raise SandboxError(f"{found} cannot be built: {str(error)[:300]}.") from error
-    except (DockerException, requests.RequestException) as error:
-        said = error.explanation if isinstance(error, APIError) else error
-        raise SandboxError(f"{found} cannot be had: {str(said)[:300]}.") from error
+    with daemon.refusals(f"{found} cannot be had"):
+        if not found.image:
+            built, _ = client.images.build(
+                path=str(repository / found.context),
+                dockerfile=str((repository / found.dockerfile).resolve()),
+                rm=True,
+                forcerm=True,
+            )
+            return str(built.id)
+        try:
+            return str(client.images.get(found.image).id)
+        except ImageNotFound:
+            pulled = client.images.pull(found.image)
+            return str(pulled[0].id if isinstance(pulled, list) else pulled.id)
 
 
 def python_of(client: docker.DockerClient, image: str) -> str:
@@ -89,13 +82,11 @@ def python_of(client: docker.DockerClient, image: str) -> str:
     arguments["HostConfig"] |= {"AutoRemove": False, "LogConfig": {"Type": "json-file"}}
     container = ""
     try:
-        container = client.api.create_container_from_config(arguments)["Id"]
-        client.api.start(container)
-        code = client.api.wait(container, timeout=60)["StatusCode"]
-        version = client.api.logs(container).decode("utf-8", "replace").strip()
-    except (APIError, requests.RequestException) as error:
-        said = error.explanation if isinstance(error, APIError) else error
-        raise SandboxError(f"The image {image} cannot be used: {str(said)[:300]}.") from error
+        with daemon.refusals(f"The image {image} cannot be used"):
+            container = client.api.create_container_from_config(arguments)["Id"]
+            client.api.start(container)
+            code = client.api.wait(container, timeout=60)["StatusCode"]
+            version = client.api.logs(container).decode("utf-8", "replace").strip()
     finally:
         if container:
             owner.remove(client, container)

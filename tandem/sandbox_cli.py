@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from tandem import sandbox_check_cli
 from tandem.config import load
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(sandbox_check_cli.check)
 KILLED = 124  # as of timeout(1)
 _WHY = {
     "time": "out of time",

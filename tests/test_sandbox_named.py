@@ -106,7 +106,7 @@ def test_what_cannot_be_pulled_or_built_says_why(
     with pytest.raises(SandboxError, match="cannot be had"):
         named.bring(docker_client, tmp_path, Named(image="localhost:1/nothing"))
     (tmp_path / "Dockerfile").write_text("FROM scratch\nNONSENSE\n")
-    with pytest.raises(SandboxError, match="Dockerfile cannot be"):
+    with pytest.raises(SandboxError, match="Dockerfile cannot be had"):
         named.bring(docker_client, tmp_path, Named(dockerfile="Dockerfile"))
 
 
