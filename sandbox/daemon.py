@@ -32,7 +32,7 @@ def client() -> docker.DockerClient:
     try:
         found = docker.DockerClient.from_env(timeout=TIMEOUT_S)
         found.ping()
-    except DockerException as error:
+    except (DockerException, requests.RequestException) as error:
         raise SandboxError(*_missing()) from error
     return found
 
