@@ -16,6 +16,7 @@ import docker
 from sandbox import daemon, owner
 from sandbox.container import Sandbox
 from sandbox.profile import Limits
+from tandem.errors import SandboxError
 
 
 class Pool:
@@ -31,7 +32,8 @@ class Pool:
     ) -> None:
         assert size > 0
         client = client or daemon.client()
-        owner.reap(client)
+        with daemon.refusals("Docker's containers cannot be listed"):
+            owner.reap(client)
         self._free: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
         self._all: list[Sandbox] = []
         with ThreadPoolExecutor(size) as starters:
@@ -51,6 +53,8 @@ class Pool:
         try:
             yield sandbox
         finally:
+            with contextlib.suppress(SandboxError):  # the next one to use it is told
+                sandbox.reset()
             self._free.put(sandbox)
 
     def close(self) -> None:

@@ -19,9 +19,9 @@ TIMEOUT_S = 900
 
 
 def gather(
-    requirements: Sequence[str], constraints: Sequence[str], folder: Path
+    requirements: Sequence[str], constraints: Sequence[str], folder: Path, python: str = PYTHON
 ) -> tuple[list[str], list[str]]:
-    """Fetch wheels of all requirements and what they need into `folder`.
+    """Fetch wheels of all requirements and what they need, for that Python, into `folder`.
 
     Returns the requirements that are there now and, for each other one, a line that says why
     not. Constraints that cannot be met are dropped, with a line.
@@ -32,31 +32,37 @@ def gather(
     file = folder / "constraints.txt"
     file.write_text("\n".join(constraints) + "\n", "utf-8")
     for limits in ([f"--constraint={file}"], []) if constraints else ([],):
-        if not (failure := _download(requirements, limits, folder)):
+        if not (failure := _download(requirements, limits, folder, python)):
             return list(requirements), said
         if limits:
             said.append(f"the lock file's versions: {failure}")
     found = []
     for requirement in requirements:
-        failure = _download([requirement], [], folder)
+        failure = _download([requirement], [], folder, python)
         said += [f"{requirement}: {failure}"] if failure else []
         found += [] if failure else [requirement]
     return found, said
 
 
-def _download(requirements: Sequence[str], options: Sequence[str], folder: Path) -> str:
+def _download(
+    requirements: Sequence[str], options: Sequence[str], folder: Path, python: str
+) -> str:
     """Empty, or why pip could not."""
     machine = platform.machine()
     machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(machine, machine)
     tags = [f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC, 4, -1)]
     tags += [f"manylinux2014_{machine}", f"linux_{machine}"]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command += ["--only-binary=:all:", f"--python-version={PYTHON}", "--implementation=cp"]
-    command += [f"--abi={abi}" for abi in ("cp" + PYTHON.replace(".", ""), "abi3", "none")]
+    # Isolated, and not in the folder of the user, whose files Python would take for modules.
+    command = [sys.executable, "-I", "-m", "pip", "download", "--quiet"]
+    command += ["--disable-pip-version-check"]
+    command += ["--only-binary=:all:", f"--python-version={python}", "--implementation=cp"]
+    command += [f"--abi={abi}" for abi in ("cp" + python.replace(".", ""), "abi3", "none")]
     command += [f"--platform={tag}" for tag in tags]
     command += [f"--dest={folder}", *options, *requirements]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=folder
+        )
     except subprocess.TimeoutExpired as error:
         raise SandboxError(f"pip took more than {TIMEOUT_S // 60} minutes.") from error
     errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]

@@ -21,10 +21,12 @@ _PAGE = """# Does the sandbox hold?
 run where one of them works that must not. A probe that breaks counts as one that does not hold.
 
 **Wall missing**: *works* means that the same attack was tried where only the wall that should stop
-it was taken out, and worked there; so the probe can fail. *within* means that the probe itself first
-shows, each time, that the attack works on who is not careful. Where neither can be had the reason is
-given. **Told** stands for what is asked and reported, as versions are: nothing is exploited, and
-`tandem fix` does not refuse for it.
+it was taken out, and worked there; so the probe can fail. *within* means that the probe has its
+control in itself, each time: the attack works on who is not careful, or what is harmless is let
+through. For those of how a repository comes in and a patch goes out, Tandem's tests also take the
+wall out of the code and see the attack work (`tests/test_sandbox_probes_host.py`). Where neither can
+be had the reason is given. **Told** stands for what is asked and reported, as versions are: nothing
+is exploited, and `tandem fix` does not refuse for it.
 
 Not in the list: the verdict on a patch, which a fresh container and another user give (its own
 tests try to forge it); proxies, since there is no network to be let through; and caches of CI, since

@@ -18,7 +18,9 @@ from tandem import cli, paths
 from tandem.errors import SandboxError
 from tandem.sandbox_check_cli import answer, page, summary
 from tandem.sandbox_check_cli import table as shown_table
-from tests.docker_support import containers, docker_client, image  # noqa: F401
+from tests.docker_support import containers, docker_client, image
+
+__all__ = ["docker_client", "image"]
 
 PAGE = Path(__file__).parent.parent / "docs" / "sandbox-probes.md"
 # What the list of attacks in the checklist asks for; 19 and 20 are about what we do not have.

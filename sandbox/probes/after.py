@@ -64,7 +64,8 @@ def audit_tampering(bench: Bench) -> Found:
 def residue(bench: Bench) -> Found:
     """Leave processes, files, shared memory and a changed module for the next run."""
     left = bench.attack("exhaust", "stay", limits=SMALL)
-    expect(left.worked, "nothing was left in the first place")
+    for what in ("process", "/tmp", "/dev/shm", "module.py", "mapped.py", "linked.py", "shared"):  # noqa: S108
+        expect(what in left.detail, f"no {what} was left in the first place")
     return bench.attack("exhaust", "look", limits=SMALL)
 
 

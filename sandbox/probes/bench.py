@@ -10,6 +10,7 @@ import io
 import json
 import secrets
 import socket
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -68,7 +69,8 @@ class Bench:
 
     def __enter__(self) -> "Bench":
         self.port = self._stack.enter_context(_listener(socket.AF_INET, ("0.0.0.0", 0)))  # noqa: S104
-        self._stack.enter_context(_listener(socket.AF_UNIX, f"\0{self.name}"))
+        if sys.platform == "linux":  # no other system has sockets without a file
+            self._stack.enter_context(_listener(socket.AF_UNIX, f"\0{self.name}"))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -126,8 +128,9 @@ class Bench:
             "AutoRemove": False,
             "LogConfig": {"Type": "json-file", "Config": {}},
         }
-        made = api.create_container_from_config(weak.of(plain))["Id"]
+        made = ""
         try:
+            made = api.create_container_from_config(weak.of(plain))["Id"]
             api.start(made)
             code = api.wait(made, timeout=TIMEOUT_S)["StatusCode"]
             if code != 0:
@@ -136,7 +139,8 @@ class Bench:
         except APIError as error:
             raise Broken(f"Docker refused: {error.explanation}") from error
         finally:
-            owner.remove(self.client, made)
+            if made:
+                owner.remove(self.client, made)
 
 
 def expect(condition: bool, control: str) -> None:
@@ -157,12 +161,13 @@ def found(output: bytes) -> Found:
 
 
 def repository() -> bytes:
-    """A repository of one module, as an archive."""
+    """A repository of three modules, as an archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        info = tarfile.TarInfo("module.py")
-        info.size, info.mtime = len(MODULE), 1_700_000_000
-        archive.addfile(info, io.BytesIO(MODULE))
+        for name in ("module.py", "mapped.py", "linked.py"):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(MODULE), 1_700_000_000
+            archive.addfile(info, io.BytesIO(MODULE))
     return buffer.getvalue()
 
 

@@ -91,7 +91,7 @@ def must_hold(tell: Callable[[str], None] = lambda line: None) -> None:
     key = _key(client, base)
     if _believed(key):
         return
-    tell("trying whether the sandbox holds, which takes about a minute")
+    tell("trying whether the sandbox holds, which takes half a minute or so")
     failing = [result for result in check(base, client) if result.fails]
     if failing:
         first = failing[0]

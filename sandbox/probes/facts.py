@@ -2,6 +2,7 @@
 
 import platform
 import re
+from typing import Any
 
 from sandbox import profile as profiles
 from sandbox.probes.bench import Bench, Found
@@ -83,8 +84,9 @@ def root_daemon(bench: Bench) -> Found:
 
 
 def _component(bench: Bench, name: str) -> str:
-    parts = bench.client.version().get("Components") or []
-    found = next((one for one in parts if one["Name"] == name), {"Version": "unknown"})
+    parts: list[dict[str, Any]] = bench.client.version().get("Components") or []
+    unknown: dict[str, Any] = {"Version": "unknown"}
+    found = next((one for one in parts if one["Name"] == name), unknown)
     commit = str(found.get("Details", {}).get("GitCommit", ""))
     # A distribution's own build has its package's version there.
     return commit if "deb" in commit or "ubuntu" in commit else str(found["Version"])

@@ -9,7 +9,7 @@ import re
 import subprocess
 import tarfile
 
-from sandbox import apply, runner, worktree
+from sandbox import apply, pristine, worktree
 from sandbox.patch import Patch
 from sandbox.probes.bench import Bench, Found, expect
 from sandbox.probes.places import SECRET, a_folder, everything, plain_git, repository
@@ -141,6 +141,6 @@ def archive_slip(bench: Bench) -> Found:
         with tarfile.open(fileobj=io.BytesIO(buffer.getvalue())) as archive:
             expect(name in archive.getnames(), f"no archive can hold {name}")
         with contextlib.suppress(ValueError):
-            runner.entries(buffer.getvalue())
+            pristine.entries(buffer.getvalue())
             taken.append(name)
     return Found(bool(taken), f"taken: {', '.join(taken)}" if taken else "6 kinds are refused")

@@ -1,6 +1,7 @@
 """Probes of what may leave a sandbox: patches, what is shown of them, and how they are written."""
 
 import contextlib
+from collections.abc import Mapping
 
 from sandbox import allowed, apply
 from sandbox.patch import Patch, PatchError, parse
@@ -9,12 +10,12 @@ from sandbox.probes.places import a_folder, repository
 from tandem.errors import TandemError
 
 
-def _refused(files: dict[str, str], old: dict[str, str], **options: bool) -> Found:
+def _refused(files: Mapping[str, str], old: Mapping[str, str]) -> Found:
     """Whether each is refused by itself; a plain source file must not be."""
     expect(
         not allowed.refusals(Patch({"src/app.py": "x = 1\n"}), {}), "plain source is refused too"
     )
-    let = [p for p, text in files.items() if not allowed.refusals(Patch({p: text}), old, **options)]
+    let = [p for p, text in files.items() if not allowed.refusals(Patch({p: text}), old)]
     told = ", ".join(map(allowed.shown, let))
     return Found(
         bool(let), f"may leave: {told}" if let else f"{len(files)} of {len(files)} refused"
@@ -96,7 +97,7 @@ def patch_tests(bench: Bench) -> Found:
         "a.spec.ts",
         "pkg/tests/x.py",
     )
-    old = dict.fromkeys(names, "assert True\n")
+    old: dict[str, str] = dict.fromkeys(names, "assert True\n")
     return _refused(dict.fromkeys(names, "pass\n"), old)
 
 
