@@ -112,6 +112,7 @@ class _Judge:
             _same("the failing tests pass", targets, ended, ("passed",)),
             _same("what passed still passes", self.baseline.passing, ended, ("passed",)),
             Check("every result is ours", not after.foreign, f"{after.foreign} messages are not"),
+            Check("each test ended once", len(ended) == len(after.results), f"{len(ended)} tests"),
             Check("the run ended as it must", after.why == "done", after.message or after.why),
             Check("the test files import", not broken, told),
         ]
