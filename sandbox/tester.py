@@ -190,8 +190,9 @@ class TestServer:
         job = {"op": "report", "argv": list(argv), "read": file, "files": dict(files)}
         _, end = self._ask({**job, "all_s": all_s, "test_s": all_s, "ids": None}, all_s)
         code, text = end.get("exit"), end.get("text")
-        whole = isinstance(code, int) and end.get("why") == "done"
-        return (code if whole else -1), (text if isinstance(text, str) else "")
+        if not isinstance(code, int) or end.get("why") != "done":
+            code = -1
+        return code, text if isinstance(text, str) else ""
 
     @property
     def root(self) -> str:
