@@ -1,7 +1,7 @@
 """The test server: forks a child for each job, watches its time, leaves nothing behind.
 
 Two processes serve. The first never runs code of the repository, so its children see no stale
-module. It forks the second, which has pytest's configuration and the first conftest files loaded;
+module. It forks the second, which has pytest's session begun and the first conftest files loaded;
 jobs that change none of the files loaded there are handed to it, as that saves most of the start.
 """
 
@@ -24,12 +24,12 @@ GRACE_S = 0.5  # for a stopped test to say where it was
 class Server:
     """`settings`: root, kind, args, path (folders for sys.path), first (those to put in front)."""
 
-    def __init__(self, settings: dict, wire: Wire, folder: Folder, config=None) -> None:
+    def __init__(self, settings: dict, wire: Wire, folder: Folder) -> None:
         self.settings = settings
         self.root: str = settings["root"]
         self.wire = wire
         self.folder = folder
-        self.config = config
+        self.session = None  # of pytest, in the warm server
         self.warm: tuple[int, Wire, set[str]] | None = None  # pid, its wire, the files it loaded
 
     def serve(self) -> None:
@@ -266,8 +266,8 @@ def _child(server: Server, job: dict, pipe: int) -> None:
             if kind == "pytest":
                 from sandbox.inside import under_pytest
 
-                config = server.config or under_pytest.prepare(args, server.root)
-                code = under_pytest.run(config, say, collect)
+                session = server.session or under_pytest.begin(args, server.root)
+                code = under_pytest.run(session, say, collect)
             elif kind == "unittest":
                 from sandbox.inside import under_unittest
 
@@ -289,7 +289,7 @@ def _warm(server: Server) -> None:
     with contextlib.suppress(BaseException):  # no warm server then; the end of its pipe says so
         processes.adopt_orphans()
         _use_path(server.settings)
-        server.config = under_pytest.prepare(server.settings["args"], server.root)
+        server.session = under_pytest.begin(server.settings["args"], server.root)
         server.warm = None
         loaded = learned.report(server.root)
         files = [path[len(server.root) + 1 :] for path in loaded["files"] + loaded["tests"]]
