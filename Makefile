@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check train-bundle lock clean
+.PHONY: help setup sandbox demo test lint types check train-bundle lock clean
 # Samples of the dataset builder: train/, validation/ and cases.jsonl.
 SAMPLES ?= build/samples
 BUNDLE ?= build/train-bundle
@@ -23,6 +23,9 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock pip
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --quiet --constraint requirements.lock --editable '.[dev]'
 	@touch $@
+
+sandbox: setup ## Bring up Docker, where that can be done, and the base image
+	@$(BIN)/tandem sandbox setup
 
 demo: setup ## Ghost text in a real file of this repository, start to end
 	@$(BIN)/tandem demo

@@ -21,6 +21,8 @@ from tandem.errors import SandboxError
 LIMITS = Limits(memory_mb=2048, cpus=2.0, pids=512, file_mb=4096)
 USER = int(WORKER.split(":")[0])
 WHEELS = "opt/wheels"
+# An image gets its container's labels, and by them the reaper would end what others run of it.
+NOT_OURS = f"LABEL {profile.LABEL}=image {profile.OWNER}="
 # A version for build backends that ask git, which is not here.
 VERSION = "99.0.0"
 GENERATED = "/opt/venv/generated.tar"  # the runner looks there
@@ -63,7 +65,8 @@ def bake(
             _must(client, container, f'{_PIP} {_OFFLINE} "$@"', *requirements)
         failure = _install(client, container, project) if project else ""
         _must(client, container, "rm -rf /opt/wheels/* /work/* /tmp/*")
-        client.api.commit(container, *tag.split(":"), changes=[f"LABEL {profile.LABEL}.image=1"])
+        name, _, version = tag.partition(":")
+        client.api.commit(container, name, version, changes=[NOT_OURS])
         keeper.close()
         return failure
     except APIError as error:

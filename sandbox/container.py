@@ -7,10 +7,10 @@ The repository is at /work/repo. After each command nothing of it survives: no p
 no shared memory. What cannot be put right inside costs the container, and a new one takes over.
 """
 
+import inspect
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,13 +18,16 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from sandbox import daemon, frames, owner, pristine, profile, runner
+from sandbox.process import GRACE_S, Process, Ran
 from sandbox.profile import ENVIRONMENT, WORKER, Limits
-from sandbox.wire import LARGEST, Gone, Wire
+from sandbox.runner import Capped
+from sandbox.wire import STDERR, STDOUT, Gone, Stream, Wire
 from tandem.errors import SandboxError
+
+__all__ = ["Process", "Ran", "Sandbox"]
 
 START_S = 60
 RESET_S = 30
-GRACE_S = 5  # what the runner may take to end a command that is out of time
 FOREVER_S = 10**6
 # Our modules as the container's Python gets them: no file of ours is in its image.
 _PROGRAM = (
@@ -34,31 +37,11 @@ _PROGRAM = (
         f"exec(compile({text!r}, {name!r}, 'exec'), m.__dict__)\n"
         for name, text in (
             ("sandbox", ""),
-            *(
-                (m.__name__, Path(m.__file__).read_text("utf-8"))
-                for m in (frames, pristine, runner)
-            ),
+            *((m.__name__, inspect.getsource(m)) for m in (frames, pristine, runner)),
         )
     )
     + "m.main()\n"
 )
-
-
-@dataclass(frozen=True)
-class Ran:
-    """One command in a sandbox.
-
-    `exit_code` is None for a command that was killed; `killed` then says why: "time", "memory",
-    "output", or "sandbox" when it took the sandbox with it. A negative exit code is the signal
-    that ended it. Of stdout and stderr the head and the tail are kept, and between them a line
-    says how much was cut. `seconds` is its wall time inside.
-    """
-
-    exit_code: int | None
-    killed: str
-    stdout: bytes
-    stderr: bytes
-    seconds: float
 
 
 class Sandbox:
@@ -83,6 +66,7 @@ class Sandbox:
         self._wire: Wire | None = None
         self._resetting = False
         self._process: Process | None = None
+        self._used = False  # a command ran in this container
         self._start()
 
     def run(
@@ -122,6 +106,34 @@ class Sandbox:
             raise SandboxError("The sandbox ended.", str(error)) from error
         self._process = Process(self, wire)
         return self._process
+
+    def judge(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        files: Mapping[str, bytes | None] | None = None,
+        cwd: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> Ran:
+        """As `run`, but in a container of its own, with nothing of ours beside the command.
+
+        The runner puts the files there and ends first. Docker itself starts the command, reads
+        its output and tells its exit code (128 and more for a signal), so that no code in the
+        container, ours or its, has a say in that.
+        """
+        if self._used:
+            self._discard()
+        try:
+            wire = self._ask("prepare", [], 0.0, files, cwd, env, b"")
+            if wire.receive(RESET_S)[0]["op"] != "ready":
+                raise Gone("the files are not there")
+            listed = [f"{k}={v}" for k, v in {**ENVIRONMENT, **(env or {})}.items()]
+            return self._by_docker(["env", "-i", *listed, *argv], timeout_s, cwd)
+        except (Gone, TimeoutError, APIError) as error:
+            raise SandboxError("The sandbox ended before its verdict.", str(error)) from error
+        finally:
+            self._discard()
 
     def reset(self) -> None:
         """Wait until nothing of the last command is left; one that is still open is killed."""
@@ -238,8 +250,36 @@ class Sandbox:
             "output": self.limits.output_kb << 10,
             "flood": self.limits.flood_mb << 20,
         }
+        self._used = True
         self._wire.send(header, stdin, *(data or b"" for data in files.values()))
         return self._wire
+
+    def _by_docker(self, argv: list[str], timeout_s: float, cwd: str) -> Ran:
+        api, limit = self._client.api, self.limits.output_kb << 10
+        streams = {STDOUT: Capped(limit), STDERR: Capped(limit)}
+        folder = str(PurePosixPath(runner.REPO, cwd))
+        made = api.exec_create(self._id, argv, user=WORKER, workdir=folder)
+        began = time.monotonic()
+        stream = Stream(api.exec_start(made["Id"], socket=True))
+        stream.deadline = began + timeout_s
+        killed = ""
+        try:
+            while sum(each.total for each in streams.values()) <= self.limits.flood_mb << 20:
+                kind, data = stream.piece()
+                streams[kind].add(data)
+            killed = "output"
+        except TimeoutError:
+            killed = "time"
+        except Gone:  # its last word
+            pass
+        finally:
+            stream.close()
+        seconds = time.monotonic() - began
+        said = [each.text() for each in streams.values()]
+        state = api.exec_inspect(made["Id"])
+        if not killed and state["Running"]:
+            killed = "sandbox"  # it shut its output and goes on
+        return Ran(None if killed else state["ExitCode"], killed, *said, seconds=seconds)
 
     def _discard(self) -> None:
         """End the container, whatever state it is in."""
@@ -250,66 +290,4 @@ class Sandbox:
         if self._id:
             owner.remove(self._client, self._id)
         self._wire, self._keeper, self._id = None, None, ""
-        self._resetting, self._process = False, None
-
-
-class Process:
-    """A command that is talked to by lines; see `Sandbox.open`."""
-
-    def __init__(self, sandbox: Sandbox, wire: Wire) -> None:
-        self._sandbox, self._wire = sandbox, wire
-        self._received = bytearray()
-        self._ran: Ran | None = None
-
-    def send(self, data: bytes) -> None:
-        """Write to its stdin. Raises SandboxError if it has ended."""
-        self._must_run()
-        try:
-            self._wire.send({"op": "input"}, data)
-        except Gone:
-            self._ran = self._sandbox.lost(self._wire)
-            self._must_run()
-
-    def receive(self, timeout_s: float) -> bytes:
-        """Its next line of stdout, without the line's end.
-
-        Raises TimeoutError after `timeout_s`, and SandboxError if it has ended.
-        """
-        deadline = time.monotonic() + timeout_s
-        searched = 0
-        while (end := self._received.find(b"\n", searched)) < 0:
-            searched = len(self._received)
-            if searched > LARGEST:
-                self.close()
-            self._must_run()
-            self._take(max(0.0, deadline - time.monotonic()))
-        line = bytes(self._received[:end])
-        del self._received[: end + 1]
-        return line
-
-    def close(self) -> Ran:
-        """Kill it if it runs, and say how it ended; `stdout` is what nobody received."""
-        try:
-            if self._ran is None:
-                self._wire.send({"op": "close"})
-            while self._ran is None:
-                self._take(GRACE_S)
-        except (Gone, TimeoutError):
-            self._ran = self._sandbox.lost(self._wire)
-        return replace(self._ran, stdout=bytes(self._received))
-
-    def _take(self, timeout_s: float) -> None:
-        try:
-            header, blobs = self._wire.receive(timeout_s)
-            if header["op"] == "output":
-                self._received += b"".join(blobs)
-            else:
-                self._ran = self._sandbox.ended(header, blobs)
-        except Gone:
-            self._ran = self._sandbox.lost(self._wire)
-
-    def _must_run(self) -> None:
-        if self._ran is not None:
-            words = self._ran.stderr.decode("utf-8", "replace").strip()[-300:]
-            how = self._ran.killed or f"exit code {self._ran.exit_code}"
-            raise SandboxError(f"The command has ended: {how}.", words)
+        self._resetting, self._process, self._used = False, None, False

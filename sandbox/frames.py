@@ -23,9 +23,14 @@ def pack(header: dict[str, Any], *blobs: bytes) -> bytes:
 
 
 def unpack(read: Callable[[int], bytes]) -> Frame:
-    """The next frame; `read` returns exactly as many bytes as it is asked for."""
+    """The next frame; `read` returns exactly as many bytes as it is asked for.
+
+    Raises ValueError, KeyError, TypeError or struct.error for what is no frame.
+    """
     (length,) = struct.unpack("!I", read(4))
     header = json.loads(read(length))
+    if not isinstance(header, dict):
+        raise ValueError("a header is an object")
     return header, [read(size) for size in header["sizes"]]
 
 

@@ -13,7 +13,7 @@ from sandbox import bake, daemon, needs, rootfs, wheels
 from tandem import paths
 from tandem.errors import SandboxError
 
-VERSION = 3  # of how images are made
+VERSION = 4  # of how images are made
 TOOLS = ("coverage>=7", "pytest>=8")
 
 

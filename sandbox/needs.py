@@ -236,21 +236,27 @@ def _literals(file: Path, found: Needs) -> dict[str, Any]:
 
 def _locked(repository: Path, found: Needs) -> list[str]:
     """`name==version` of the first lock file; names with several versions are left open."""
-    for name in LOCKS:
-        file = repository / name
-        if not file.is_file():
-            continue
-        if name == "Pipfile.lock":
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                data = json.loads(file.read_text("utf-8"))
-                both = {**data.get("develop", {}), **data.get("default", {})}
-                return sorted(f"{n}{v['version']}" for n, v in both.items() if "version" in v)
-            return []
+    file = next((repository / name for name in LOCKS if (repository / name).is_file()), None)
+    if file is None:
+        return []
+    if file.suffix == ".lock" and file.stem == "Pipfile":
+        pairs = _pipenv(file)
+    else:
         data = _toml(file, found)
-        packages = data.get("package") or data.get("packages") or []
+        packages = data.get("package") or data.get("packages")
+        packages = packages if isinstance(packages, list) else []
         pairs = [(p.get("name"), p.get("version")) for p in packages if isinstance(p, dict)]
-        often = Counter(name for name, _ in pairs)
-        return sorted(f"{n}=={v}" for n, v in pairs if n and v and often[n] == 1)
+    often = Counter(name for name, _ in pairs if isinstance(name, str))
+    lines = [f"{n}=={v}" for n, v in pairs if isinstance(n, str) and v and often[n] == 1]
+    # Parsed, as a line may say anything to pip.
+    return sorted(str(each) for each in _parsed(lines, found))
+
+
+def _pipenv(file: Path) -> list[tuple[str, str]]:
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+        data = json.loads(file.read_text("utf-8"))
+        both = {**data.get("develop", {}), **data.get("default", {})}
+        return [(n, v["version"].lstrip("=")) for n, v in both.items() if v.get("version")]
     return []
 
 

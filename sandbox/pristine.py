@@ -3,15 +3,19 @@
 It is part of the runner, so it needs nothing but the standard library.
 """
 
+import ctypes
 import io
 import os
 import stat
+import struct
 import tarfile
 from typing import NamedTuple
 
 from sandbox.frames import write_all
 
 GENERATED = "/opt/venv/generated.tar"
+IN_OPEN, IN_Q_OVERFLOW = 0x20, 0x4000
+EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name
 
 
 class Entry(NamedTuple):
@@ -41,7 +45,8 @@ def entries(tar: bytes) -> dict[str, Entry]:
             for parent in ("/".join(parts[:n]) for n in range(1, len(parts))):
                 found.setdefault(parent, Entry(stat.S_IFDIR, 0o755, 0, b""))
             mtime = int(member.mtime) * 10**9
-            found[path] = Entry(kinds[member.type], member.mode & 0o777, mtime, data)
+            mode = member.mode & 0o777 | (0o700 if member.isdir() else 0o400)
+            found[path] = Entry(kinds[member.type], mode, mtime, data)
     return found
 
 
@@ -80,46 +85,109 @@ def make(path: str, entry: Entry) -> None:
     os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
 
 
-def is_pristine(path: str, entry: Entry) -> bool:
-    """Whether exactly this is at `path`.
+class Pristine:
+    """A folder that is made again what it should be, as often as asked.
 
-    Files are compared byte by byte: what is written into a mapping of a file on a tmpfs need not
-    change any of its times.
+    A file is compared byte by byte if it was opened since, and if lstat says anything new of it:
+    what is written into a mapping of a file on a tmpfs need not change any of its times, but to
+    map a file, one must open it, and by another name one must link or move it, which lstat shows.
     """
-    found = os.lstat(path)
-    if stat.S_IFMT(found.st_mode) != entry.kind:
-        return False
-    if entry.kind == stat.S_IFLNK:
-        return os.fsencode(os.readlink(path)) == entry.data
-    if stat.S_IMODE(found.st_mode) != entry.mode or os.listxattr(path):
-        return False
-    if entry.kind == stat.S_IFREG:
+
+    def __init__(self, root: str, tree: dict[str, Entry]) -> None:
+        self.root, self.tree = root, tree
+        self.seen: dict[str, tuple[int, ...]] = {}
+        # Written just now: a change within the clock's same tick would not show.
+        self.fresh: set[str] = set()
+        self.watch = Watch()
+
+    def restore(self) -> None:
+        """Raises OSError or RecursionError for what a command made that cannot be removed."""
+        opened = self.watch.opened()
+        kept, folders = set(), [""]
+        while folders:
+            folder = folders.pop()
+            with os.scandir(os.path.join(self.root, folder)) as entries:
+                items = list(entries)
+            for item in items:
+                path = f"{folder}/{item.name}" if folder else item.name
+                if not self._is_right(path, item.stat(follow_symlinks=False), opened):
+                    remove(item.path)
+                    continue
+                kept.add(path)
+                if item.is_dir(follow_symlinks=False):
+                    folders.append(path)
+        self.fresh = self.tree.keys() - kept
+        for path, entry in self.tree.items():  # parents come first
+            if path in self.fresh:
+                place = os.path.join(self.root, path)
+                make(place, entry)
+                self.seen[path] = seen(os.lstat(place))
+                if entry.kind == stat.S_IFDIR:
+                    self.watch.add(place, path)
+        self.watch.opened()  # by us
+
+    def _is_right(self, path: str, found: os.stat_result, opened: set[str] | None) -> bool:
+        """Whether exactly what belongs at a path is there."""
+        entry = self.tree.get(path)
+        place = os.path.join(self.root, path)
+        if entry is None or stat.S_IFMT(found.st_mode) != entry.kind:
+            return False
+        if entry.kind == stat.S_IFDIR:  # another folder would not be watched
+            return seen(found) == self.seen[path] and not os.listxattr(place)
+        changed = seen(found) != self.seen[path] or path in self.fresh
+        if not changed and opened is not None and path not in opened:
+            return True
+        if entry.kind == stat.S_IFLNK:
+            return os.fsencode(os.readlink(place)) == entry.data
+        if stat.S_IMODE(found.st_mode) != entry.mode or os.listxattr(place):
+            return False
         if found.st_nlink != 1 or found.st_size != len(entry.data):
             return False
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(place, os.O_RDONLY)
         same = os.read(descriptor, found.st_size + 1) == entry.data
         os.close(descriptor)
-        if not same:
-            return False
-    if found.st_mtime_ns != entry.mtime_ns and entry.kind == stat.S_IFREG:
-        os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
-    return True
+        if same and found.st_mtime_ns != entry.mtime_ns:
+            os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
+            found = os.lstat(place)
+        self.seen[path] = seen(found)
+        return same
 
 
-def restore(root: str, tree: dict[str, Entry], depth: int = 10**6) -> None:
-    """Make the folder `root` hold `tree` and nothing else, down to a depth."""
-    kept, folders = set(), [""]
-    while folders:
-        folder = folders.pop()
-        for name in os.listdir(os.path.join(root, folder)):
-            path = f"{folder}/{name}" if folder else name
-            entry = tree.get(path)
-            if entry is None or not is_pristine(os.path.join(root, path), entry):
-                remove(os.path.join(root, path))
-                continue
-            kept.add(path)
-            if entry.kind == stat.S_IFDIR and path.count("/") + 1 < depth:
-                folders.append(path)
-    for path, entry in tree.items():
-        if path not in kept:
-            make(os.path.join(root, path), entry)
+def seen(found: os.stat_result) -> tuple[int, ...]:
+    """What tells a file, or a folder with any files in it, from another or a changed one."""
+    if stat.S_ISDIR(found.st_mode):
+        return found.st_ino, found.st_mode
+    return found.st_ino, found.st_mode, found.st_nlink, found.st_size, found.st_ctime_ns
+
+
+class Watch:
+    """Which files of some folders were opened (inotify)."""
+
+    def __init__(self) -> None:
+        self.libc = ctypes.CDLL(None)
+        self.descriptor = self.libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.folders: dict[int, str] = {}
+        self.blind = self.descriptor < 0
+
+    def add(self, place: str, path: str) -> None:
+        """Watch the folder `place`, whose files are told as below `path`."""
+        if not self.blind:
+            number = self.libc.inotify_add_watch(self.descriptor, os.fsencode(place), IN_OPEN)
+            self.blind = number < 0  # the kernel's limit
+            self.folders[number] = path
+
+    def opened(self) -> set[str] | None:
+        """Paths since the last time; None if it is not known."""
+        found, lost = set(), self.blind
+        while not self.blind:
+            try:
+                events = os.read(self.descriptor, 1 << 16)
+            except BlockingIOError:
+                break
+            while events:
+                number, mask, _, length = EVENT.unpack_from(events)
+                name = events[EVENT.size : EVENT.size + length].rstrip(b"\0")
+                events = events[EVENT.size + length :]
+                lost = lost or bool(mask & IN_Q_OVERFLOW)
+                found.add(f"{self.folders.get(number, '')}/{os.fsdecode(name)}")
+        return None if lost else found

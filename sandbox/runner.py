@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.frames import Closed, Frame, pack, read_exactly, unpack, write_all
-from sandbox.pristine import Entry, entries, generated, make, remove, restore
+from sandbox.pristine import Entry, Pristine, entries, generated, make, remove
 
 WORK = "/work"
 REPO = "/work/repo"
 FOLDERS = ("repo", "home", "tmp")
-SCRATCH = ("/work/home", "/work/tmp", "/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108
+SCRATCH = ("/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108
 # Out of memory, the command goes before the runner.
 LAUNCH = ("sh", "-c", 'echo 1000 >/proc/self/oom_score_adj; exec "$@"', "sh")
 CHUNK = 1 << 16
@@ -121,14 +121,17 @@ class Runner:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self.tree: dict[str, Entry] = {}
+        self.work = Pristine(WORK, {})
         self.limits = own_limits()
 
     def serve(self) -> None:
         while True:
             header, blobs = self.receive()
             if header["op"] == "load":
-                self.tree = {**generated(), **entries(blobs[0])}
+                files = {**generated(), **entries(blobs[0])}
+                tree = dict.fromkeys(FOLDERS, Entry(stat.S_IFDIR, 0o755, 0, b""))
+                tree |= {f"repo/{path}": entry for path, entry in files.items()}
+                self.work = Pristine(WORK, tree)
                 self.send({"op": "status", "status": own_status()})
                 self.reset()
             elif header["op"] == "prepare":
@@ -150,12 +153,10 @@ class Runner:
         """Leave nothing of the last command: processes, files, shared memory."""
         began = time.perf_counter()
         end_all()
-        folders = dict.fromkeys(FOLDERS, Entry(stat.S_IFDIR, 0o755, 0, b""))
-        restore(WORK, folders, depth=1)
+        self.work.restore()
         for folder in SCRATCH:
             for name in os.listdir(folder):
                 remove(os.path.join(folder, name))
-        restore(REPO, self.tree)
         remove_ipc(self.libc)
         assert own_limits() == self.limits, "a command changed the runner's limits"
         self.send({"op": "ready", "seconds": time.perf_counter() - began})

@@ -50,13 +50,17 @@ def _download(requirements: Sequence[str], options: Sequence[str], folder: Path)
     machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(machine, machine)
     tags = [f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC, 4, -1)]
     tags += [f"manylinux2014_{machine}", f"linux_{machine}"]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    # Isolated, and not in the folder of the user, whose files Python would take for modules.
+    command = [sys.executable, "-I", "-m", "pip", "download", "--quiet"]
+    command += ["--disable-pip-version-check"]
     command += ["--only-binary=:all:", f"--python-version={PYTHON}", "--implementation=cp"]
     command += [f"--abi={abi}" for abi in ("cp" + PYTHON.replace(".", ""), "abi3", "none")]
     command += [f"--platform={tag}" for tag in tags]
     command += [f"--dest={folder}", *options, *requirements]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=folder
+        )
     except subprocess.TimeoutExpired as error:
         raise SandboxError(f"pip took more than {TIMEOUT_S // 60} minutes.") from error
     errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]

@@ -13,6 +13,7 @@ from typing import Any
 from sandbox.frames import Frame, pack, unpack
 
 LARGEST = 64 << 20  # bytes of one header or blob
+WRITE_S = 60
 STDOUT, STDERR = 1, 2
 
 
@@ -20,68 +21,89 @@ class Gone(Exception):
     """The connection ended, or what came over it makes no sense."""
 
 
-class Wire:
-    """One connection. Docker sends stdout and stderr in pieces, each with a head of 8 bytes."""
+class Stream:
+    """stdout and stderr of one `docker exec`: pieces, each with a head of 8 bytes."""
 
     def __init__(self, raw: Any) -> None:
         # The SDK wraps the socket in a file object, or in nothing, as the transport is.
         self._kept = raw
         self._socket: socket.socket = getattr(raw, "_sock", raw)
-        self._received = bytearray()
-        self.complaint = b""  # the runner's last words
-        self._deadline = 0.0
+        self.deadline = 0.0  # of time.monotonic(), for all that is read
 
-    def send(self, header: dict[str, Any], *blobs: bytes) -> None:
+    def piece(self) -> tuple[int, bytes]:
+        """STDOUT or STDERR, and some bytes. Raises TimeoutError, or Gone after the last."""
+        kind, length = struct.unpack("!BxxxI", self._exactly(8))
+        return kind, self._exactly(length)
+
+    def write(self, data: bytes) -> None:
         """Raises Gone if nobody takes it."""
         try:
-            self._socket.settimeout(60)
-            self._socket.sendall(pack(header, *blobs))
+            self._socket.settimeout(WRITE_S)
+            self._socket.sendall(data)
         except OSError as error:
             raise Gone(str(error)) from error
-
-    def receive(self, timeout_s: float) -> Frame:
-        """The next frame. Raises TimeoutError or Gone."""
-        self._deadline = time.monotonic() + timeout_s
-        try:
-            header, blobs = unpack(self._read)
-        except TimeoutError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-            raise Gone(f"{type(error).__name__}: {error}") from error
-        if not isinstance(header, dict) or not isinstance(header.get("op"), str):
-            raise Gone(f"not a frame: {json.dumps(header)[:80]}")
-        return header, blobs
 
     def close(self) -> None:
         for each in (self._socket, self._kept):
             with contextlib.suppress(OSError):
                 each.close()
 
+    def _exactly(self, size: int) -> bytes:
+        parts = []
+        while size:
+            rest = self.deadline - time.monotonic()
+            if rest <= 0:
+                raise TimeoutError
+            try:
+                self._socket.settimeout(rest)
+                data = self._socket.recv(min(size, 1 << 20))
+            except TimeoutError:
+                raise
+            except OSError as error:
+                raise Gone(str(error)) from error
+            if not data:
+                raise Gone
+            parts.append(data)
+            size -= len(data)
+        return b"".join(parts)
+
+
+class Wire(Stream):
+    """Frames to a runner and from it."""
+
+    def __init__(self, raw: Any) -> None:
+        super().__init__(raw)
+        self._received = bytearray()
+        self._complaint = b""  # the runner's last words
+
+    def send(self, header: dict[str, Any], *blobs: bytes) -> None:
+        """Raises Gone if nobody takes it."""
+        self.write(pack(header, *blobs))
+
+    def receive(self, timeout_s: float) -> Frame:
+        """The next frame. Raises TimeoutError, or Gone if there is none or it is odd."""
+        self.deadline = time.monotonic() + timeout_s
+        try:
+            header, blobs = unpack(self._read)
+        except Gone as error:
+            words = self._complaint.decode("utf-8", "replace").strip()
+            raise Gone(words[-500:] or str(error) or "it ended") from error
+        except (ValueError, KeyError, TypeError, struct.error) as error:
+            raise Gone(f"{type(error).__name__}: {error}") from error
+        if not isinstance(header.get("op"), str):
+            raise Gone(f"not a frame: {json.dumps(header)[:80]}")
+        return header, blobs
+
     def _read(self, size: int) -> bytes:
         """Exactly `size` bytes of the runner's stdout."""
         if not isinstance(size, int) or not 0 <= size <= LARGEST:
             raise ValueError(f"{size} bytes in one piece")
         while len(self._received) < size:
-            kind, length = struct.unpack("!BxxxI", self._exactly(8))
-            data = self._exactly(length)
+            kind, data = self.piece()
             if kind == STDOUT:
                 self._received += data
             else:
-                self.complaint = (self.complaint + data)[-4096:]
+                self._complaint = (self._complaint + data)[-4096:]
         taken = bytes(self._received[:size])
         del self._received[:size]
         return taken
-
-    def _exactly(self, size: int) -> bytes:
-        parts = []
-        while size:
-            rest = self._deadline - time.monotonic()
-            if rest <= 0:
-                raise TimeoutError
-            self._socket.settimeout(rest)
-            data = self._socket.recv(min(size, 1 << 20))
-            if not data:
-                raise Gone(self.complaint.decode("utf-8", "replace")[-500:] or "it ended")
-            parts.append(data)
-            size -= len(data)
-        return b"".join(parts)

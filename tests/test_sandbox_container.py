@@ -190,6 +190,30 @@ CHANGES = {
             print(mapped[0])
             mapped[0:1] = b"P"
     """,
+    "written through a mapping under another name": """
+        import mmap, os
+        os.link("a.py", "/work/home/other")
+        with open("/work/home/other", "r+b") as file:
+            mapped = mmap.mmap(file.fileno(), 0)
+            print(mapped[0])
+            mapped[0:1] = b"P"
+        os.remove("/work/home/other")
+    """,
+    "written through a mapping in a folder moved away and back": """
+        import mmap, os
+        os.rename("folder", "/work/home/folder")
+        with open("/work/home/folder/b.txt", "r+b") as file:
+            mapped = mmap.mmap(file.fileno(), 0)
+            print(mapped[0])
+            mapped[0:1] = b"P"
+        os.rename("/work/home/folder", "folder")
+    """,
+    "the same file in another folder of that name": """
+        import os
+        os.rename("folder", "/work/home/folder")
+        os.mkdir("folder")
+        os.rename("/work/home/folder/b.txt", "folder/b.txt")
+    """,
     "removed": "import os; os.remove('a.py')",
     "a link elsewhere": "import os; os.remove('a.py'); os.symlink('/etc/passwd', 'a.py')",
     "a folder": "import os; os.remove('a.py'); os.mkdir('a.py')",
@@ -245,6 +269,17 @@ def test_nothing_survives(sandbox: Sandbox, change: str) -> None:
         assert ran.exit_code == 0, ran
     assert said(python(sandbox, STATE)) == before
     assert sandbox.started == 1
+
+
+def test_files_that_were_replaced_are_watched_too(sandbox: Sandbox) -> None:
+    """Folders that one command replaced are the next one's to write into."""
+    before = said(python(sandbox, STATE))
+    for change in ("the repository", "renamed", "the same file in another folder of that name"):
+        assert python(sandbox, CHANGES[change]).exit_code == 0
+        assert python(sandbox, "pass").exit_code == 0
+        mapped = CHANGES["written through a mapping"].replace("a.py", "folder/b.txt")
+        assert python(sandbox, mapped).exit_code == 0
+        assert said(python(sandbox, STATE)) == before
 
 
 def test_a_socket_left_open_does_not_keep_its_port(sandbox: Sandbox) -> None:
@@ -392,3 +427,39 @@ def test_a_closed_sandbox_leaves_no_container(
 def test_an_image_that_is_not_there_is_named(docker_client: object) -> None:
     with pytest.raises(SandboxError, match="no-such-image"):
         Sandbox("tandem-no-such-image:1", b"", SMALL)
+
+
+def test_a_verdict_is_docker_s_own_and_in_a_fresh_container(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
+    one = make_sandbox({"a.py": b"print(42)"})
+    assert one.run(["true"], timeout_s=30).exit_code == 0
+    code = b"import os, sys; print(os.listdir('.')); print('bad', file=sys.stderr); sys.exit(3)"
+    ran = one.judge(["python3", "a.py"], timeout_s=60, files={"a.py": code})
+    assert (ran.exit_code, ran.killed, ran.stderr) == (3, "", b"bad\n")
+    assert ran.stdout == b"['a.py']\n"
+    assert one.started == 2
+    assert said(one.run(["python3", "a.py"], timeout_s=30)) == "42"
+    assert one.started == 3
+
+
+def test_nothing_of_ours_is_beside_a_command_that_is_judged(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
+    one = make_sandbox()
+    ran = one.judge(["sh", "-c", "env; cat /proc/[0-9]*/comm"], timeout_s=60, env={"MINE": "yes"})
+    assert one.started == 1
+    names = ran.stdout.decode().split()
+    assert "python3" not in names
+    listed = {name.split("=")[0] for name in names if "=" in name}
+    assert listed - {"PWD"} == {"PATH", "HOME", "LANG", "TMPDIR", "USER", "MINE"}
+
+
+def test_a_command_that_is_judged_has_limits_too(make_sandbox: Callable[..., Sandbox]) -> None:
+    one = make_sandbox()
+    ran = one.judge(["sleep", "1000"], timeout_s=1)
+    assert (ran.exit_code, ran.killed) == (None, "time")
+    assert one.judge(["yes"], timeout_s=200).killed == "output"
+    ran = one.judge(["python3", "-c", "import os; os.kill(-1, 9)"], timeout_s=60)
+    assert (ran.exit_code, ran.killed) == (0, "")
+    assert one.judge(["python3", "-c", "x = b'x' * (1 << 30)"], timeout_s=200).exit_code == 137
