@@ -3,24 +3,27 @@
 The quick runner's word is not taken: the tests run in the same process as the code that they test,
 which may have changed pytest, its reporter or the exit code. So this judge, which is no process of
 the container, plants tests whose outcome it knows, compares which tests there are with before, takes
-results only with a word that it gave to this run, and asks pytest a second time, for its own report
-and exit code. What it cannot rule out is code that seeks out this machinery in its own process,
+results only with a word that it gave to this run, asks pytest a second time, for its own report and
+exit code, and a third time in a container where nothing of ours runs, for what Docker tells. What it cannot rule out is code that seeks out this machinery in its own process,
 copies the word and forges only what it must; `sandbox.allowed` and the reader of the patch can.
 """
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from sandbox import junit, planted, tester
 from sandbox.baseline import Baseline
 from sandbox.planted import Planted
+from sandbox.process import Ran
 from sandbox.suite import Suite, TestResult
 from sandbox.tester import Run, TestServer
 
 USAGE_ERROR = 4  # pytest's exit code
+NO_ADDOPTS = ("-o", "addopts=")
 BAD = ("failed", "error", "timeout")
 
 
@@ -49,6 +52,46 @@ class Verdict:
         return tuple(f"{c.name}: {c.told}" for c in self.checks if not c.held)
 
 
+class Judges(tester.Opens, Protocol):
+    """A sandbox that can also run a command in a container of its own, as `sandbox.container`'s."""
+
+    def judge(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        files: Mapping[str, bytes | None] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Ran: ...
+
+
+ExitCode = Callable[[list[str], Mapping[str, str | None], Mapping[str, str]], int | None]
+
+
+def judge_in(
+    sandbox: Judges,
+    suite: Suite,
+    snapshot: Path,
+    baseline: Baseline,
+    files: Mapping[str, str | None],
+    all_s: float = 600.0,
+) -> Verdict:
+    """Judge the patch `files` in a sandbox that has run nothing, and in two more containers whose
+    exit codes Docker tells. Raises SandboxError.
+    """
+
+    def exit_code(
+        argv: list[str], changed: Mapping[str, str | None], env: Mapping[str, str]
+    ) -> int | None:
+        texts = {path: None if text is None else text.encode() for path, text in changed.items()}
+        return sandbox.judge(argv, timeout_s=all_s, files=texts, env=env).exit_code
+
+    def serve(suite: Suite) -> TestServer:
+        return tester.in_sandbox(sandbox, suite, snapshot)
+
+    return judge(serve, suite, snapshot, baseline, files, all_s, exit_code)
+
+
 def judge(
     open_server: Callable[[Suite], TestServer],
     suite: Suite,
@@ -56,19 +99,25 @@ def judge(
     baseline: Baseline,
     files: Mapping[str, str | None],
     all_s: float = 600.0,
+    exit_code: ExitCode | None = None,
 ) -> Verdict:
-    """Judge the patch `files`. `open_server` serves a suite in a sandbox that has run nothing else
-    and will run nothing more: `lambda suite: in_sandbox(sandbox, suite, snapshot)`.
+    """The same with a server that has run nothing yet, as `open_server` starts it for a suite, and
+    with what runs a command by itself: argv, changed files, environment.
     """
     targets = [result.id for result in baseline.failing]
     beside = targets or [result.id for result in baseline.broken]
     salt = secrets.token_hex(6)
     plants = planted.plant(suite, beside, _test_texts(snapshot, suite, beside), salt)
     server = open_server(suite_for(suite, plants))
+    own = _Judge(server, suite, snapshot, baseline, plants, all_s)
     try:
-        return _Judge(server, suite, snapshot, baseline, plants, all_s).verdict(targets, files)
+        verdict = own.verdict(targets, files)
     finally:
         server.close()
+    if exit_code:
+        told = own.told_outside(exit_code, files, [result.id for result in verdict.results])
+        verdict = replace(verdict, checks=verdict.checks + tuple(told))
+    return verdict
 
 
 def suite_for(suite: Suite, plants: Planted) -> Suite:
@@ -166,20 +215,12 @@ class _Judge:
     def _own_report(self, files: Mapping[str, str | None], after: Run) -> list[Check]:
         """pytest as a process of its own: its exit code and its own report must say the same."""
         ended = {result.id: result.bad for result in after.results}
-        paths = sorted({id.split("::")[0] for id in ended})
-        named = self.suite.paths(self.snapshot)
-        args = suite_for(self.suite, self.plants).args
-        kept = [argument for argument in args if argument.split("::")[0] not in named]
-        start = ["python3", "-B", "-m", "pytest"] if self.suite.here_on_path else ["pytest"]
         file = f"/tmp/{secrets.token_hex(8)}.xml"  # noqa: S108 - of the fresh container
-        argv = [*start, *kept, "-q", "-p", "no:cacheprovider", f"--junitxml={file}"]
-        argv += [f"--rootdir={self.server.root}", "--continue-on-collection-errors"]
+        argv = [*self._pytest(), f"--junitxml={file}", *_files(ended)]
         changed = {**files, **self.plants.files}
-        code, text = self.server.report([*argv, *paths], file, changed, self.all_s)
+        code, text = self.server.report(argv, file, changed, self.all_s)
         if code == USAGE_ERROR:  # as when the repository's addopts need what is not there
-            code, text = self.server.report(
-                [*argv, "-o", "addopts=", *paths], file, changed, self.all_s
-            )
+            code, text = self.server.report([*argv, *NO_ADDOPTS], file, changed, self.all_s)
         said = junit.read(text)
         flaky = set(self.baseline.flaky)
         differing = sorted(
@@ -193,6 +234,64 @@ class _Judge:
             Check("pytest's exit code tells of a failure", code == 1, f"exit code {code}"),
             Check("pytest's own report agrees", bool(said) and not differing, told),
         ]
+
+    def told_outside(
+        self, exit_code: ExitCode, files: Mapping[str, str | None], ids: list[str]
+    ) -> list[Check]:
+        """The exit codes that Docker tells: with a planted failure not 0, and without it 0."""
+        plain = {path: text for path, text in files.items() if path not in self.plants.files}
+        ours = min(
+            self.plants.files,
+            key=lambda path: path not in _files(self.plants.must_fail),
+            default="",
+        )
+        argv, planted_argv = self._commands(ids, ours)
+        env = self._environment()
+
+        def code(argv: list[str], changed: Mapping[str, str | None]) -> int | None:
+            told = exit_code(argv, changed, env)
+            again = self.suite.kind == "pytest" and told == USAGE_ERROR
+            return exit_code([*argv, *NO_ADDOPTS], changed, env) if again else told
+
+        checks = []
+        if planted_argv:
+            told = code(planted_argv, {**plain, ours: self.plants.files[ours]})
+            checks.append(
+                Check("Docker tells of the planted failure", told == 1, f"exit code {told}")
+            )
+        if not self.baseline.flaky and not self.baseline.broken:
+            told = code(argv, plain)
+            checks.append(Check("Docker tells of success", told == 0, f"exit code {told}"))
+        return checks
+
+    def _commands(self, ids: list[str], ours: str) -> tuple[list[str], list[str]]:
+        """The suite as a plain command; and the same with the planted file, if there is one."""
+        if self.suite.kind == "command":
+            return list(self.suite.args), []
+        if self.suite.kind == "pytest":
+            argv = [*self._pytest(), *_files(ids)]
+            return argv, [*argv, ours] if ours else []
+        argv = ["python3", "-B", "-m", "unittest"]
+        with_ours = suite_for(self.suite, self.plants).args
+        return [*argv, *self.suite.args], [*argv, *with_ours] if ours else []
+
+    def _pytest(self) -> list[str]:
+        """pytest's command line without paths."""
+        named = self.suite.paths(self.snapshot)
+        args = suite_for(self.suite, self.plants).args
+        kept = [argument for argument in args if argument.split("::")[0] not in named]
+        start = ["python3", "-B", "-m", "pytest"] if self.suite.here_on_path else ["pytest"]
+        options = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+        return [*start, *kept, *options, f"--rootdir={self.server.root}"]
+
+    def _environment(self) -> dict[str, str]:
+        told = tester.settings(self.suite, self.snapshot)
+        folders = ":".join(told["first"] + told["path"])
+        return {**tester.ENVIRONMENT, "PYTHONPATH": folders, **self.suite.env}
+
+
+def _files(ids: Iterable[str]) -> list[str]:
+    return sorted({id.split("::")[0] for id in ids})
 
 
 def _same(

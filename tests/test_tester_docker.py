@@ -9,7 +9,7 @@ from sandbox import suspects, tester
 from sandbox.container import Sandbox
 from sandbox.pool import Pool
 from sandbox.suite import parse
-from sandbox.verdict import judge
+from sandbox.verdict import Verdict, judge_in
 from tests import test_verdict as shop
 from tests.docker_support import SMALL, docker_client, image, make_sandbox, tar_of  # noqa: F401
 from tests.local_tests import write
@@ -65,24 +65,19 @@ def test_suspects_are_found_from_a_folder_a_suite_and_a_pool(image: str, folder:
     assert (best.path, suspects.line_of(found.sources, best)) == (shop.CODE, "found -= price")
 
 
-def verdict(make: Callable[..., Sandbox], folder: Path, text: str):
-    baseline = shop.BASELINE
-    sandbox = make(BYTES)
-    return judge(
-        lambda suite: tester.in_sandbox(sandbox, suite, folder),
-        SUITE,
-        folder,
-        baseline,
-        {shop.CODE: text},
-    )
+def verdict(sandbox: Sandbox, folder: Path, text: str) -> Verdict:
+    return judge_in(sandbox, SUITE, folder, shop.BASELINE, {shop.CODE: text})
 
 
 def test_a_mended_program_is_judged_so_in_a_fresh_container(
     make_sandbox: Callable[..., Sandbox],  # noqa: F811
     folder: Path,
 ) -> None:
-    found = verdict(make_sandbox, folder, shop.MENDED)
+    found = verdict(make_sandbox(BYTES), folder, shop.MENDED)
     assert found.holds, found.reasons
+    told = {check.name: check.told for check in found.checks}
+    assert told["Docker tells of the planted failure"] == "exit code 1"
+    assert told["Docker tells of success"] == "exit code 0"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +94,7 @@ def test_no_forged_pass_holds_in_a_container(
     folder: Path,
     attack: str,
 ) -> None:
-    found = verdict(make_sandbox, folder, shop.attacking(attack))
+    found = verdict(make_sandbox(BYTES), folder, shop.attacking(attack))
     assert not found.holds
     assert found.reasons
 
