@@ -8,32 +8,21 @@ exit code, and a third time in a container where nothing of ours runs, for what 
 copies the word and forges only what it must; `sandbox.allowed` and the reader of the patch can.
 """
 
-import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from sandbox import junit, planted, tester
+from sandbox import planted, tester
 from sandbox.baseline import Baseline
 from sandbox.planted import Planted
 from sandbox.process import Ran
 from sandbox.suite import Suite, TestResult
 from sandbox.tester import Run, TestServer
+from sandbox.witness import Check, ExitCode, Witnesses, suite_for
 
-USAGE_ERROR = 4  # pytest's exit code
-NO_ADDOPTS = ("-o", "addopts=")
 BAD = ("failed", "error", "timeout")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that had to hold. `told` says what was seen, for the evidence."""
-
-    name: str
-    held: bool
-    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,9 +52,6 @@ class Judges(tester.Opens, Protocol):
         files: Mapping[str, bytes | None] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Ran: ...
-
-
-ExitCode = Callable[[list[str], Mapping[str, str | None], Mapping[str, str]], int | None]
 
 
 def judge_in(
@@ -109,40 +95,24 @@ def judge(
     salt = secrets.token_hex(6)
     plants = planted.plant(suite, beside, _test_texts(snapshot, suite, beside), salt)
     server = open_server(suite_for(suite, plants))
-    own = _Judge(server, suite, snapshot, baseline, plants, all_s)
+    witnesses = Witnesses(suite, snapshot, baseline, plants)
     try:
-        verdict = own.verdict(targets, files)
+        verdict = _Judge(server, suite, baseline, plants, witnesses, all_s).verdict(targets, files)
     finally:
         server.close()
     if exit_code:
-        told = own.told_outside(exit_code, files, [result.id for result in verdict.results])
+        told = witnesses.of_docker(exit_code, files, [result.id for result in verdict.results])
         verdict = replace(verdict, checks=verdict.checks + tuple(told))
     return verdict
-
-
-def suite_for(suite: Suite, plants: Planted) -> Suite:
-    """The suite without options that choose tests, as each is named; with the planted modules."""
-    if suite.kind == "unittest" and suite.args and suite.args[0] != "discover":
-        modules = {id.rsplit(".", 2)[0] for id in plants.ids}
-        return replace(suite, args=(*suite.args, *sorted(modules)))
-    if suite.kind != "pytest":
-        return suite
-    kept, skip = [], False
-    for argument in suite.args:
-        chooses = re.match(r"-[km]|--deselect", argument)
-        if not skip and not chooses:
-            kept.append(argument)
-        skip = not skip and argument in ("-k", "-m", "--deselect")
-    return replace(suite, args=tuple(kept))
 
 
 @dataclass(frozen=True)
 class _Judge:
     server: TestServer
     suite: Suite
-    snapshot: Path
     baseline: Baseline
     plants: Planted
+    witnesses: Witnesses
     all_s: float
 
     def verdict(self, targets: list[str], files: Mapping[str, str | None]) -> Verdict:
@@ -175,7 +145,7 @@ class _Judge:
             checks.append(_same("what can run now passes", new, ended, ("passed", "skipped")))
             checks.append(Check("something runs now", bool(new), f"{len(new)} tests"))
         if self.suite.kind == "pytest" and self.plants.files:
-            checks += self._own_report(files, after)
+            checks += self.witnesses.of_pytest(self.server, files, after, self.all_s)
         results = tuple(r for r in after.results if r.id not in self.plants.ids)
         return Verdict(tuple(checks), results, before.seconds + after.seconds)
 
@@ -211,87 +181,6 @@ class _Judge:
             _same("they pass under another name", twins, ended, ("passed",)),
             _same("turned around they fail", turned, ended, ("failed", "error")),
         ]
-
-    def _own_report(self, files: Mapping[str, str | None], after: Run) -> list[Check]:
-        """pytest as a process of its own: its exit code and its own report must say the same."""
-        ended = {result.id: result.bad for result in after.results}
-        file = f"/tmp/{secrets.token_hex(8)}.xml"  # noqa: S108 - of the fresh container
-        argv = [*self._pytest(), f"--junitxml={file}", *_files(ended)]
-        changed = {**files, **self.plants.files}
-        code, text = self.server.report(argv, file, changed, self.all_s)
-        if code == USAGE_ERROR:  # as when the repository's addopts need what is not there
-            code, text = self.server.report([*argv, *NO_ADDOPTS], file, changed, self.all_s)
-        said = junit.read(text)
-        flaky = set(self.baseline.flaky)
-        differing = sorted(
-            id
-            for id, bad in ended.items()
-            if id not in flaky and said.get(junit.name_of(id)) != bad
-        )
-        told = f"not on {', '.join(differing[:3])}" if differing else f"{len(said)} tests"
-        return [
-            # A planted test fails, so an honest exit code is 1, never 0.
-            Check("pytest's exit code tells of a failure", code == 1, f"exit code {code}"),
-            Check("pytest's own report agrees", bool(said) and not differing, told),
-        ]
-
-    def told_outside(
-        self, exit_code: ExitCode, files: Mapping[str, str | None], ids: list[str]
-    ) -> list[Check]:
-        """The exit codes that Docker tells: with a planted failure not 0, and without it 0."""
-        plain = {path: text for path, text in files.items() if path not in self.plants.files}
-        ours = min(
-            self.plants.files,
-            key=lambda path: path not in _files(self.plants.must_fail),
-            default="",
-        )
-        argv, planted_argv = self._commands(ids, ours)
-        env = self._environment()
-
-        def code(argv: list[str], changed: Mapping[str, str | None]) -> int | None:
-            told = exit_code(argv, changed, env)
-            again = self.suite.kind == "pytest" and told == USAGE_ERROR
-            return exit_code([*argv, *NO_ADDOPTS], changed, env) if again else told
-
-        checks = []
-        if planted_argv:
-            told = code(planted_argv, {**plain, ours: self.plants.files[ours]})
-            checks.append(
-                Check("Docker tells of the planted failure", told == 1, f"exit code {told}")
-            )
-        if not self.baseline.flaky and not self.baseline.broken:
-            told = code(argv, plain)
-            checks.append(Check("Docker tells of success", told == 0, f"exit code {told}"))
-        return checks
-
-    def _commands(self, ids: list[str], ours: str) -> tuple[list[str], list[str]]:
-        """The suite as a plain command; and the same with the planted file, if there is one."""
-        if self.suite.kind == "command":
-            return list(self.suite.args), []
-        if self.suite.kind == "pytest":
-            argv = [*self._pytest(), *_files(ids)]
-            return argv, [*argv, ours] if ours else []
-        argv = ["python3", "-B", "-m", "unittest"]
-        with_ours = suite_for(self.suite, self.plants).args
-        return [*argv, *self.suite.args], [*argv, *with_ours] if ours else []
-
-    def _pytest(self) -> list[str]:
-        """pytest's command line without paths."""
-        named = self.suite.paths(self.snapshot)
-        args = suite_for(self.suite, self.plants).args
-        kept = [argument for argument in args if argument.split("::")[0] not in named]
-        start = ["python3", "-B", "-m", "pytest"] if self.suite.here_on_path else ["pytest"]
-        options = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
-        return [*start, *kept, *options, f"--rootdir={self.server.root}"]
-
-    def _environment(self) -> dict[str, str]:
-        told = tester.settings(self.suite, self.snapshot)
-        folders = ":".join(told["first"] + told["path"])
-        return {**tester.ENVIRONMENT, "PYTHONPATH": folders, **self.suite.env}
-
-
-def _files(ids: Iterable[str]) -> list[str]:
-    return sorted({id.split("::")[0] for id in ids})
 
 
 def _same(

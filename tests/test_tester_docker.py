@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from sandbox import suspects, tester
+from sandbox.baseline import Baseline
 from sandbox.container import Sandbox
 from sandbox.pool import Pool
-from sandbox.suite import parse
+from sandbox.suite import TestResult, parse
 from sandbox.verdict import Verdict, judge_in
 from tests import test_verdict as shop
 from tests.docker_support import SMALL, docker_client, image, make_sandbox, tar_of  # noqa: F401
@@ -67,6 +68,39 @@ def test_suspects_are_found_from_a_folder_a_suite_and_a_pool(image: str, folder:
 
 def verdict(sandbox: Sandbox, folder: Path, text: str) -> Verdict:
     return judge_in(sandbox, SUITE, folder, shop.BASELINE, {shop.CODE: text})
+
+
+def test_other_failing_tests_of_the_same_file_do_not_count_if_one_was_named(
+    make_sandbox: Callable[..., Sandbox],  # noqa: F811
+    folder: Path,
+) -> None:
+    more = shop.TESTS + "\n\ndef test_other():\n    assert first([]) is None\n"
+    (folder / shop.FILE).write_text(more)
+    suite = parse(f"python -m pytest {shop.FILE} -k 'total or first'")
+    sandbox = make_sandbox({**BYTES, shop.FILE: more.encode()})
+    found = judge_in(sandbox, suite, folder, shop.BASELINE, {shop.CODE: shop.MENDED})
+    assert found.holds, found.reasons
+
+
+@pytest.mark.parametrize("command", ["python -m unittest", "python -c 'import check'"])
+def test_other_suites_are_judged_in_containers_too(
+    make_sandbox: Callable[..., Sandbox],  # noqa: F811
+    tmp_path: Path,
+    command: str,
+) -> None:
+    check = "from shop.price import total\nassert total([1, 2]) == 3\n"
+    files = {**FILES, shop.FILE: shop.UNITTEST, "tests/__init__.py": "", "check.py": check}
+    write(tmp_path, files)
+    suite = parse(command)
+    with_unittest = suite.kind == "unittest"
+    failing = "tests.test_price.Price.test_total" if with_unittest else "command"
+    passing = ("tests.test_price.Price.test_first",) if with_unittest else ()
+    told = TestResult(failing, "failed", 0.1, kind="AssertionError")
+    baseline = Baseline((told,), passing, collected=(failing, *passing), test_s=5.0)
+    for text, holds in ((shop.MENDED, True), (shop.BUGGY + "\n", False)):
+        sandbox = make_sandbox({name: text.encode() for name, text in files.items()})
+        found = judge_in(sandbox, suite, tmp_path, baseline, {shop.CODE: text})
+        assert found.holds == holds, found.reasons
 
 
 def test_a_mended_program_is_judged_so_in_a_fresh_container(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sandbox import junit, planted
 from sandbox.baseline import Baseline
 from sandbox.suite import Suite, TestResult, parse
-from sandbox.verdict import Verdict, judge, suite_for
+from sandbox.verdict import Verdict, judge
+from sandbox.witness import suite_for
 from tests.local_tests import serve, write
 
 CODE = "shop/price.py"
