@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import time
+from typing import Any
 
 from sandbox.inside import learned, processes
 from sandbox.inside.folder import Folder
@@ -29,7 +30,7 @@ class Server:
         self.root: str = settings["root"]
         self.wire = wire
         self.folder = folder
-        self.session = None  # of pytest, in the warm server
+        self.session: Any = None  # of pytest, in the warm server
         self.warm: tuple[int, Wire, set[str]] | None = None  # pid, its wire, the files it loaded
 
     def serve(self) -> None:
@@ -45,13 +46,18 @@ class Server:
         """Collect once, learn from it what to load, load it, and make the warm server."""
         job = {**job, "learn": True, "only_collect": True, "files": {}, "test_s": job["all_s"]}
         told = self._in_children(job)
-        loaded = told.pop("loaded", None) or {"modules": [], "files": [], "tests": []}
-        threads = learned.load(loaded["modules"]) if job.get("load", True) else 0
+        loaded = told.pop("loaded", None) or {"modules": [], "files": [], "tests": [], "own": []}
+        if job.get("load", True):
+            learned.load(loaded["modules"], {*loaded["own"], *learned.plugin_packages()})
+        threads = learned.threads()
         learned.compiled(loaded["files"], loaded["tests"])
         gc.collect()
         gc.freeze()  # or each child copies what the collector touches
-        if self.settings["kind"] == "pytest":
-            self._make_warm(job["all_s"])
+        if self.settings["kind"] == "pytest" and not threads:
+            # What starts threads when it is loaded is left to each child then.
+            for modules in (loaded["modules"], []):
+                if not self.warm:
+                    self._make_warm(job["all_s"], modules, set(loaded["own"]))
         told["warm"] = self.warm is not None
         self.wire.send({**told, "threads": threads})
 
@@ -94,7 +100,7 @@ class Server:
         told["seconds"] = time.monotonic() - began
         return told
 
-    def _make_warm(self, timeout_s: float) -> None:
+    def _make_warm(self, timeout_s: float, modules: list[str], own: set[str]) -> None:
         (reads, their_writes), (their_reads, writes) = os.pipe(), os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -103,7 +109,7 @@ class Server:
             os.close(writes)
             os.setsid()
             self.wire = Wire(their_reads, their_writes)
-            _warm(self)
+            _warm(self, modules, own)
             os._exit(0)
         os.close(their_reads)
         os.close(their_writes)
@@ -283,7 +289,7 @@ def _child(server: Server, job: dict, pipe: int) -> None:
     os._exit(0)
 
 
-def _warm(server: Server) -> None:
+def _warm(server: Server, modules: list[str], own: set[str]) -> None:
     from sandbox.inside import under_pytest
 
     with contextlib.suppress(BaseException):  # no warm server then; the end of its pipe says so
@@ -291,9 +297,10 @@ def _warm(server: Server) -> None:
         _use_path(server.settings)
         server.session = under_pytest.begin(server.settings["args"], server.root)
         server.warm = None
+        learned.load(modules, own)
         loaded = learned.report(server.root)
         files = [path[len(server.root) + 1 :] for path in loaded["files"] + loaded["tests"]]
-        if len(os.listdir("/proc/self/task")) == 1:
+        if not learned.threads():
             server.wire.send({"ev": "ready", "files": files})
             gc.collect()
             gc.freeze()
