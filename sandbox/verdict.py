@@ -16,10 +16,11 @@ from typing import Protocol
 
 from sandbox import planted, tester
 from sandbox.baseline import Baseline
+from sandbox.messages import Run, is_clean_path
 from sandbox.planted import Planted
 from sandbox.process import Ran
 from sandbox.suite import Suite, TestResult
-from sandbox.tester import Run, TestServer
+from sandbox.tester import TestServer
 from sandbox.witness import Check, ExitCode, Witnesses, suite_for
 
 BAD = ("failed", "error", "timeout")
@@ -209,6 +210,6 @@ def _test_texts(snapshot: Path, suite: Suite, targets: list[str]) -> dict[str, s
     texts = {}
     for path in paths:
         file = (root / path).resolve()
-        if tester.is_clean_path(path) and file.is_relative_to(root) and file.is_file():
+        if is_clean_path(path) and file.is_relative_to(root) and file.is_file():
             texts[path] = file.read_text("utf-8", errors="replace")
     return texts

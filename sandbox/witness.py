@@ -8,9 +8,10 @@ from pathlib import Path
 
 from sandbox import junit, tester
 from sandbox.baseline import Baseline
+from sandbox.messages import Run
 from sandbox.planted import Planted
 from sandbox.suite import Suite
-from sandbox.tester import Run, TestServer
+from sandbox.tester import TestServer
 
 USAGE_ERROR = 4  # pytest's exit code
 NO_ADDOPTS = ("-o", "addopts=")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import tester
+from sandbox.messages import Run
 from sandbox.suite import Suite, parse
 from sandbox.tester import TestServer
 from tests.local_tests import serve, write
@@ -83,7 +84,7 @@ def server(folder: Path) -> Iterator[TestServer]:
     server.close()
 
 
-def outcomes(run: tester.Run) -> dict[str, str]:
+def outcomes(run: Run) -> dict[str, str]:
     return {result.id.split("::", 1)[1]: result.outcome for result in run.results}
 
 
