@@ -160,7 +160,7 @@ def _reasons(path: str, old: Mapping[str, str]) -> list[str]:
     except ValueError:
         return ["it leads out of the repository"]
     if (
-        any(not c.isprintable() or c == "\\" for c in path)
+        any(not c.isprintable() or c in '\\"' for c in path)
         or len(path.encode("utf-8", "replace")) > 1_000
     ):
         return ["its name has characters that names should not have"]

@@ -209,9 +209,9 @@ def _back_up(
         )
     said = {path: [_digest(before[path]), _digest(after[path])] for path in before}
     stream = [_commit(ref, "The index before a patch of Tandem.", git.commit_of(repository))]
-    stream += [_entry(*facts.split()[:2], name) for facts, name in rows]
+    stream += [_indexed(facts, name) for facts, name in rows]
     stream += [_commit(ref, json.dumps({"v": FORMAT, "files": said}))]
-    stream += [_entry(*f.split()[:2], n) for f, n in rows if f.startswith(b"160000")]
+    stream += [_indexed(f, name) for f, name in rows if f.startswith(b"160000")]
     stream += [_inline(item) for item in items]
     git.run(repository, "fast-import", "--quiet", "--done", given=b"".join([*stream, b"done\n"]))
     return ref
@@ -222,6 +222,12 @@ def _commit(ref: str, message: str, above: str = "") -> bytes:
     head = f"commit {ref}\ncommitter Tandem <tandem@localhost> {int(time.time())} +0000\n"
     head += f"data {len(text)}\n"
     return head.encode() + text + (f"\nfrom {above}\n" if above else "\n").encode() + b"deleteall\n"
+
+
+def _indexed(facts: bytes, name: bytes) -> bytes:
+    """A row of `ls-files --stage`."""
+    mode, blob, _ = facts.split()
+    return _entry(mode, blob, name)
 
 
 def _entry(mode: bytes, blob: bytes, name: bytes) -> bytes:

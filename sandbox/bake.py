@@ -12,15 +12,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import docker
-from docker.errors import APIError
 
-from sandbox import owner, profile
+from sandbox import daemon, owner, profile
 from sandbox.profile import WORKER, Limits
 from tandem.errors import SandboxError
 
 LIMITS = Limits(memory_mb=2048, cpus=2.0, pids=512, file_mb=4096)
 USER = int(WORKER.split(":")[0])
 WHEELS = "opt/wheels"
+STEP_S = 900
+BUILD_S = 900  # of the repository itself
+TIMED_OUT = 137  # as timeout(1) kills itself, too
 # An image gets its container's labels, and by them the reaper would end what others run of it.
 NOT_OURS = f"LABEL {profile.LABEL}=image {profile.OWNER}="
 # A version for build backends that ask git, which is not here.
@@ -56,29 +58,31 @@ def bake(
     arguments["HostConfig"] |= {"ReadonlyRootfs": False, "Tmpfs": {}, "AutoRemove": False}
     container = ""
     try:
-        container = client.api.create_container_from_config(arguments)["Id"]
-        keeper: Any = client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
-        client.api.start(container)
-        client.api.put_archive(container, "/", _layout(wheels, project))
-        _must(client, container, _VENV)
-        if requirements:
-            _must(client, container, f'{_PIP} {_OFFLINE} "$@"', *requirements)
-        failure = _install(client, container, project) if project else ""
-        _must(client, container, "rm -rf /opt/wheels/* /work/* /tmp/*")
-        name, _, version = tag.partition(":")
-        client.api.commit(container, name, version, changes=[NOT_OURS])
-        keeper.close()
-        return failure
-    except APIError as error:
-        raise SandboxError(f"Docker refused: {error.explanation}.") from error
+        with daemon.refusals("The image could not be made"):
+            container = client.api.create_container_from_config(arguments)["Id"]
+            keeper: Any = client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
+            client.api.start(container)
+            client.api.put_archive(container, "/", _layout(wheels, project))
+            _must(client, container, _VENV)
+            if requirements:
+                _must(client, container, f'{_PIP} {_OFFLINE} "$@"', *requirements)
+            failure = _install(client, container) if project else ""
+            _must(client, container, "rm -rf /opt/wheels/* /work/* /tmp/*")
+            name, _, version = tag.partition(":")
+            client.api.commit(container, name, version, changes=[NOT_OURS])
+            keeper.close()
+            return failure
     finally:
         if container:
             owner.remove(client, container)
 
 
-def _install(client: docker.DockerClient, container: str, project: bytes) -> str:
+def _install(client: docker.DockerClient, container: str) -> str:
     _must(client, container, _LIST)
-    code, said = _run(client, container, f"{_PIP} {_OFFLINE} --no-deps -e /work/repo")
+    command = f"{_PIP} {_OFFLINE} --no-deps -e /work/repo"
+    code, said = _run(client, container, command, limit_s=BUILD_S)
+    if code == TIMED_OUT:
+        return f"it took more than {BUILD_S} s"
     if code:
         return (said.strip().splitlines() or ["pip failed"])[-1][:300]
     _must(client, container, f"cd /work/repo && {_GENERATED}")
@@ -133,12 +137,16 @@ def _must(client: docker.DockerClient, container: str, script: str, *arguments: 
 
 
 def _run(
-    client: docker.DockerClient, container: str, script: str, *arguments: str
+    client: docker.DockerClient,
+    container: str,
+    script: str,
+    *arguments: str,
+    limit_s: int = STEP_S,
 ) -> tuple[int, str]:
     """A shell script in the container, as the worker: its exit code and what it said."""
     made = client.api.exec_create(
         container,
-        ["sh", "-c", script, "sh", *arguments],
+        ["timeout", "-s", "KILL", str(limit_s), "sh", "-c", script, "sh", *arguments],
         user=WORKER,
         environment={
             **profile.ENVIRONMENT,

@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import docker
-from docker.errors import APIError, ImageNotFound
 
 from sandbox import daemon, frames, owner, pristine, profile, runner
 from sandbox.process import GRACE_S, Process, Ran
@@ -30,18 +29,15 @@ START_S = 60
 RESET_S = 30
 FOREVER_S = 10**6
 # Our modules as the container's Python gets them: no file of ours is in its image.
-_PROGRAM = (
-    "import sys, types\n"
-    + "".join(
-        f"m = sys.modules[{name!r}] = types.ModuleType({name!r})\n"
-        f"exec(compile({text!r}, {name!r}, 'exec'), m.__dict__)\n"
-        for name, text in (
-            ("sandbox", ""),
-            *((m.__name__, inspect.getsource(m)) for m in (frames, pristine, runner)),
-        )
+_MODULES = "import sys, types\n" + "".join(
+    f"m = sys.modules[{name!r}] = types.ModuleType({name!r})\n"
+    f"exec(compile({text!r}, {name!r}, 'exec'), m.__dict__)\n"
+    for name, text in (
+        ("sandbox", ""),
+        *((m.__name__, inspect.getsource(m)) for m in (frames, pristine, runner)),
     )
-    + "m.main()\n"
 )
+PYTHON = ("python3", "-I", "-S", "-c")
 
 
 class Sandbox:
@@ -89,6 +85,9 @@ class Sandbox:
             return self.ended(*wire.receive(timeout_s + GRACE_S))
         except (Gone, TimeoutError):
             return self.lost()
+        except BaseException:  # such as Ctrl-C, in the midst of a frame
+            self._discard()
+            raise
 
     def open(
         self,
@@ -129,8 +128,10 @@ class Sandbox:
             if wire.receive(RESET_S)[0]["op"] != "ready":
                 raise Gone("the files are not there")
             listed = [f"{k}={v}" for k, v in {**ENVIRONMENT, **(env or {})}.items()]
-            return self._by_docker(["env", "-i", *listed, *argv], timeout_s, cwd)
-        except (Gone, TimeoutError, APIError) as error:
+            command = [*PYTHON, f"{_MODULES}m.become()", "env", "-i", *listed, *argv]
+            with daemon.refusals("The sandbox ended before its verdict"):
+                return self._by_docker(command, timeout_s, cwd)
+        except (Gone, TimeoutError) as error:
             raise SandboxError("The sandbox ended before its verdict.", str(error)) from error
         finally:
             self._discard()
@@ -150,7 +151,8 @@ class Sandbox:
     def attributes(self) -> dict[str, Any]:
         """What `docker inspect` says of the container, as it runs."""
         self.reset()
-        return self._client.api.inspect_container(self._id)
+        with daemon.refusals("The container cannot be looked at"):
+            return self._client.api.inspect_container(self._id)
 
     def ended(self, header: dict[str, Any], blobs: list[bytes]) -> Ran:
         """What the runner says of a command's end, once it made sense. Raises Gone if not."""
@@ -185,33 +187,34 @@ class Sandbox:
         self.close()
 
     def _start(self) -> None:
+        try:
+            with daemon.refusals("The sandbox did not start"):
+                self._launch()
+        except BaseException:  # Ctrl-C leaves nothing, either
+            self._discard()
+            raise
+
+    def _launch(self) -> None:
         arguments = profile.create_arguments(self.image, self.limits, owner.labels())
         api = self._client.api
+        self._id = api.create_container_from_config(arguments)["Id"]
+        self._keeper = api.attach_socket(self._id, params={"stdin": 1, "stream": 1})
+        api.start(self._id)
+        command = [*PYTHON, f"{_MODULES}m.main()"]
+        made = api.exec_create(self._id, command, stdin=True, user=WORKER, workdir="/work")
+        self._wire = Wire(api.exec_start(made["Id"], socket=True))
+        self.started += 1
         try:
-            self._id = api.create_container_from_config(arguments)["Id"]
-            self._keeper = api.attach_socket(self._id, params={"stdin": 1, "stream": 1})
-            api.start(self._id)
-            command = ["python3", "-I", "-S", "-c", _PROGRAM]
-            made = api.exec_create(self._id, command, stdin=True, user=WORKER, workdir="/work")
-            self._wire = Wire(api.exec_start(made["Id"], socket=True))
-            self.started += 1
             self._wire.send({"op": "load"}, self._tar)
             header, _ = self._wire.receive(START_S)
             found = profile.violations(api.inspect_container(self._id), self.limits)
             if found := found + profile.violations_inside(header.get("status", {})):
-                self._discard()
                 raise SandboxError(f"The sandbox is not shut in: {'; '.join(found)}.")
             self._resetting = True
             self._ready()
-        except ImageNotFound as error:
-            self._discard()
-            raise SandboxError(f"The image {self.image} is not there.", daemon.SETUP) from error
-        except APIError as error:
-            self._discard()
-            raise SandboxError(f"Docker refused: {error.explanation}.") from error
         except (Gone, TimeoutError) as error:
-            self._discard()
-            raise SandboxError(f"The sandbox did not start: {error}.") from error
+            why = str(error) or f"it took more than {START_S} s"
+            raise SandboxError(f"The sandbox did not start: {why}.") from error
 
     def _ready(self) -> None:
         """Have a runner that waits for work, in a new container if need be."""

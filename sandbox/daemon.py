@@ -9,11 +9,12 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
-from docker.errors import DockerException
+import requests
+from docker.errors import APIError, DockerException
 
 from tandem import paths
 from tandem.errors import SandboxError
@@ -42,6 +43,22 @@ def works() -> bool:
         client().close()
         return True
     return False
+
+
+@contextlib.contextmanager
+def refusals(what: str) -> Iterator[None]:
+    """Turn what Docker or the way to it says into a SandboxError: "`what`: the reason"."""
+    try:
+        yield
+    except APIError as error:
+        raise SandboxError(f"{what}: {_line(error.explanation or error)}.") from error
+    except (DockerException, requests.RequestException, OSError) as error:
+        message, hint = (f"{what}: {_line(error)}.", "") if works() else _missing()
+        raise SandboxError(message, hint) from error
+
+
+def _line(said: object) -> str:
+    return " ".join(str(said).split())[:300].rstrip(".")
 
 
 def setup(tell: Callable[[str], None]) -> docker.DockerClient:

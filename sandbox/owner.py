@@ -6,7 +6,8 @@ import uuid
 
 import docker
 import psutil
-from docker.errors import APIError, NotFound
+import requests
+from docker.errors import DockerException
 
 from sandbox.profile import LABEL, OWNER
 
@@ -34,7 +35,7 @@ def reap(client: docker.DockerClient) -> int:
 
 def remove(client: docker.DockerClient, identity: str) -> None:
     """Kill and remove a container; it may be gone, or going, already."""
-    with contextlib.suppress(NotFound, APIError):
+    with contextlib.suppress(DockerException, requests.RequestException):
         client.api.remove_container(identity, force=True, v=True)
 
 

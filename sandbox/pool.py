@@ -31,7 +31,8 @@ class Pool:
     ) -> None:
         assert size > 0
         client = client or daemon.client()
-        owner.reap(client)
+        with daemon.refusals("Docker's containers cannot be listed"):
+            owner.reap(client)
         self._free: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
         self._all: list[Sandbox] = []
         with ThreadPoolExecutor(size) as starters:

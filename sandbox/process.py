@@ -10,7 +10,7 @@ from tandem.errors import SandboxError
 if TYPE_CHECKING:
     from sandbox.container import Sandbox
 
-GRACE_S = 5  # what the runner may take to end a command that is out of time
+GRACE_S = 15  # what the runner may take to end a command that is out of time
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,13 @@ class Limits:
     output_kb: int = 512  # what is kept of stdout, and of stderr
     flood_mb: int = 64  # a command that prints more is killed
 
+    @classmethod
+    def of(cls, memory_mb: int, cpus: float) -> "Limits":
+        """Folders that, all full, leave half of the memory to processes."""
+        parts = {"work_mb": 3 / 8, "tmp_mb": 1 / 16, "shm_mb": 1 / 16, "file_mb": 3 / 8}
+        sizes = {name: int(memory_mb * part) for name, part in parts.items()}
+        return cls(memory_mb=memory_mb, cpus=cpus, **sizes)
+
 
 def create_arguments(image: str, limits: Limits, labels: Mapping[str, str]) -> dict[str, Any]:
     """What `POST /containers/create` gets, in the words of Docker's API."""

@@ -19,9 +19,9 @@ TIMEOUT_S = 900
 
 
 def gather(
-    requirements: Sequence[str], constraints: Sequence[str], folder: Path
+    requirements: Sequence[str], constraints: Sequence[str], folder: Path, python: str = PYTHON
 ) -> tuple[list[str], list[str]]:
-    """Fetch wheels of all requirements and what they need into `folder`.
+    """Fetch wheels of all requirements and what they need, for that Python, into `folder`.
 
     Returns the requirements that are there now and, for each other one, a line that says why
     not. Constraints that cannot be met are dropped, with a line.
@@ -32,19 +32,21 @@ def gather(
     file = folder / "constraints.txt"
     file.write_text("\n".join(constraints) + "\n", "utf-8")
     for limits in ([f"--constraint={file}"], []) if constraints else ([],):
-        if not (failure := _download(requirements, limits, folder)):
+        if not (failure := _download(requirements, limits, folder, python)):
             return list(requirements), said
         if limits:
             said.append(f"the lock file's versions: {failure}")
     found = []
     for requirement in requirements:
-        failure = _download([requirement], [], folder)
+        failure = _download([requirement], [], folder, python)
         said += [f"{requirement}: {failure}"] if failure else []
         found += [] if failure else [requirement]
     return found, said
 
 
-def _download(requirements: Sequence[str], options: Sequence[str], folder: Path) -> str:
+def _download(
+    requirements: Sequence[str], options: Sequence[str], folder: Path, python: str
+) -> str:
     """Empty, or why pip could not."""
     machine = platform.machine()
     machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(machine, machine)
@@ -53,8 +55,8 @@ def _download(requirements: Sequence[str], options: Sequence[str], folder: Path)
     # Isolated, and not in the folder of the user, whose files Python would take for modules.
     command = [sys.executable, "-I", "-m", "pip", "download", "--quiet"]
     command += ["--disable-pip-version-check"]
-    command += ["--only-binary=:all:", f"--python-version={PYTHON}", "--implementation=cp"]
-    command += [f"--abi={abi}" for abi in ("cp" + PYTHON.replace(".", ""), "abi3", "none")]
+    command += ["--only-binary=:all:", f"--python-version={python}", "--implementation=cp"]
+    command += [f"--abi={abi}" for abi in ("cp" + python.replace(".", ""), "abi3", "none")]
     command += [f"--platform={tag}" for tag in tags]
     command += [f"--dest={folder}", *options, *requirements]
     try:

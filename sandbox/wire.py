@@ -86,8 +86,9 @@ class Wire(Stream):
         try:
             header, blobs = unpack(self._read)
         except Gone as error:
-            words = self._complaint.decode("utf-8", "replace").strip()
-            raise Gone(words[-500:] or str(error) or "it ended") from error
+            lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
+            last = lines[-1][-300:] if lines else ""
+            raise Gone(last or str(error) or "it ended") from error
         except (ValueError, KeyError, TypeError, struct.error) as error:
             raise Gone(f"{type(error).__name__}: {error}") from error
         if not isinstance(header.get("op"), str):

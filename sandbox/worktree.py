@@ -317,11 +317,15 @@ def _write(
     # A link may lead out by way of another, which only shows when all are there.
     top = os.path.realpath(into)
     for path in made:
-        if os.path.commonpath([top, os.path.realpath(into / path)]) != top:
+        if _is_outside(top, into / path):
             beneath.remove(into, path)
             left_out[path] = "link that leads out"
     files += [path for path in made if path not in left_out]
     return tuple(sorted(files)), tuple(pointers)
+
+
+def _is_outside(top: str, place: Path) -> bool:
+    return os.path.commonpath([top, os.path.realpath(place)]) != top
 
 
 def _unfit(path: str) -> str:

@@ -215,9 +215,9 @@ def _docker() -> Check:
         return Check("docker", True, f"client {client}, daemon {server}")
     if shutil.which("docker") is None:
         detail = "not installed; only `tandem fix` needs it"
-        return Check("docker", None, detail, "apt-get install docker.io")
+        return Check("docker", None, detail, "tandem sandbox setup")
     detail = f"the client is there, the daemon does not answer: {output}"
-    return Check("docker", None, detail, "systemctl start docker")
+    return Check("docker", None, detail, "tandem sandbox setup")
 
 
 def _editors() -> list[Check]:

@@ -7,8 +7,18 @@ from typing import Annotated
 
 import typer
 
+from tandem import sandbox_check_cli
+from tandem.config import load
+
 app = typer.Typer(no_args_is_help=True)
+app.command()(sandbox_check_cli.check)
 KILLED = 124  # as of timeout(1)
+_WHY = {
+    "time": "out of time",
+    "memory": "out of memory",
+    "output": "too much output",
+    "sandbox": "it ended what watched over it",
+}
 
 
 @app.command()
@@ -29,25 +39,32 @@ def run(
     repository: Annotated[
         Path, typer.Option(help="Its files are copied in; default: this folder.")
     ] = Path(),
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until it is killed.")] = 60.0,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds; default: sandbox.timeout_s.")
+    ] = None,
+    use_dockerfile: Annotated[
+        bool, typer.Option(help="Build or pull the image that the repository names, and use it.")
+    ] = False,
 ) -> None:
     """Run a command on a copy of a repository: without a network, and nothing of it stays."""
     from sandbox import image, worktree
     from sandbox.container import Sandbox
+    from sandbox.profile import Limits
 
+    settings = load(repository).sandbox
     with tempfile.TemporaryDirectory(prefix="tandem-") as folder:
         copy = worktree.snapshot(repository, Path(folder) / "copy")
         for path, why in copy.left_out:
             _tell(f"left out: {path}, {why}")
         tar = worktree.tar_of(copy)
-        tag = image.image_for(copy.root, tar, tell=_tell)
-    with Sandbox(tag, tar) as sandbox:
-        ran = sandbox.run(command, timeout_s=timeout)
+        tag = image.image_for(copy.root, tar, tell=_tell, use_named=use_dockerfile)
+    with Sandbox(tag, tar, Limits.of(settings.memory_mb, settings.cpus)) as sandbox:
+        ran = sandbox.run(command, timeout_s=timeout or settings.timeout_s)
     sys.stdout.buffer.write(ran.stdout)
     sys.stdout.flush()
     sys.stderr.buffer.write(ran.stderr)
     if ran.killed:
-        _tell(f"killed, its {ran.killed} ran out" if ran.killed != "sandbox" else "it ended itself")
+        _tell(f"killed: {_WHY.get(ran.killed, ran.killed)}")
         raise typer.Exit(KILLED)
     assert ran.exit_code is not None
     raise typer.Exit(ran.exit_code if ran.exit_code >= 0 else 128 - ran.exit_code)

@@ -111,3 +111,15 @@ class CompletionConfig(Section):
     timeout_ms: int = Field(
         default=10_000, ge=100, description="Stop waiting for the model after this long."
     )
+
+
+class SandboxConfig(Section):
+    """Containers that run what nobody has to trust."""
+
+    memory_mb: int = Field(
+        default=1024, ge=128, le=1_048_576, description="Memory of one sandbox, its files included."
+    )
+    cpus: float = Field(default=1.0, gt=0, le=256, description="Cores that one sandbox may use.")
+    timeout_s: float = Field(
+        default=60.0, gt=0, le=86_400, description="A command that takes longer is killed."
+    )

@@ -22,7 +22,15 @@ from tandem.errors import TandemError, UsageError
 _OURS = {
     "models": ("models",),
     "indexes": ("index",),
-    "state": ("engine", "trace.jsonl*", "lsp.log*", "trusted.json", ".trusted.json.*"),
+    "sandbox": ("sandbox",),
+    "state": (
+        "engine",
+        "trace.jsonl*",
+        "lsp.log*",
+        "dockerd.log",
+        "trusted.json",
+        ".trusted.json.*",
+    ),
     "adapters": ("adapters",),
     "settings": ("config.toml", ".config.toml.*"),
 }
@@ -42,6 +50,7 @@ def found() -> list[Place]:
     folders = {
         "models": paths.cache_dir(),
         "indexes": paths.cache_dir(),
+        "sandbox": paths.cache_dir(),
         "state": paths.state_dir(),
         "adapters": paths.state_dir(),
         "settings": paths.config_dir(),

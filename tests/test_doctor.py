@@ -103,7 +103,7 @@ def test_lost_events_fail(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_git_docker_and_editors_are_looked_for_on_path(bare_path: Path) -> None:
     assert doctor._git() == Check("git", False, "not installed", "apt-get install git")
     assert doctor._docker().ok is None
-    assert doctor._docker().fix == "apt-get install docker.io"
+    assert doctor._docker().fix == "tandem sandbox setup"
     [editors] = doctor._editors()
     assert editors.ok is None
     program(bare_path, "nvim", "exit 0")

@@ -3,12 +3,14 @@
 import textwrap
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from sandbox import daemon
 from sandbox.container import Ran, Sandbox
 from tandem.errors import SandboxError
-from tests.docker_support import SMALL, docker_client, image, make_sandbox, sandbox
+from tests.docker_support import SMALL, docker_client, image, make_sandbox, sandbox, tar_of
 
 __all__ = ["docker_client", "image", "make_sandbox", "sandbox"]
 
@@ -453,6 +455,54 @@ def test_nothing_of_ours_is_beside_a_command_that_is_judged(
     assert "python3" not in names
     listed = {name.split("=")[0] for name in names if "=" in name}
     assert listed - {"PWD"} == {"PATH", "HOME", "LANG", "TMPDIR", "USER", "MINE"}
+
+
+def test_a_command_that_is_judged_has_the_runners_filter(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
+    code = """
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    print(libc.syscall(425, 1, None), ctypes.get_errno())  # io_uring_setup
+    """
+    one = make_sandbox()
+    ran = one.judge(["python3", "-c", textwrap.dedent(code)], timeout_s=60)
+    assert said(ran) == said(python(one, code)) == "-1 1"
+
+
+def test_a_judged_program_that_is_not_there_is_127(make_sandbox: Callable[..., Sandbox]) -> None:
+    assert make_sandbox().judge(["no-such-program"], timeout_s=60).exit_code == 127
+
+
+def test_a_daemon_that_goes_away_is_said_in_one_line(
+    image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket is reached by a link, which is removed."""
+    link = tmp_path / "docker.sock"
+    link.symlink_to(daemon.SOCKET)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{link}")
+    with Sandbox(image, tar_of({}), SMALL) as one:
+        assert one.run(["sh", "-c", "kill -9 -1"], timeout_s=30).killed == "sandbox"
+        link.unlink()
+        with pytest.raises(SandboxError) as raised:
+            one.run(["true"], timeout_s=30)
+    assert str(raised.value) == (
+        f"The Docker daemon at DOCKER_HOST=unix://{link} does not answer."
+        " Start it, or unset DOCKER_HOST."
+    )
+
+
+def test_an_error_in_the_midst_costs_the_container_and_no_more(
+    make_sandbox: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as Ctrl-C while an answer is awaited."""
+    one = make_sandbox({"a.py": b"print(42)"})
+    with monkeypatch.context() as patch:
+        patch.setattr(one, "ended", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            one.run(["true"], timeout_s=30)
+    assert said(one.run(["python3", "a.py"], timeout_s=30)) == "42"
+    assert one.started == 2
 
 
 def test_a_command_that_is_judged_has_limits_too(make_sandbox: Callable[..., Sandbox]) -> None:

@@ -266,7 +266,14 @@ def test_plain_source_may_leave(name: str) -> None:
         *((name, "leads out") for name in ("", "a/", "a/./b.py", "a\0b.py")),
         *(
             (name, "characters")
-            for name in ("a\nb.py", "a\x1b[31m.py", "a\\..\\b.py", "a\u202eyp.b", "x" * 1_100)
+            for name in (
+                "a\nb.py",
+                "a\x1b[31m.py",
+                "a\\..\\b.py",
+                'quo"te.py',
+                "a\u202eyp.b",
+                "x" * 1_100,
+            )
         ),
         *(
             (name, "git's own")

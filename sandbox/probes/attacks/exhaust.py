@@ -15,6 +15,7 @@ Found = tuple[bool, str]
 MARK = "tandem-probe-residue"
 PLACES = ("/work/repo", "/work/home", "/work", "/tmp", "/dev/shm")
 MB = 1 << 20
+_NO_ROOM = (errno.EFBIG, errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOENT)
 
 
 def fork_bomb(bound: str) -> Found:
@@ -89,7 +90,7 @@ def huge_file(megabytes: str) -> Found:
             with open(f"{place}/huge", "wb") as file:
                 file.truncate(int(megabytes) * MB)
         except OSError as error:
-            if error.errno not in (errno.EFBIG, errno.ENOSPC, errno.EACCES, errno.EROFS):
+            if error.errno not in _NO_ROOM:
                 raise
         else:
             return True, f"{megabytes} MB in {place}"
@@ -160,6 +161,11 @@ def stay(*_: str) -> Found:
     with open("/work/repo/module.py", "r+b") as file:
         file.write(b"X")  # as long as it was, and as old
     os.utime("/work/repo/module.py", ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.link("/work/repo/linked.py", "/work/home/other-name")
+    for path in ("/work/repo/mapped.py", "/work/home/other-name"):
+        with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+            mapped[0:1] = b"X"  # which changes no time at all
+    os.unlink("/work/home/other-name")
     ctypes.CDLL(None).shmget(0x7A4D, 4096, 0o1600)
     time.sleep(0.2)
     return look()
@@ -173,9 +179,11 @@ def look(*_: str) -> Found:
             if file.read().strip() == MARK[:15]:
                 found.append(f"process {pid}")
     for place in (*PLACES, "/work/repo/__pycache__"):
-        found += [p for p in (f"{place}/{MARK}", f"{place}/{MARK}-pipe") if os.path.lexists(p)]
-    with open("/work/repo/module.py", "rb") as file:
-        found += ["module.py changed"] if file.read(1) == b"X" else []
+        found += [place] if os.path.lexists(f"{place}/{MARK}") else []
+        found += ["pipe"] if os.path.lexists(f"{place}/{MARK}-pipe") else []
+    for name in ("module.py", "mapped.py", "linked.py"):
+        with open(f"/work/repo/{name}", "rb") as file:
+            found += [f"{name} changed"] if file.read(1) == b"X" else []
     with open("/proc/sysvipc/shm") as file:
         found += [f"shared memory {len(rows) - 1}"] if len(rows := file.readlines()) > 1 else []
     return bool(found), ", ".join(found) or "nothing"

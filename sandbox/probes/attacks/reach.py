@@ -49,10 +49,10 @@ def send(*addresses: str) -> Found:
 
 
 def ping(address: str) -> Found:
-    with contextlib.suppress(OSError):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as client:
-            client.sendto(b"\x08\0\xf7\xff\0\0\0\0", (address, 0))
-            return True, f"an ICMP packet leaves for {address}"
+    kind = (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+    with contextlib.suppress(OSError), socket.socket(*kind) as client:
+        client.sendto(b"\x08\0\xf7\xff\0\0\0\0", (address, 0))
+        return True, f"an ICMP packet leaves for {address}"
     return False, "no ICMP packet leaves"
 
 
