@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from sandbox.messages import Run
 from sandbox.suite import TestResult
-from sandbox.tester import Run, TestServer
+from sandbox.tester import TestServer
 
 FIRST_S = 3.0  # a test's first limit; the slow ones get a second chance
 SLOWER = 10.0  # a mutant's test may take as many times as long as before

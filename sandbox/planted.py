@@ -25,6 +25,7 @@ class Planted:
     must_fail: tuple[str, ...] = ()
     twins: Mapping[str, str] = field(default_factory=dict)
     turned: Mapping[str, str] = field(default_factory=dict)
+    own: str = ""  # the file with the two tests that are all ours
 
     @property
     def ids(self) -> list[str]:
@@ -45,7 +46,7 @@ def plant(suite: Suite, targets: Sequence[str], tests: Mapping[str, str], salt: 
     if suite.kind == "unittest":
         module = _module(suite, targets, beside, path)
         names = [f"{module}.T{salt}.test_{end}{salt}" for end in ("good", "bad")]
-        return Planted({path: _UNITTEST.format(salt=salt)}, (names[0],), (names[1],))
+        return Planted({path: _UNITTEST.format(salt=salt)}, (names[0],), (names[1],), own=path)
     names = [f"{path}::test_{end}{salt}" for end in ("good", "bad")]
     planted: dict[str, str] = {path: _PYTEST.format(salt=salt)}
     twins: dict[str, str] = {}
@@ -62,7 +63,7 @@ def plant(suite: Suite, targets: Sequence[str], tests: Mapping[str, str], salt: 
             planted[inverse] = changed[0]
             sure = [target for target in mine if function_of(target) in changed[1]]
             turned |= {inverse + target[len(original) :]: target for target in sure}
-    return Planted(planted, (names[0],), (names[1],), twins, turned)
+    return Planted(planted, (names[0],), (names[1],), twins, turned, path)
 
 
 def turn(text: str, functions: set[str]) -> tuple[str, set[str]] | None:

@@ -3,34 +3,27 @@
 The quick runner's word is not taken: the tests run in the same process as the code that they test,
 which may have changed pytest, its reporter or the exit code. So this judge, which is no process of
 the container, plants tests whose outcome it knows, compares which tests there are with before, takes
-results only with a word that it gave to this run, and asks pytest a second time, for its own report
-and exit code. What it cannot rule out is code that seeks out this machinery in its own process,
+results only with a word that it gave to this run, asks pytest a second time, for its own report and
+exit code, and a third time in a container where nothing of ours runs, for what Docker tells. What it cannot rule out is code that seeks out this machinery in its own process,
 copies the word and forges only what it must; `sandbox.allowed` and the reader of the patch can.
 """
 
-import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
-from sandbox import junit, planted, tester
+from sandbox import planted, tester
 from sandbox.baseline import Baseline
+from sandbox.messages import Run, is_clean_path
 from sandbox.planted import Planted
+from sandbox.process import Ran
 from sandbox.suite import Suite, TestResult
-from sandbox.tester import Run, TestServer
+from sandbox.tester import TestServer
+from sandbox.witness import Check, ExitCode, Witnesses, suite_for
 
-USAGE_ERROR = 4  # pytest's exit code
 BAD = ("failed", "error", "timeout")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that had to hold. `told` says what was seen, for the evidence."""
-
-    name: str
-    held: bool
-    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,43 @@ class Verdict:
         return tuple(f"{c.name}: {c.told}" for c in self.checks if not c.held)
 
 
+class Judges(tester.Opens, Protocol):
+    """A sandbox that can also run a command in a container of its own, as `sandbox.container`'s."""
+
+    def judge(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        files: Mapping[str, bytes | None] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Ran: ...
+
+
+def judge_in(
+    sandbox: Judges,
+    suite: Suite,
+    snapshot: Path,
+    baseline: Baseline,
+    files: Mapping[str, str | None],
+    all_s: float = 600.0,
+) -> Verdict:
+    """Judge the patch `files` in a sandbox that has run nothing, and in two more containers whose
+    exit codes Docker tells. Raises SandboxError.
+    """
+
+    def exit_code(
+        argv: list[str], changed: Mapping[str, str | None], env: Mapping[str, str]
+    ) -> int | None:
+        texts = {path: None if text is None else text.encode() for path, text in changed.items()}
+        return sandbox.judge(argv, timeout_s=all_s, files=texts, env=env).exit_code
+
+    def serve(suite: Suite) -> TestServer:
+        return tester.in_sandbox(sandbox, suite, snapshot)
+
+    return judge(serve, suite, snapshot, baseline, files, all_s, exit_code)
+
+
 def judge(
     open_server: Callable[[Suite], TestServer],
     suite: Suite,
@@ -56,44 +86,34 @@ def judge(
     baseline: Baseline,
     files: Mapping[str, str | None],
     all_s: float = 600.0,
+    exit_code: ExitCode | None = None,
 ) -> Verdict:
-    """Judge the patch `files`. `open_server` serves a suite in a sandbox that has run nothing else
-    and will run nothing more: `lambda suite: in_sandbox(sandbox, suite, snapshot)`.
+    """The same with a server that has run nothing yet, as `open_server` starts it for a suite, and
+    with what runs a command by itself: argv, changed files, environment.
     """
     targets = [result.id for result in baseline.failing]
     beside = targets or [result.id for result in baseline.broken]
     salt = secrets.token_hex(6)
     plants = planted.plant(suite, beside, _test_texts(snapshot, suite, beside), salt)
     server = open_server(suite_for(suite, plants))
+    witnesses = Witnesses(suite, snapshot, baseline, plants)
     try:
-        return _Judge(server, suite, snapshot, baseline, plants, all_s).verdict(targets, files)
+        verdict = _Judge(server, suite, baseline, plants, witnesses, all_s).verdict(targets, files)
     finally:
         server.close()
-
-
-def suite_for(suite: Suite, plants: Planted) -> Suite:
-    """The suite without options that choose tests, as each is named; with the planted modules."""
-    if suite.kind == "unittest" and suite.args and suite.args[0] != "discover":
-        modules = {id.rsplit(".", 2)[0] for id in plants.ids}
-        return replace(suite, args=(*suite.args, *sorted(modules)))
-    if suite.kind != "pytest":
-        return suite
-    kept, skip = [], False
-    for argument in suite.args:
-        chooses = re.match(r"-[km]|--deselect", argument)
-        if not skip and not chooses:
-            kept.append(argument)
-        skip = not skip and argument in ("-k", "-m", "--deselect")
-    return replace(suite, args=tuple(kept))
+    if exit_code:
+        told = witnesses.of_docker(exit_code, files, [result.id for result in verdict.results])
+        verdict = replace(verdict, checks=verdict.checks + tuple(told))
+    return verdict
 
 
 @dataclass(frozen=True)
 class _Judge:
     server: TestServer
     suite: Suite
-    snapshot: Path
     baseline: Baseline
     plants: Planted
+    witnesses: Witnesses
     all_s: float
 
     def verdict(self, targets: list[str], files: Mapping[str, str | None]) -> Verdict:
@@ -112,6 +132,7 @@ class _Judge:
             _same("the failing tests pass", targets, ended, ("passed",)),
             _same("what passed still passes", self.baseline.passing, ended, ("passed",)),
             Check("every result is ours", not after.foreign, f"{after.foreign} messages are not"),
+            Check("each test ended once", len(ended) == len(after.results), f"{len(ended)} tests"),
             Check("the run ended as it must", after.why == "done", after.message or after.why),
             Check("the test files import", not broken, told),
         ]
@@ -125,7 +146,7 @@ class _Judge:
             checks.append(_same("what can run now passes", new, ended, ("passed", "skipped")))
             checks.append(Check("something runs now", bool(new), f"{len(new)} tests"))
         if self.suite.kind == "pytest" and self.plants.files:
-            checks += self._own_report(files, after)
+            checks += self.witnesses.of_pytest(self.server, files, after, self.all_s)
         results = tuple(r for r in after.results if r.id not in self.plants.ids)
         return Verdict(tuple(checks), results, before.seconds + after.seconds)
 
@@ -162,37 +183,6 @@ class _Judge:
             _same("turned around they fail", turned, ended, ("failed", "error")),
         ]
 
-    def _own_report(self, files: Mapping[str, str | None], after: Run) -> list[Check]:
-        """pytest as a process of its own: its exit code and its own report must say the same."""
-        ended = {result.id: result.bad for result in after.results}
-        paths = sorted({id.split("::")[0] for id in ended})
-        named = self.suite.paths(self.snapshot)
-        args = suite_for(self.suite, self.plants).args
-        kept = [argument for argument in args if argument.split("::")[0] not in named]
-        start = ["python3", "-B", "-m", "pytest"] if self.suite.here_on_path else ["pytest"]
-        file = f"/tmp/{secrets.token_hex(8)}.xml"  # noqa: S108 - of the fresh container
-        argv = [*start, *kept, "-q", "-p", "no:cacheprovider", f"--junitxml={file}"]
-        argv += [f"--rootdir={self.server.root}", "--continue-on-collection-errors"]
-        changed = {**files, **self.plants.files}
-        code, text = self.server.report([*argv, *paths], file, changed, self.all_s)
-        if code == USAGE_ERROR:  # as when the repository's addopts need what is not there
-            code, text = self.server.report(
-                [*argv, "-o", "addopts=", *paths], file, changed, self.all_s
-            )
-        said = junit.read(text)
-        flaky = set(self.baseline.flaky)
-        differing = sorted(
-            id
-            for id, bad in ended.items()
-            if id not in flaky and said.get(junit.name_of(id)) != bad
-        )
-        told = f"not on {', '.join(differing[:3])}" if differing else f"{len(said)} tests"
-        return [
-            # A planted test fails, so an honest exit code is 1, never 0.
-            Check("pytest's exit code tells of a failure", code == 1, f"exit code {code}"),
-            Check("pytest's own report agrees", bool(said) and not differing, told),
-        ]
-
 
 def _same(
     name: str, ids: Iterable[str], ended: Mapping[str, str], wanted: tuple[str, ...]
@@ -220,6 +210,6 @@ def _test_texts(snapshot: Path, suite: Suite, targets: list[str]) -> dict[str, s
     texts = {}
     for path in paths:
         file = (root / path).resolve()
-        if tester.is_clean_path(path) and file.is_relative_to(root) and file.is_file():
+        if is_clean_path(path) and file.is_relative_to(root) and file.is_file():
             texts[path] = file.read_text("utf-8", errors="replace")
     return texts

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import tester
+from sandbox.messages import Run
 from sandbox.suite import Suite, parse
 from sandbox.tester import TestServer
 from tests.local_tests import serve, write
@@ -83,7 +84,7 @@ def server(folder: Path) -> Iterator[TestServer]:
     server.close()
 
 
-def outcomes(run: tester.Run) -> dict[str, str]:
+def outcomes(run: Run) -> dict[str, str]:
     return {result.id.split("::", 1)[1]: result.outcome for result in run.results}
 
 
@@ -336,6 +337,45 @@ def test_addopts_that_cannot_be_met_are_left_out(tmp_path: Path) -> None:
     write(tmp_path, {**FILES, "pytest.ini": "[pytest]\naddopts = --cov=shop -n auto\n"})
     server = serve(tmp_path, parse("pytest tests"))
     assert server.run([FIRST]).passed
+    server.close()
+
+
+def test_a_library_that_can_do_without_the_repository_is_not_loaded_without_it(
+    tmp_path: Path,
+) -> None:
+    # Beside the repository, so that the server may load it once for all.
+    library = "try:\n    import shop\nexcept ImportError:\n    shop = None\n"
+    write(tmp_path / "libraries", {"optional.py": library})
+    test = "import optional\ndef test_it():\n    assert optional.shop.X == 1\n"
+    root = write(tmp_path / "repo", {"shop.py": "X = 1\n", "test_it.py": test})
+    server = serve(root, parse("python -m pytest"))
+    server._told["path"] = [str(tmp_path / "libraries")]
+    assert server.run().passed
+    assert not server.run(files={"shop.py": "X = 2\n"}).passed
+    server.close()
+
+
+def test_a_library_that_starts_threads_is_left_to_each_candidate(tmp_path: Path) -> None:
+    library = (
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
+    write(tmp_path / "libraries", {"threaded.py": library})
+    test = "import threaded, threading\ndef test_it():\n    assert threading.active_count() == 2\n"
+    root = write(tmp_path / "repo", {"test_it.py": test})
+    server = serve(root, parse("python -m pytest"))
+    server._told["path"] = [str(tmp_path / "libraries")]
+    assert server.run().passed
+    server.close()
+
+
+def test_a_warning_of_pytest_as_an_error_does_not_meet_us(tmp_path: Path) -> None:
+    # pytest warns of plugins' modules that were loaded before it; so nothing of those may be.
+    text = "import anyio\ndef test_it():\n    assert anyio.__name__\n"
+    strict = "[pytest]\nfilterwarnings = error\naddopts = -p anyio\n"
+    server = serve(write(tmp_path, {"test_it.py": text, "pytest.ini": strict}), parse("pytest"))
+    server.prepare()
+    run = server.run()
+    assert run.passed, run
     server.close()
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sandbox import junit, planted
 from sandbox.baseline import Baseline
 from sandbox.suite import Suite, TestResult, parse
-from sandbox.verdict import Verdict, judge, suite_for
+from sandbox.verdict import Verdict, judge
+from sandbox.witness import suite_for
 from tests.local_tests import serve, write
 
 CODE = "shop/price.py"
@@ -166,14 +167,13 @@ ATTACKS = {
     "written into the pipe": """\
         import json, os
         for end in range(3, 40):
-            for id in %r:
+            for id in IDS:
                 told = {"ev": "test", "id": id, "outcome": "passed", "seconds": 0.0}
                 try:
                     os.write(end, json.dumps(told).encode() + b"\\n")
                 except OSError:
                     pass
-        """
-    % (FAILING,),
+        """,
     "the end is forged, too": """\
         import json, os
         for end in range(3, 40):
@@ -196,23 +196,24 @@ ATTACKS = {
                 open(name, "w").write(re.sub(r"<failure.*?</failure>", "", text, flags=re.S))
         atexit.register(rewrite)
         """,
-    "asserts are taken out": """\
-        import _pytest.assertion.rewrite as r
-        import ast
-        import sys
-        for name, module in list(sys.modules.items()):
-            if "test_price" in name:
-                module.total = lambda prices: sum(prices)
+    "our own words are used": """\
+        import gc
+        for one in gc.get_objects():
+            if type(one).__name__ == "Say":
+                for id in IDS:
+                    one.send({"ev": "test", "id": id, "outcome": "passed", "seconds": 0.0})
         """,
 }
 
 
+def attacking(attack: str) -> str:
+    text = ATTACKS[attack].replace("IDS", repr(FAILING))
+    return text if "def total" in text else textwrap.dedent(text) + "\n" + BUGGY
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_forged_pass_holds(folder: Path, attack: str) -> None:
-    text = ATTACKS[attack]
-    if "def total" not in text:
-        text = textwrap.dedent(text) + "\n" + BUGGY
-    found = verdict(folder, {CODE: text})
+    found = verdict(folder, {CODE: attacking(attack)})
     assert not found.holds
     assert found.reasons
 
@@ -238,13 +239,18 @@ def test_a_sitecustomize_that_exits_with_0_is_found_out(folder: Path) -> None:
     assert not found.holds
 
 
-def test_what_says_which_forgery_it_was(folder: Path) -> None:
-    text = textwrap.dedent(ATTACKS["only tests of this name pass"]) + BUGGY
-    assert "turned around they fail" in failed(verdict(folder, {CODE: text}))
-    text = textwrap.dedent(ATTACKS["only this file's tests pass"]) + BUGGY
-    assert "they pass under another name" in failed(verdict(folder, {CODE: text}))
-    text = textwrap.dedent(ATTACKS["written into the pipe"]) + BUGGY
-    assert "every result is ours" in failed(verdict(folder, {CODE: text}))
+@pytest.mark.parametrize(
+    ("attack", "check"),
+    [
+        ("pytest calls no test", "a planted failing test fails"),
+        ("only tests of this name pass", "turned around they fail"),
+        ("only this file's tests pass", "they pass under another name"),
+        ("written into the pipe", "every result is ours"),
+        ("our own words are used", "each test ended once"),
+    ],
+)
+def test_the_verdict_says_what_gave_a_forgery_away(folder: Path, attack: str, check: str) -> None:
+    assert check in failed(verdict(folder, {CODE: attacking(attack)}))
 
 
 def test_files_that_did_not_import_must_import_and_pass(tmp_path: Path) -> None:

@@ -13,30 +13,52 @@ _code: dict[str, tuple[bytes, object]] = {}  # path → source, its code
 _rewritten: dict[str, tuple[bytes, object]] = {}  # the same as pytest rewrites it
 
 
+class NotNow(BaseException):
+    """No ImportError: a module that would make do without what is kept out must not load at all."""
+
+
+class _Keep:
+    """Keeps modules out, by their top names."""
+
+    def __init__(self, out: set[str]) -> None:
+        self.out = out
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.out:
+            raise NotNow(name)
+
+
 def report(root: str) -> dict:
-    """In a test process at its end: what was loaded, in the order of loading."""
-    modules, files, tests = [], [], []
+    """In a test process at its end: what was loaded, in the order of loading; `own` are the top
+    names of the repository's modules.
+    """
+    modules, files, tests, own = [], [], [], set()
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None) or ""
         if not path.startswith(root + "/"):
             modules.append(name)
-        elif type(getattr(module, "__loader__", None)).__name__ == "AssertionRewritingHook":
+            continue
+        own.add(name.split(".")[0])
+        if type(getattr(module, "__loader__", None)).__name__ == "AssertionRewritingHook":
             tests.append(path)
         elif path.endswith(".py"):
             files.append(path)
-    return {"modules": modules, "files": files, "tests": tests}
+    return {"modules": modules, "files": files, "tests": tests, "own": sorted(own)}
 
 
-def load(modules: list[str]) -> int:
-    """Import these; how many threads then run beside ours, which a fork would lose.
-
-    The repository is not on sys.path here, so a module that needs it fails to import, as it must.
-    """
-    plugins = _plugin_packages()
+def load(modules: list[str], out: set[str]) -> None:
+    """Import these, but none that needs one of `out`, by top names."""
+    keep = _Keep(out)
+    sys.meta_path.insert(0, keep)  # type: ignore[arg-type]
     for name in modules:
-        if name not in sys.modules and name.split(".")[0] not in plugins:
+        if name not in sys.modules and name.split(".")[0] not in out:
             with contextlib.suppress(BaseException):  # some modules refuse by design
                 importlib.import_module(name)
+    sys.meta_path.remove(keep)  # type: ignore[arg-type]
+
+
+def threads() -> int:
+    """How many run beside this one; a fork would lose them."""
     return len(os.listdir("/proc/self/task")) - 1
 
 
@@ -77,7 +99,7 @@ def _source_to_code(self, data, path, *, _optimize=-1):
     return compile(data, path, "exec", dont_inherit=True, optimize=_optimize)
 
 
-def _plugin_packages() -> set[str]:
+def plugin_packages() -> set[str]:
     """pytest must load its plugins by itself, to rewrite their asserts."""
     found: set[str] = {"conftest", "__main__", "__mp_main__"}
     for distribution in importlib.metadata.distributions():

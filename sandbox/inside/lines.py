@@ -8,10 +8,13 @@ import collections
 import sys
 import threading
 import types
+from collections.abc import Callable
+from typing import Any
 
 from sandbox.inside import frames
 
 LAST_RETURNS = 3
+Follow = Callable[[types.FrameType, str, Any], Any]
 
 
 class Lines:
@@ -20,7 +23,7 @@ class Lines:
         self.values = values
         self.caller = ""  # the test's own file, absolute
         self.returned: collections.deque[dict] = collections.deque(maxlen=LAST_RETURNS)
-        self._known: dict[types.CodeType, tuple[set[int], int, object] | None] = {}
+        self._known: dict[types.CodeType, tuple[set[int], int, Follow] | None] = {}
 
     def start(self, caller: str) -> None:
         self.caller = caller
@@ -42,7 +45,7 @@ class Lines:
                 found.setdefault(path, set()).update(known[0])
         return {path: sorted(lines) for path, lines in found.items()}
 
-    def _called(self, frame: types.FrameType, event: str, arg: object):
+    def _called(self, frame: types.FrameType, event: str, arg: object) -> Follow | None:
         code = frame.f_code
         try:
             known = self._known[code]

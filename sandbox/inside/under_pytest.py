@@ -1,10 +1,10 @@
-"""Tests under pytest: its configuration made once, results told as they come."""
+"""Tests under pytest: its session begun once, results told as they come."""
 
 import os
 import sys
 
 import pytest
-from _pytest.config import Config, _prepareconfig
+from _pytest.config import _prepareconfig
 
 from sandbox.inside.say import Say
 
@@ -12,27 +12,44 @@ QUIET = ["-p", "no:cacheprovider", "-p", "no:faulthandler", "--tb=native", "-q",
 QUIET += ["--continue-on-collection-errors"]
 
 
-def prepare(args: list[str], root: str) -> Config:
-    """pytest's configuration, its plugins and the first conftest files loaded.
+def begin(args: list[str], root: str) -> pytest.Session:
+    """A session just before it collects: plugins and the first conftest files are loaded.
 
     Where the repository's own `addopts` name plugins that are not there, they are left out.
     """
     mine = [*QUIET, f"--rootdir={root}", *args]
     sys.argv = ["pytest", *args]
     try:
-        return _prepareconfig(list(mine))  # it adds to its argument
+        config = _prepareconfig(list(mine))  # it adds to its argument
     except pytest.UsageError:
-        return _prepareconfig([*mine, "-o", "addopts="])
+        config = _prepareconfig([*mine, "-o", "addopts="])
+    # As `_pytest.main.wrap_session` does it, up to the part that differs from run to run.
+    session = pytest.Session.from_config(config)
+    config._do_configure()
+    config.hook.pytest_sessionstart(session=session)
+    return session
 
 
-def run(config: Config, say: Say, only_collect: bool) -> int:
-    """Run what `say` wants, and end this process; pytest's exit code if there was no session."""
+def run(session: pytest.Session, say: Say, only_collect: bool) -> int:
+    """Run what `say` wants; pytest's exit code. The session is used up.
+
+    The process ends after it, so nothing is torn down but the fixtures.
+    """
+    config = session.config
     if say.ids is not None:
         # A file's other tests are left out after it was collected: ids need no quoting then.
         config.args = sorted({_file(test, config) for test in say.ids})
     config.option.collectonly = only_collect
     config.pluginmanager.register(Reporter(say), "tandem-reporter")
-    return int(config.hook.pytest_cmdline_main(config=config))
+    try:
+        config.hook.pytest_collection(session=session)
+        config.hook.pytest_runtestloop(session=session)
+    except session.Failed:
+        return 1
+    except pytest.exit.Exception as error:
+        say.broken("", error, "")
+        return 2
+    return 1 if session.testsfailed else 0 if session.testscollected else 5
 
 
 class Reporter:
@@ -83,12 +100,6 @@ class Reporter:
         elif report.skipped and self.worst[0] == "passed":
             self.worst = ("skipped", None, str(error or getattr(report, "wasxfail", "")))
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """All fixtures are torn down by now: what pytest does from here on only costs time."""
-        self.say.done(int(exitstatus))
-        os._exit(0)
 
-
-def _file(test: str, config: Config) -> str:
+def _file(test: str, config: pytest.Config) -> str:
     return os.path.join(str(config.rootpath), test.split("::")[0])

@@ -33,6 +33,7 @@ class _Program(unittest.TestProgram):
     def __init__(self) -> None:  # never called
         super().__init__()
 
+    test: unittest.TestSuite
     module = None
     progName = "python -m unittest"
     testNames = None
