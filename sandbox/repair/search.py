@@ -40,18 +40,15 @@ def candidates(
     `others` are texts of other files of the repository by path, to take pieces from. `priors`
     override those of `priors.prior` by template.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            parsed = Source(source, path)
-    except (SyntaxError, ValueError, RecursionError):
+    parsed = parse((path, source))
+    if parsed is None:
         return
-    search = Search(parsed, [one for one in map(_parsed, (others or {}).items()) if one], priors)
+    search = Search(parsed, [one for one in map(parse, (others or {}).items()) if one], priors)
     scores: dict[int, tuple[float, Statement]] = {}
     for suspect in suspects:
-        statement = parsed.at_line(suspect.line) if suspect.path == path else None
-        if statement and suspect.score > scores.get(id(statement), (0.0, statement))[0]:
-            scores[id(statement)] = (suspect.score, statement)
+        for statement in parsed.at_line(suspect.line) if suspect.path == path else ():
+            if suspect.score > scores.get(id(statement), (0.0, statement))[0]:
+                scores[id(statement)] = (suspect.score, statement)
     for found, _ in search.run(list(scores.values())):
         yield found
 
@@ -100,12 +97,12 @@ class Search:
                     heapq.heappush(waiting, entry)
 
     def by_template(
-        self, statement: Statement
+        self, statement: Statement, names: Iterable[str] = TEMPLATES
     ) -> Iterator[tuple[str, list[tuple[Candidate, Key]]]]:
-        """Each template that has proposals for a statement, and these, as if it were always right:
-        their priors sum up to 1."""
+        """Each of these templates that has proposals for a statement, and its proposals, as if it
+        were always right: their priors sum up to 1."""
         spot = Spot(self._source, self._names, statement, self._pieces, self._others)
-        for name in TEMPLATES:
+        for name in names:
             proposals = self._proposed(spot, name, 1.0, set())
             if proposals:
                 yield name, proposals
@@ -156,10 +153,12 @@ def rendered(source: Source, change: Splice) -> tuple[int, int, str] | None:
     if None in texts:
         return None
     text = "".join(f"{block.indent}{one}{source.newline}" for one in texts)
-    if change.first < len(statements):
+    below = change.below and change.first == change.last and change.first > 0
+    if change.first < len(statements) and not below:
         start = source.line_start(statements[change.first].start)
     else:
-        start = source.line_end(max(statements[-1].start, statements[-1].end - 1))
+        above = statements[change.first - 1]
+        start = source.line_end(max(above.start, above.end - 1))
     end = start
     if change.last > change.first:
         last = statements[change.last - 1]
@@ -170,7 +169,8 @@ def rendered(source: Source, change: Splice) -> tuple[int, int, str] | None:
     return start, end, text
 
 
-def _parsed(item: tuple[str, str]) -> Source | None:
+def parse(item: tuple[str, str]) -> Source | None:
+    """A path and its text; None where this Python cannot parse it."""
     path, text = item
     try:
         with warnings.catch_warnings():

@@ -68,7 +68,7 @@ def missing(spot: Spot) -> Iterator[Change]:
     if not imports and isinstance(block.statements[0].node, ast.Expr):
         at = 1
     for line in lines:
-        yield Splice(block, at, at, (line,))
+        yield Splice(block, at, at, (line,), below=True)
 
 
 def _lines(spot: Spot, name: str) -> Iterator[str]:
