@@ -59,6 +59,15 @@ class Found:
     seconds: float
 
 
+def chosen(cases: Path | None, bugs: Path | None) -> list[Case]:
+    """The mined cases or QuixBugs, whichever folder is given. Raises UsageError."""
+    if cases is not None and bugs is None:
+        return mined(cases)
+    if bugs is not None and cases is None:
+        return quixbugs(bugs)
+    raise UsageError("Give either --cases or --quixbugs.", "See --help.")
+
+
 def mined(folder: Path) -> list[Case]:
     return [
         Case(f"{c.repository}-{c.commit[:9]} {c.path}", c.before, c.after, c.first, c.last)
@@ -190,9 +199,7 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    if (arguments.cases is None) == (arguments.quixbugs is None):
-        raise UsageError("Give either --cases or --quixbugs.", "See --help.")
-    cases = mined(arguments.cases) if arguments.cases else quixbugs(arguments.quixbugs)
+    cases = chosen(arguments.cases, arguments.quixbugs)
     if arguments.quick:
         cases = cases[:: math.ceil(len(cases) / QUICK)]
     if arguments.fit:

@@ -45,7 +45,7 @@ class Reader:
             nats = self._nats(source[_window(source, place) : place], texts)
             for index, number in enumerate(numbers):
                 new, old = nats[2 * index : 2 * index + 2]
-                found[number] = Gain(sum(new) - sum(old), len(new) - len(old))
+                found[number] = _gain(new, old)
         assert None not in found
         return [one for one in found if one is not None]
 
@@ -115,6 +115,14 @@ class _Lane:
         self.cache.rewind(len(self.prompt) - 1 + kept)
         # To judge a token, the one before it must have been read.
         return (self.prompt[-1], *text)[kept : len(text)]
+
+
+def _gain(new: Sequence[float], old: Sequence[float]) -> Gain:
+    """Of two readings of one place: what they share at their start cancels out."""
+    shared = shared_length(new, old)
+    left, right = new[shared:], old[shared:]
+    means = [sum(one) / len(one) if one else 0.0 for one in (left, right)]
+    return Gain(sum(left) - sum(right), len(left) - len(right), means[0] - means[1])
 
 
 def _window(source: str, place: int) -> int:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from sandbox.repair.catalogue import TEMPLATES
+from sandbox.repair.catalogue import TEMPLATES, Template
 from sandbox.repair.change import Candidate, Replace, Splice
 from sandbox.repair.names import Names
 from sandbox.repair.normal import Key, Normal
@@ -33,17 +33,21 @@ def candidates(
     suspects: Iterable[Suspicion],
     others: Mapping[str, str] | None = None,
     priors: Mapping[str, float] | None = None,
+    model: Template | None = None,
 ) -> Iterator[Candidate]:
     """Different candidates for one file, by falling prior; none for a file that does not parse.
 
     Pure: the same arguments give the same candidates. Suspects of other paths are passed over.
     `others` are texts of other files of the repository by path, to take pieces from. `priors`
-    override those of `priors.prior` by template.
+    override those of `priors.prior` by template. `model` is one more template, `infill.Infiller`,
+    whose candidates are called "model".
     """
     parsed = parse((path, source))
     if parsed is None:
         return
-    search = Search(parsed, [one for one in map(parse, (others or {}).items()) if one], priors)
+    search = Search(
+        parsed, [one for one in map(parse, (others or {}).items()) if one], priors, model
+    )
     scores: dict[int, tuple[float, Statement]] = {}
     for suspect in suspects:
         for statement in parsed.at_line(suspect.line) if suspect.path == path else ():
@@ -61,12 +65,14 @@ class Search:
         source: Source,
         others: Sequence[Source] = (),
         priors: Mapping[str, float] | None = None,
+        model: Template | None = None,
     ) -> None:
         self._source = source
         self._names = Names(source)
         self._pieces = Pieces(source)
         self._others = [Pieces(one) for one in others]
         self._priors = priors or {}
+        self._templates = {**TEMPLATES, "model": model} if model else TEMPLATES
         self.normal = Normal(source)
 
     def run(self, scored: Sequence[tuple[float, Statement]]) -> Iterator[tuple[Candidate, Key]]:
@@ -79,7 +85,7 @@ class Search:
         waiting: list[tuple[float, int, tuple[Spot, str] | tuple[Candidate, Key]]] = []
         for score, statement in scored:
             spot = Spot(self._source, self._names, statement, self._pieces, self._others)
-            for name in TEMPLATES:
+            for name in self._templates:
                 share = score * self._priors.get(name, prior(name))
                 heapq.heappush(waiting, (-share, next(counter), (spot, name)))
         seen: set[Key] = set()
@@ -97,12 +103,12 @@ class Search:
                     heapq.heappush(waiting, entry)
 
     def by_template(
-        self, statement: Statement, names: Iterable[str] = TEMPLATES
+        self, statement: Statement, names: Iterable[str] | None = None
     ) -> Iterator[tuple[str, list[tuple[Candidate, Key]]]]:
         """Each of these templates that has proposals for a statement, and its proposals, as if it
         were always right: their priors sum up to 1."""
         spot = Spot(self._source, self._names, statement, self._pieces, self._others)
-        for name in names:
+        for name in self._templates if names is None else names:
             proposals = self._proposed(spot, name, 1.0, set())
             if proposals:
                 yield name, proposals
@@ -115,7 +121,7 @@ class Search:
         tried: dict[tuple[int, int, str], None] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # `x is 1` is worth a warning, and a try
-            for change in TEMPLATES[name](spot):
+            for change in self._templates[name](spot):
                 edit = (
                     (change.start, change.end, change.text)
                     if isinstance(change, Replace)
