@@ -45,7 +45,9 @@ ATOMS = st.one_of(
 
 def _combined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     pairs = st.tuples(inner, inner)
-    operators = st.sampled_from(["+", "-", "*", "//", "%", "<", "<=", "==", "!=", "and", "or", "in", "is"])
+    operators = st.sampled_from(
+        ["+", "-", "*", "//", "%", "<", "<=", "==", "!=", "and", "or", "in", "is"]
+    )
     return st.one_of(
         st.tuples(inner, operators, inner).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})"),
         st.tuples(inner, operators, inner).map(" ".join),
