@@ -27,6 +27,7 @@ from benchmarks import common, mine_fixes
 from sandbox.repair.catalogue import TEMPLATES
 from sandbox.repair.difference import difference
 from sandbox.repair.normal import Key
+from sandbox.repair.priors import USUAL
 from sandbox.repair.search import Search
 from sandbox.repair.source import Source, Statement
 from tandem.errors import TandemError, UsageError
@@ -168,7 +169,8 @@ def fitted(
         told = list(pool.map(shares, cases))
     asked = Counter(name for names, _ in told for name in names)
     found = [right for _, right in told if right]
-    priors = dict.fromkeys(TEMPLATES, 0.01)
+    priors = dict.fromkeys(TEMPLATES, USUAL)
+    right = dict.fromkeys(TEMPLATES, _RIGHT)
     for _ in range(rounds):
         right = dict.fromkeys(TEMPLATES, _RIGHT)
         for best in found:
@@ -204,8 +206,7 @@ def run(arguments: argparse.Namespace) -> None:
         cases = cases[:: math.ceil(len(cases) / QUICK)]
     if arguments.fit:
         priors = fitted(cases, arguments.jobs)
-        for name, value in sorted(priors.items(), key=lambda one: -one[1]):
-            chance, right, asked = value
+        for name, (chance, right, asked) in sorted(priors.items(), key=lambda one: -one[1][0]):
             print(f'    "{name}": {chance:.4f},  # {right:.1f} of {asked}')
         return
     found = list(_looked(cases, arguments.whole, arguments.jobs))

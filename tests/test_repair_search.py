@@ -99,7 +99,11 @@ def programs(draw: st.DrawFn) -> str:
     return text.replace("\n", draw(st.sampled_from(["\n", "\r\n"])))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 @given(programs(), st.integers(0, 10_000))
 def test_every_candidate_is_python_and_different(text: str, seed: int) -> None:
     try:
@@ -118,7 +122,11 @@ def test_every_candidate_is_python_and_different(text: str, seed: int) -> None:
         assert dump(one.applied(text)) != original
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 @given(programs(), st.integers(1, 8))
 def test_no_two_candidates_have_one_tree(text: str, line: int) -> None:
     try:

@@ -261,9 +261,10 @@ def string_lines(tree: ast.AST) -> frozenset[int]:
     """Lines that begin inside a string: their indentation must stay."""
     found: set[int] = set()
     for node in ast.walk(tree):
-        text = isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
-        if (text or isinstance(node, ast.JoinedStr)) and node.end_lineno != node.lineno:
-            found.update(range(node.lineno + 1, (node.end_lineno or 0) + 1))
+        if isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+        ):
+            found.update(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1))
     return frozenset(found)
 
 

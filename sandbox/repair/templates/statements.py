@@ -39,14 +39,15 @@ def move(spot: Spot) -> Iterator[Change]:
     if block is None or not block.clean:
         return
     outer = parent.block if parent else None
-    if outer and outer.clean and parent and not isinstance(parent.node, ast.ClassDef | _DEFS):
-        if len(block.statements) > 1 and block.name == "body" and block.owner is parent.node:
-            last, first = one is block.statements[-1], one.index == 0
-            whole = _cut(spot, parent, one, block)
-            at = parent.index
-            if whole and (last or first):
-                pair = (whole, spot.flat()) if last else (spot.flat(), whole)
-                yield Splice(outer, at, at + 1, pair)
+    body = parent is not None and block.owner is parent.node and block.name == "body"
+    nested = body and not isinstance(parent.node, ast.ClassDef | _DEFS)
+    if nested and outer and outer.clean and len(block.statements) > 1:
+        last, first = one is block.statements[-1], one.index == 0
+        whole = _cut(spot, parent, one)
+        at = parent.index
+        if whole and (last or first):
+            pair = (whole, spot.flat()) if last else (spot.flat(), whole)
+            yield Splice(outer, at, at + 1, pair)
     for other in (one.index - 1, one.index + 1):
         if 0 <= other < len(block.statements):
             beside = block.statements[other]
@@ -176,7 +177,7 @@ def _growth(node: ast.expr) -> tuple[str, ...]:
     return ("update",) if isinstance(node, ast.Dict | ast.DictComp) else ()
 
 
-def _cut(spot: Spot, parent: Statement, one: Statement, block: Block) -> str | None:
+def _cut(spot: Spot, parent: Statement, one: Statement) -> str | None:
     """The text of `parent` without one statement of its body."""
     source = spot.source
     start, end = source.line_start(one.start), source.line_end(max(one.start, one.end - 1))
