@@ -163,6 +163,9 @@ def test_mined_cases_are_measured(history: History, tmp_path: Path) -> None:
     (case,) = json.loads(figures.read_text())["cases"]
     assert case["template"] == "operator.comparison"
     assert case["rank"] < case["tried"]
+    ran = run("repair_space", "--cases", str(half), "--fit")
+    assert ran.returncode == 0, ran.stderr
+    assert '"operator.comparison": ' in ran.stdout
 
 
 @pytest.mark.parametrize(
