@@ -27,6 +27,7 @@ from benchmarks import common, mine_fixes
 from sandbox.repair.catalogue import TEMPLATES
 from sandbox.repair.difference import difference
 from sandbox.repair.normal import Key
+from sandbox.repair.priors import USUAL
 from sandbox.repair.search import Search
 from sandbox.repair.source import Source, Statement
 from tandem.errors import TandemError, UsageError
@@ -34,9 +35,9 @@ from tandem.errors import TandemError, UsageError
 FIRST = (1, 10, 100, 1000)
 QUICK = 25
 MOST = 200_000  # candidates of a case
-# Of a template that was never right: as if it had been asked this often more, and been right once
-# in so many.
-_ASKED, _RIGHT = 20.0, 0.1
+# Each template counts as if it had been asked so often more and been right so often: what a hundred
+# of these cases never show may well be the fix of another bug.
+_ASKED, _RIGHT = 100.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,15 @@ class Found:
     template: str
     tried: int
     seconds: float
+
+
+def chosen(cases: Path | None, bugs: Path | None) -> list[Case]:
+    """The mined cases or QuixBugs, whichever folder is given. Raises UsageError."""
+    if cases is not None and bugs is None:
+        return mined(cases)
+    if bugs is not None and cases is None:
+        return quixbugs(bugs)
+    raise UsageError("Give either --cases or --quixbugs.", "See --help.")
 
 
 def mined(folder: Path) -> list[Case]:
@@ -107,8 +117,8 @@ def prepared(case: Case) -> tuple[Source, Search, Key, list[Statement]] | None:
     if key is None:
         return None
     lines = list(range(case.first + 1, case.last + 1)) or [case.first, case.first + 1]
-    placed = [source.at_line(line) for line in lines]
-    return source, search, key, list(dict.fromkeys(one for one in placed if one))
+    placed = [one for line in lines for one in source.at_line(line)]
+    return source, search, key, list(dict.fromkeys(placed))
 
 
 def look(case: Case, whole: bool, most: int = MOST) -> Found:
@@ -146,8 +156,11 @@ def shares(case: Case) -> tuple[list[str], dict[str, float]]:
     return asked, right
 
 
-def fitted(cases: Sequence[Case], jobs: int, rounds: int = 40) -> dict[str, float]:
-    """Each template's chance to hold the fix of a statement that it has proposals for.
+def fitted(
+    cases: Sequence[Case], jobs: int, rounds: int = 40
+) -> dict[str, tuple[float, float, int]]:
+    """Each template's chance to hold the fix of a statement that it has proposals for, how often
+    it was right, and how often it was asked.
 
     By expectation-maximisation: where several templates propose a fix, each is given what its
     share of the proposals' weight earns.
@@ -156,7 +169,8 @@ def fitted(cases: Sequence[Case], jobs: int, rounds: int = 40) -> dict[str, floa
         told = list(pool.map(shares, cases))
     asked = Counter(name for names, _ in told for name in names)
     found = [right for _, right in told if right]
-    priors = dict.fromkeys(TEMPLATES, 0.01)
+    priors = dict.fromkeys(TEMPLATES, USUAL)
+    right = dict.fromkeys(TEMPLATES, _RIGHT)
     for _ in range(rounds):
         right = dict.fromkeys(TEMPLATES, _RIGHT)
         for best in found:
@@ -164,7 +178,7 @@ def fitted(cases: Sequence[Case], jobs: int, rounds: int = 40) -> dict[str, floa
             for name, share in best.items():
                 right[name] += priors[name] * share / total
         priors = {name: right[name] / (asked[name] + _ASKED) for name in TEMPLATES}
-    return priors
+    return {name: (priors[name], right[name] - _RIGHT, asked[name]) for name in TEMPLATES}
 
 
 def _since(began: float) -> float:
@@ -187,15 +201,13 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    if (arguments.cases is None) == (arguments.quixbugs is None):
-        raise UsageError("Give either --cases or --quixbugs.", "See --help.")
-    cases = mined(arguments.cases) if arguments.cases else quixbugs(arguments.quixbugs)
+    cases = chosen(arguments.cases, arguments.quixbugs)
     if arguments.quick:
         cases = cases[:: math.ceil(len(cases) / QUICK)]
     if arguments.fit:
         priors = fitted(cases, arguments.jobs)
-        for name, value in sorted(priors.items(), key=lambda one: -one[1]):
-            print(f'    "{name}": {value:.5f},')
+        for name, (chance, right, asked) in sorted(priors.items(), key=lambda one: -one[1][0]):
+            print(f'    "{name}": {chance:.4f},  # {right:.1f} of {asked}')
         return
     found = list(_looked(cases, arguments.whole, arguments.jobs))
     if arguments.list:

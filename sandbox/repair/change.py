@@ -45,7 +45,8 @@ class Replace:
 class Splice:
     """Other statements in the place of `block.statements[first:last]`.
 
-    `texts` are whole statements as they would stand in column 0; `first == last` inserts.
+    `texts` are whole statements as they would stand in column 0; `first == last` inserts, next to
+    the statement above if `below`, else next to the one below.
     """
 
     block: "Block"
@@ -53,6 +54,7 @@ class Splice:
     last: int
     texts: tuple[str, ...]
     weight: float = 1.0
+    below: bool = False
 
 
 Change = Replace | Splice

@@ -22,12 +22,18 @@ class Names:
 
     @cached_property
     def called(self) -> frozenset[str]:
-        """Names that are called somewhere in the file, or defined by `def` and `class`."""
-        nodes = self._nodes
-        calls = {
-            n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
-        }
-        return frozenset(calls | {n.name for n in nodes if isinstance(n, SCOPES)})
+        """Names that are called somewhere in the file, defined by `def` and `class`, or imported
+        and not in capitals, as constants are."""
+        found: set[str] = set()
+        for node in self._nodes:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                found.add(node.func.id)
+            elif isinstance(node, SCOPES):
+                found.add(node.name)
+            elif isinstance(node, ast.ImportFrom):
+                names = (alias.asname or alias.name for alias in node.names)
+                found.update(name for name in names if not name.isupper())
+        return frozenset(found)
 
     @cached_property
     def modules(self) -> frozenset[str]:

@@ -50,7 +50,8 @@ class Pieces:
             self._read(
                 node
                 for node in self.nodes
-                if isinstance(node, _EXPRESSIONS)
+                if isinstance(node, ast.expr)
+                and isinstance(node, _EXPRESSIONS)
                 and not isinstance(getattr(node, "ctx", None), ast.Store | ast.Del)
             )
         )
@@ -79,12 +80,12 @@ class Pieces:
         found = []
         for one in self.source.statements:
             text = self.source.text[one.start : one.end]
-            if isinstance(one.node, _PLAIN) and len(text) <= LONGEST and "\n" not in text:
-                if not (
-                    isinstance(one.node, ast.Expr) and isinstance(one.node.value, ast.Constant)
-                ):
-                    names = _free(one.node)
-                    found.append(Piece(text, one.node.lineno, names, function=one.function))
+            if not isinstance(one.node, _PLAIN) or len(text) > LONGEST or "\n" in text:
+                continue
+            if isinstance(one.node, ast.Expr) and isinstance(one.node.value, ast.Constant):
+                continue
+            names = _free(one.node)
+            found.append(Piece(text, one.node.lineno, names, function=one.function))
         return found
 
     @cached_property

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from sandbox.repair.catalogue import TEMPLATES
+from sandbox.repair.catalogue import TEMPLATES, Template
 from sandbox.repair.change import Candidate, Replace, Splice
 from sandbox.repair.names import Names
 from sandbox.repair.normal import Key, Normal
@@ -33,25 +33,26 @@ def candidates(
     suspects: Iterable[Suspicion],
     others: Mapping[str, str] | None = None,
     priors: Mapping[str, float] | None = None,
+    model: Template | None = None,
 ) -> Iterator[Candidate]:
     """Different candidates for one file, by falling prior; none for a file that does not parse.
 
     Pure: the same arguments give the same candidates. Suspects of other paths are passed over.
     `others` are texts of other files of the repository by path, to take pieces from. `priors`
-    override those of `priors.prior` by template.
+    override those of `priors.prior` by template. `model` is one more template, `infill.Infiller`,
+    whose candidates are called "model".
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            parsed = Source(source, path)
-    except (SyntaxError, ValueError, RecursionError):
+    parsed = parse((path, source))
+    if parsed is None:
         return
-    search = Search(parsed, [one for one in map(_parsed, (others or {}).items()) if one], priors)
+    search = Search(
+        parsed, [one for one in map(parse, (others or {}).items()) if one], priors, model
+    )
     scores: dict[int, tuple[float, Statement]] = {}
     for suspect in suspects:
-        statement = parsed.at_line(suspect.line) if suspect.path == path else None
-        if statement and suspect.score > scores.get(id(statement), (0.0, statement))[0]:
-            scores[id(statement)] = (suspect.score, statement)
+        for statement in parsed.at_line(suspect.line) if suspect.path == path else ():
+            if suspect.score > scores.get(id(statement), (0.0, statement))[0]:
+                scores[id(statement)] = (suspect.score, statement)
     for found, _ in search.run(list(scores.values())):
         yield found
 
@@ -64,12 +65,14 @@ class Search:
         source: Source,
         others: Sequence[Source] = (),
         priors: Mapping[str, float] | None = None,
+        model: Template | None = None,
     ) -> None:
         self._source = source
         self._names = Names(source)
         self._pieces = Pieces(source)
         self._others = [Pieces(one) for one in others]
         self._priors = priors or {}
+        self._templates = {**TEMPLATES, "model": model} if model else TEMPLATES
         self.normal = Normal(source)
 
     def run(self, scored: Sequence[tuple[float, Statement]]) -> Iterator[tuple[Candidate, Key]]:
@@ -82,7 +85,7 @@ class Search:
         waiting: list[tuple[float, int, tuple[Spot, str] | tuple[Candidate, Key]]] = []
         for score, statement in scored:
             spot = Spot(self._source, self._names, statement, self._pieces, self._others)
-            for name in TEMPLATES:
+            for name in self._templates:
                 share = score * self._priors.get(name, prior(name))
                 heapq.heappush(waiting, (-share, next(counter), (spot, name)))
         seen: set[Key] = set()
@@ -100,12 +103,12 @@ class Search:
                     heapq.heappush(waiting, entry)
 
     def by_template(
-        self, statement: Statement
+        self, statement: Statement, names: Iterable[str] | None = None
     ) -> Iterator[tuple[str, list[tuple[Candidate, Key]]]]:
-        """Each template that has proposals for a statement, and these, as if it were always right:
-        their priors sum up to 1."""
+        """Each of these templates that has proposals for a statement, and its proposals, as if it
+        were always right: their priors sum up to 1."""
         spot = Spot(self._source, self._names, statement, self._pieces, self._others)
-        for name in TEMPLATES:
+        for name in self._templates if names is None else names:
             proposals = self._proposed(spot, name, 1.0, set())
             if proposals:
                 yield name, proposals
@@ -118,7 +121,7 @@ class Search:
         tried: dict[tuple[int, int, str], None] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # `x is 1` is worth a warning, and a try
-            for change in TEMPLATES[name](spot):
+            for change in self._templates[name](spot):
                 edit = (
                     (change.start, change.end, change.text)
                     if isinstance(change, Replace)
@@ -156,10 +159,12 @@ def rendered(source: Source, change: Splice) -> tuple[int, int, str] | None:
     if None in texts:
         return None
     text = "".join(f"{block.indent}{one}{source.newline}" for one in texts)
-    if change.first < len(statements):
+    below = change.below and change.first == change.last and change.first > 0
+    if change.first < len(statements) and not below:
         start = source.line_start(statements[change.first].start)
     else:
-        start = source.line_end(max(statements[-1].start, statements[-1].end - 1))
+        above = statements[change.first - 1]
+        start = source.line_end(max(above.start, above.end - 1))
     end = start
     if change.last > change.first:
         last = statements[change.last - 1]
@@ -170,7 +175,8 @@ def rendered(source: Source, change: Splice) -> tuple[int, int, str] | None:
     return start, end, text
 
 
-def _parsed(item: tuple[str, str]) -> Source | None:
+def parse(item: tuple[str, str]) -> Source | None:
+    """A path and its text; None where this Python cannot parse it."""
     path, text = item
     try:
         with warnings.catch_warnings():

@@ -135,18 +135,18 @@ class Source:
         """A compound statement's block of that name."""
         return self._inner.get((node, name))
 
-    def at_line(self, line: int) -> Statement | None:
-        """The innermost statement whose own lines (a compound one's first lines) hold `line`;
-        for a blank line or a comment the next one below."""
-        best = None
+    def at_line(self, line: int) -> list[Statement]:
+        """The statements whose own lines (a compound one's first lines) hold `line`, the outermost
+        first; for a blank line or a comment the next one below."""
+        found = []
         for one in self.statements:
             first, last = self.line(one.start), self.line(max(one.start, one.head_end - 1))
-            if first <= line <= last and (best is None or one.start >= best.start):
-                best = one
-        if best is None:
+            if first <= line <= last:
+                found.append(one)
+        if not found:
             below = (one for one in self.statements if self.line(one.start) > line)
-            best = min(below, key=lambda one: one.start, default=None)
-        return best
+            found = sorted(below, key=lambda one: one.start)[:1]
+        return found
 
     def _block(
         self,
@@ -261,9 +261,10 @@ def string_lines(tree: ast.AST) -> frozenset[int]:
     """Lines that begin inside a string: their indentation must stay."""
     found: set[int] = set()
     for node in ast.walk(tree):
-        text = isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
-        if (text or isinstance(node, ast.JoinedStr)) and node.end_lineno != node.lineno:
-            found.update(range(node.lineno + 1, (node.end_lineno or 0) + 1))
+        if isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+        ):
+            found.update(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1))
     return frozenset(found)
 
 

@@ -147,7 +147,7 @@ class Spot:
         block = self.statement.block
         if block is not None and block.clean:
             at = self.statement.index + below
-            yield Splice(block, at, at, texts, weight)
+            yield Splice(block, at, at, texts, weight, below=below == 1)
 
     def _annotates(self, node: ast.expr) -> bool:
         child: ast.AST = node

@@ -68,7 +68,7 @@ def missing(spot: Spot) -> Iterator[Change]:
     if not imports and isinstance(block.statements[0].node, ast.Expr):
         at = 1
     for line in lines:
-        yield Splice(block, at, at, (line,))
+        yield Splice(block, at, at, (line,), below=True)
 
 
 def _lines(spot: Spot, name: str) -> Iterator[str]:
@@ -80,10 +80,11 @@ def _lines(spot: Spot, name: str) -> Iterator[str]:
         yield f"from typing import {name}"
     for other in spot.others:  # as other files of the repository import it
         for node in other.source.tree.body:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                if any((alias.asname or alias.name) == name for alias in node.names):
-                    aliases = [a for a in node.names if (a.asname or a.name) == name]
-                    kept = ast.Import(names=aliases)
-                    if isinstance(node, ast.ImportFrom):
-                        kept = ast.ImportFrom(module=node.module, names=aliases, level=node.level)
-                    yield ast.unparse(ast.fix_missing_locations(kept))
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            aliases = [one for one in node.names if (one.asname or one.name) == name]
+            if aliases:
+                kept: ast.stmt = ast.Import(names=aliases)
+                if isinstance(node, ast.ImportFrom):
+                    kept = ast.ImportFrom(module=node.module, names=aliases, level=node.level)
+                yield ast.unparse(ast.fix_missing_locations(kept))

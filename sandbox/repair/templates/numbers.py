@@ -10,8 +10,8 @@ from sandbox.repair.wording import Binding
 
 def constant(spot: Spot) -> Iterator[Change]:
     for node in spot.expressions:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            value = node.value
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(value, int | float) and not isinstance(value, bool):
             near = {value + 1: 3.0, value - 1: 3.0, 0: 1.0, 1: 1.0, 2: 0.5, -1: 1.0}
             near |= {value * 2: 0.3, value * 10: 0.3, value // 2: 0.3}
             for other, weight in near.items():

@@ -101,9 +101,11 @@ def signs(spot: Spot) -> Iterator[Change]:
             yield spot.put_node(node, node.operand, 3.0)
         elif isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
             parent = spot.parent(node)
-            if isinstance(parent, ast.BinOp | ast.Compare | ast.Return | ast.Call | ast.keyword):
-                if not (isinstance(parent, ast.Call) and parent.func is node):
-                    yield spot.put(node, "-" + spot.of(node), Binding.UNARY)
+            valued = isinstance(
+                parent, ast.BinOp | ast.Compare | ast.Return | ast.Call | ast.keyword
+            )
+            if valued and not (isinstance(parent, ast.Call) and parent.func is node):
+                yield spot.put(node, "-" + spot.of(node), Binding.UNARY)
 
 
 def _others(spot: Spot, left: ast.expr, sign: str, right: ast.expr) -> Iterator[Change]:

@@ -38,15 +38,7 @@ def move(spot: Spot) -> Iterator[Change]:
     block, parent = one.block, one.parent
     if block is None or not block.clean:
         return
-    outer = parent.block if parent else None
-    if outer and outer.clean and parent and not isinstance(parent.node, ast.ClassDef | _DEFS):
-        if len(block.statements) > 1 and block.name == "body" and block.owner is parent.node:
-            last, first = one is block.statements[-1], one.index == 0
-            whole = _cut(spot, parent, one, block)
-            at = parent.index
-            if whole and (last or first):
-                pair = (whole, spot.flat()) if last else (spot.flat(), whole)
-                yield Splice(outer, at, at + 1, pair)
+    yield from _out(spot, block, parent)
     for other in (one.index - 1, one.index + 1):
         if 0 <= other < len(block.statements):
             beside = block.statements[other]
@@ -176,7 +168,22 @@ def _growth(node: ast.expr) -> tuple[str, ...]:
     return ("update",) if isinstance(node, ast.Dict | ast.DictComp) else ()
 
 
-def _cut(spot: Spot, parent: Statement, one: Statement, block: Block) -> str | None:
+def _out(spot: Spot, block: Block, parent: Statement | None) -> Iterator[Change]:
+    """Behind or before the statement whose body this one ends or begins."""
+    if parent is None or block.owner is not parent.node or block.name != "body":
+        return
+    outer, one = parent.block, spot.statement
+    if outer is None or not outer.clean or isinstance(parent.node, ast.ClassDef | _DEFS):
+        return
+    last, first = one is block.statements[-1], one.index == 0
+    if len(block.statements) > 1 and (last or first):
+        whole = _cut(spot, parent, one)
+        if whole:
+            pair = (whole, spot.flat()) if last else (spot.flat(), whole)
+            yield Splice(outer, parent.index, parent.index + 1, pair)
+
+
+def _cut(spot: Spot, parent: Statement, one: Statement) -> str | None:
     """The text of `parent` without one statement of its body."""
     source = spot.source
     start, end = source.line_start(one.start), source.line_end(max(one.start, one.end - 1))

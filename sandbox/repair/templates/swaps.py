@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from rapidfuzz.distance import Indel
 
+from completion.languages import words
 from sandbox.repair.change import Change, Replace
 from sandbox.repair.spot import Spot
 from sandbox.repair.templates.operators import swapped
 
 # Builtins, methods and exceptions that are taken for one another.
 _FAMILIES = [
-    set(family.split())
+    words(family)
     for family in (
         "any all",
         "min max sum",
@@ -56,27 +57,11 @@ _FAMILIES = [
         "monotonic time perf_counter",
     )
 ]
-_EXCEPTIONS = {
-    "KeyError",
-    "IndexError",
-    "LookupError",
-    "AttributeError",
-    "ValueError",
-    "TypeError",
-    "RuntimeError",
-    "OSError",
-    "ImportError",
-    "ModuleNotFoundError",
-    "NotImplementedError",
-    "StopIteration",
-    "Exception",
-    "BaseException",
-    "UnicodeDecodeError",
-    "UnicodeError",
-    "FileNotFoundError",
-    "PermissionError",
-    "AssertionError",
-}
+_EXCEPTIONS = words(
+    "KeyError IndexError LookupError AttributeError ValueError TypeError RuntimeError OSError"
+    " ImportError ModuleNotFoundError NotImplementedError StopIteration Exception BaseException"
+    " UnicodeDecodeError UnicodeError FileNotFoundError PermissionError AssertionError"
+)
 _MOST = 24  # other names for one, the nearest or the likest
 
 
@@ -220,7 +205,7 @@ def _is_callee(spot: Spot, node: ast.AST) -> bool:
 
 
 def _relatives(name: str) -> list[str]:
-    found = [sorted(family - {name}) for family in _FAMILIES if name in family]
+    found: list[list[str]] = [sorted(family - {name}) for family in _FAMILIES if name in family]
     if name in _EXCEPTIONS:
         found.append(sorted(_EXCEPTIONS - {name}))
     return list(dict.fromkeys(one for family in found for one in family))

@@ -16,13 +16,13 @@ def coding(spot: Spot) -> Iterator[Change]:
     """`e.encode()`, `e.decode()` for `e`, and another codec or error handler."""
     for node in spot.expressions:
         parent = spot.parent(node)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("encode", "decode"):
-                of = spot.of(node.func.value)
-                for call in _CALLS:
-                    yield spot.put(node, f"{of}.{call}", weight=2.0)
-                yield spot.put_node(node, node.func.value, 2.0)
-                continue
+        callee = node.func if isinstance(node, ast.Call) else None
+        if isinstance(callee, ast.Attribute) and callee.attr in ("encode", "decode"):
+            of = spot.of(callee.value)
+            for call in _CALLS:
+                yield spot.put(node, f"{of}.{call}", weight=2.0)
+            yield spot.put_node(node, callee.value, 2.0)
+            continue
         passed = isinstance(parent, ast.Call) and parent.func is not node
         if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript) and (
             passed or isinstance(parent, ast.Assign | ast.Return | ast.BinOp | ast.Compare)
