@@ -24,12 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import common
-from sandbox import audit, behaviour, daemon, image, suite, worktree
+from sandbox import assistant, audit, behaviour, daemon, image, suite, worktree
+from sandbox.assistant import Assistant
 from sandbox.container import Sandbox
 from sandbox.fix import Fix, order_of
 from sandbox.fixrun import RunFolder
 from sandbox.patch import apply, parse
 from sandbox.report import Report
+from tandem.config import Config
 
 MADE = 400  # inputs on which a patch is held against the reference
 
@@ -110,12 +112,12 @@ def mined(cases: Path, into: Path, only: list[str]) -> Iterator[Bug]:
         yield Bug(name, folder, told["path"], told["after"], f"pytest {tests}".strip())
 
 
-def repaired(bug: Bug, seconds: float, model: bool) -> Row:
+def repaired(bug: Bug, seconds: float, helper: Assistant | None) -> Row:
     began = time.monotonic()
-    run = RunFolder.new(order_of(bug.folder, test=bug.test, seconds=seconds, model=model))
+    run = RunFolder.new(order_of(bug.folder, test=bug.test, seconds=seconds))
     try:
         with audit.start(run.id) as log:
-            report = Fix(run, log).run()
+            report = Fix(run, log, assistant=helper).run()
             log.seal()
     except Exception as error:
         return Row(bug.name, False, "", "", 0, 0, time.monotonic() - began, None, 0, 0, str(error))
@@ -178,11 +180,12 @@ def main() -> None:
         parser.error("name a clone of QuixBugs, or --cases FOLDER")
     daemon.client()
     rows = []
+    helper = None if told.no_model else assistant.load(Config().model)
     with tempfile.TemporaryDirectory(prefix="tandem-repair-") as folder:
         bugs = list(_bugs(told, Path(folder)))
         for number, bug in enumerate(bugs, 1):
             print(f"{number}/{len(bugs)} {bug.name}", file=sys.stderr, flush=True)
-            rows.append(repaired(bug, told.seconds, not told.no_model))
+            rows.append(repaired(bug, told.seconds, helper))
             print(f"  {rows[-1]}", file=sys.stderr, flush=True)
     report(rows, told)
 

@@ -25,6 +25,7 @@ from sandbox import (
     verdict,
     worktree,
 )
+from sandbox.assistant import Assistant
 from sandbox.choose import Judged
 from sandbox.container import Sandbox
 from sandbox.fixrun import Order, RunFolder
@@ -46,25 +47,16 @@ MOST_OTHERS = 40  # files beside them that pieces are taken from
 SHOWN = 5  # plausible patches of one run
 JUDGED = 2  # of them, each in a fresh container
 
-# Candidates in the order in which they should be tried; texts of the files by path.
-Ordered = Callable[[Iterator[Candidate], Mapping[str, str]], Iterator[Candidate]]
-
-
-def as_they_come(found: Iterator[Candidate], _sources: Mapping[str, str]) -> Iterator[Candidate]:
-    """The order without a model: by suspicion and the templates' record."""
-    return found
-
 
 @dataclass
 class Fix:
-    """One run. `ordered` may put a model's word in; `model` is its name for the report."""
+    """One run; an `assistant` puts a model's word in."""
 
     run_folder: RunFolder
     log: audit.Log
     tell: progress.Tell = lambda stage, done, total: None
     note: Callable[[str], None] = lambda line: None
-    ordered: Ordered = as_they_come
-    model: str = ""
+    assistant: Assistant | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -180,7 +172,9 @@ class Fix:
                     self.log.append("plausible", number=one.number, template=one.candidate.template)
                 self.tell(f"trying candidates, {done} tried", done, 0)
 
-            candidates = self.ordered(self._candidates(found, sources), found.sources)
+            candidates = self._candidates(found, sources)
+            if self.assistant:
+                candidates = self.assistant.ordered(candidates, found.sources)
             new = self._search.run(candidates, tried, before)
         self.log.append("searched", tried=len(before) + len(new))
         return [*before, *new]
@@ -198,6 +192,7 @@ class Fix:
                 path,
                 found.suspects,
                 {other: text for other, text in sources.items() if other != path},
+                model=self.assistant.infiller if self.assistant else None,
             )
             for path in files
         ]
@@ -312,7 +307,7 @@ class Fix:
             stages,
             tuple(results),
             {name: round(seconds, 2) for name, seconds in self._seconds.items()},
-            self.model,
+            self.assistant.name if self.assistant else "",
             tuple(self._notes),
         )
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tandem import progress
-from tandem.errors import TandemError, UsageError
+from tandem import config, progress
+from tandem.errors import ModelError, TandemError, UsageError
 
 if TYPE_CHECKING:
+    from sandbox.assistant import Assistant
     from sandbox.fix import Fix
     from sandbox.fixrun import RunFolder
     from sandbox.report import Report
@@ -66,7 +67,7 @@ def fix(
         log = audit.start(run.id)
     with log, progress.on_stderr() as tell:
         log.append("order", **vars(run.order()))
-        made = Fix(run, log, tell, _note)
+        made = Fix(run, log, tell, _note, _assistant(run) if not localize_only else None)
         if localize_only:
             _localise(made, as_json)
             log.seal()
@@ -89,6 +90,22 @@ def fix(
         _apply(run, report, yes)
     if report.ended == "no fix":
         raise typer.Exit(NO_FIX)
+
+
+def _assistant(run: "RunFolder") -> "Assistant | None":
+    """The configured model, or none: repair works without, and says so."""
+    from completion.sources import DEFAULT
+    from sandbox import assistant
+
+    order = run.order()
+    if not order.model:
+        return None
+    name = config.load(Path(order.repository)).model
+    try:
+        return assistant.load(name)
+    except ModelError as error:
+        _note(f"without a model: {error} {error.hint if name == DEFAULT else ''}".strip())
+        return None
 
 
 def _localise(made: "Fix", as_json: bool) -> None:
