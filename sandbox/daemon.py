@@ -23,7 +23,7 @@ TIMEOUT_S = 120  # of one question to the daemon
 STARTS_S = 90
 SOCKET = Path("/var/run/docker.sock")
 SETUP = "Run: tandem sandbox setup"
-PACKAGES = ("docker.io", "iptables", "mmdebstrap")
+PACKAGES = ("docker.io", "iptables", "mmdebstrap", "debian-archive-keyring")
 PROGRAMS = ("dockerd", "iptables", "mmdebstrap")
 
 
@@ -32,7 +32,7 @@ def client() -> docker.DockerClient:
     try:
         found = docker.DockerClient.from_env(timeout=TIMEOUT_S)
         found.ping()
-    except DockerException as error:
+    except (DockerException, requests.RequestException) as error:
         raise SandboxError(*_missing()) from error
     return found
 
@@ -76,7 +76,7 @@ def setup(tell: Callable[[str], None]) -> docker.DockerClient:
     if may_install and shutil.which("mmdebstrap") is None:
         tell("installing mmdebstrap with apt-get")
         _apt("update")
-        _apt("install", "--yes", "--no-install-recommends", "mmdebstrap")
+        _apt("install", "--yes", "--no-install-recommends", *PACKAGES[2:])
     return client()
 
 
@@ -90,8 +90,8 @@ def _start(tell: Callable[[str], None]) -> None:
     if Path("/run/systemd/system").exists():
         subprocess.run(["systemctl", "start", "docker"], capture_output=True, timeout=STARTS_S)
     else:
-        log = paths.private_dir(paths.state_dir()) / "dockerd.log"
-        with log.open("ab") as stream:
+        paths.private_dir(paths.state_dir())
+        with _log().open("ab") as stream:
             # It outlives us, as a service would.
             subprocess.Popen(
                 [dockerd],
@@ -103,8 +103,12 @@ def _start(tell: Callable[[str], None]) -> None:
     deadline = time.monotonic() + STARTS_S
     while not works():
         if time.monotonic() > deadline:
-            raise SandboxError("The Docker daemon did not start.", "Look into its log: dockerd.log")
+            raise SandboxError("The Docker daemon did not start.", f"Its log: {_log()}")
         time.sleep(0.2)
+
+
+def _log() -> Path:
+    return paths.state_dir() / "dockerd.log"
 
 
 def _apt(*arguments: str) -> None:

@@ -16,6 +16,7 @@ import docker
 from sandbox import daemon, owner
 from sandbox.container import Sandbox
 from sandbox.profile import Limits
+from tandem.errors import SandboxError
 
 
 class Pool:
@@ -52,6 +53,8 @@ class Pool:
         try:
             yield sandbox
         finally:
+            with contextlib.suppress(SandboxError):  # the next one to use it is told
+                sandbox.reset()
             self._free.put(sandbox)
 
     def close(self) -> None:

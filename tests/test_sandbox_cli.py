@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import docker
 import pytest
+import requests
 
 from sandbox import daemon
 from tandem.errors import SandboxError
@@ -130,3 +133,45 @@ def test_who_may_not_start_it_is_told_the_command(
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(SandboxError, match="Docker is not installed"):
         daemon.setup(print)
+
+
+def test_a_daemon_that_does_not_run_is_started_and_outlives_us(
+    docker_client: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second daemon, with places of its own, as the first must go on."""
+    real = shutil.which("dockerd")
+    if os.geteuid() or real is None:
+        pytest.skip("starting a daemon takes root and dockerd")
+    # A socket's path is at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="tandem-", dir="/tmp") as place:
+        program = tmp_path / "dockerd"
+        program.write_text(
+            f"#!/bin/sh\nexec {real} --host unix://{place}/sock --pidfile {place}/pid"
+            f" --data-root {place}/data --exec-root {place}/exec --bridge none --iptables=false\n"
+        )
+        program.chmod(0o755)
+        there = docker.DockerClient(base_url=f"unix://{place}/sock", version="1.41")
+
+        def works() -> bool:
+            try:
+                return there.ping()
+            except requests.RequestException:
+                return False
+
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "home"))
+        monkeypatch.delenv("DOCKER_HOST", raising=False)
+        monkeypatch.setattr(daemon, "works", works)
+        monkeypatch.setattr(daemon, "client", lambda: there)
+        said: list[str] = []
+        try:
+            assert daemon.setup(said.append) is there
+            assert said == ["starting the Docker daemon"]
+            assert there.info()["DockerRootDir"] == f"{place}/data"
+            assert (tmp_path / "home/state/dockerd.log").stat().st_size > 0
+        finally:
+            there.close()
+            pid = int(Path(place, "pid").read_text())
+            assert os.getsid(pid) != os.getsid(0)
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
