@@ -39,6 +39,8 @@ class Weak:
     host: Mapping[str, Any] = field(default_factory=dict)
     top: Mapping[str, Any] = field(default_factory=dict)
 
+    network: bool = False  # it has a network of its own, as Docker makes them
+
     def of(self, arguments: dict[str, Any]) -> dict[str, Any]:
         changed = copy.deepcopy(arguments)
         changed["HostConfig"] |= dict(self.host)
@@ -64,6 +66,7 @@ class Bench:
         self.image, self.client = image, client
         self.name = f"tandem-{secrets.token_hex(8)}"
         self.port = 0
+        self._network = ""
         self._stack = contextlib.ExitStack()
         self._boxes: dict[Limits, Sandbox] = {}
 
@@ -84,13 +87,23 @@ class Bench:
             self._boxes[limits] = started
         return self._boxes[limits]
 
+    def network(self) -> str:
+        """A network such as containers usually have; it is made when first asked for, and goes
+        with the bench. Docker's own, which others use, is left alone."""
+        if not self._network:
+            try:
+                made = self.client.networks.create(self.name, driver="bridge")
+            except APIError as error:
+                raise Broken(f"Docker refused: {error.explanation}") from error
+            self._stack.callback(made.remove)
+            self._network = self.name
+        return self._network
+
     def gateway(self) -> str:
-        """The host's address on Docker's own network, where containers that have one see it."""
-        try:
-            found = self.client.api.inspect_network("bridge")
-            return found["IPAM"]["Config"][0]["Gateway"]
-        except (APIError, LookupError):
+        """The host's address there; where there is none, the one that Docker usually takes."""
+        if not self._network:
             return "172.17.0.1"
+        return self.client.api.inspect_network(self._network)["IPAM"]["Config"][0]["Gateway"]
 
     @contextlib.contextmanager
     def listening(self, port: int) -> Iterator[None]:
@@ -128,9 +141,12 @@ class Bench:
             "AutoRemove": False,
             "LogConfig": {"Type": "json-file", "Config": {}},
         }
+        changed = weak.of(plain)
+        if weak.network:
+            changed["HostConfig"]["NetworkMode"] = self.network()
         made = ""
         try:
-            made = api.create_container_from_config(weak.of(plain))["Id"]
+            made = api.create_container_from_config(changed)["Id"]
             api.start(made)
             code = api.wait(made, timeout=TIMEOUT_S)["StatusCode"]
             if code != 0:

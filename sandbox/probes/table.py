@@ -32,7 +32,7 @@ POWERFUL = Weak(
 CGROUPS = Weak("the host's cgroups mounted", {"Binds": ["/sys/fs/cgroup:/sys/fs/cgroup:rw"]}, ROOT)
 AS_ROOT = Weak("as root, writable, all usual capabilities", _OPEN, ROOT)
 HOST_NETWORK = Weak("the host's network", {"NetworkMode": "host"}, {"NetworkDisabled": False})
-BRIDGE = Weak("Docker's usual network", {"NetworkMode": "bridge"}, {"NetworkDisabled": False})
+BRIDGE = Weak("a network as Docker makes them", top={"NetworkDisabled": False}, network=True)
 SOCKET = Weak(
     "Docker's socket mounted", {"Binds": ["/var/run/docker.sock:/var/run/docker.sock"]}, ROOT
 )
@@ -95,6 +95,8 @@ def _inside(
 
     def control(bench: Bench) -> Found:
         assert without is not None
+        if without.network:
+            bench.network()  # an argument may be its gateway
         return bench.weakened(without, module, function, *arguments(bench), limits=limits)
 
     return Probe(name, group, attack, judge, must, without, control if without else None, alone)
