@@ -7,10 +7,14 @@ from sandbox.messages import Run
 from sandbox.suite import TestResult
 from sandbox.tester import TestServer
 
-FIRST_S = 3.0  # a test's first limit; the slow ones get a second chance
+FIRST_S = 2.0  # a test's first limit; the slow ones get a second chance
+LONGEST_PATIENCE_S = 30.0
+RERUN_S = 3.0  # failing tests that take longer are not run again, to see if they are flaky
 SLOWER = 10.0  # a mutant's test may take as many times as long as before
 SHORTEST_LIMIT_S = 1.0
 TRACED = 20.0  # line by line is so much slower at worst
+WATCHED_S = 20.0  # passing tests are watched, the quickest first, until they took so long unwatched
+WATCHED_BAD_S = 5.0  # a failing test that is stopped tells its lines, too
 
 
 @dataclass(frozen=True)
@@ -43,19 +47,21 @@ class Baseline:
 def measure(
     server: TestServer,
     ids: Sequence[str] | None = None,
-    patience_s: float = 30.0,
+    patience_s: float = 8.0,
     reruns: int = 2,
 ) -> Baseline:
     """Run the tests (`ids`: only these), again, and once more with their lines watched.
 
     A test that once passes and once does not is flaky and is set aside. `patience_s` is what a slow
-    test may take; one that takes more counts as endless.
+    test may take at least, and more where others are slow; one that takes longer counts as endless.
     """
     first = _with_patience(server, server.run(ids, test_s=FIRST_S), patience_s)
     seen: dict[str, list[TestResult]] = {result.id: [result] for result in first.results}
     test_s, limits = _limits(first)
     # Passing tests are run again by the watched run below; flaky ones mostly show as failures.
-    again = [r.id for r in first.results if r.outcome in ("failed", "error")]
+    again = [
+        r.id for r in first.results if r.outcome in ("failed", "error") and r.seconds < RERUN_S
+    ]
     for _ in range(reruns if again else 0):
         for result in server.run(again, test_s=test_s, limits=limits).results:
             seen[result.id].append(result)
@@ -89,19 +95,21 @@ def measure(
 
 
 def _with_patience(server: TestServer, run: Run, patience_s: float) -> Run:
-    """Give the tests that were stopped more time: one of each function first, as most variants of
-    an endless one are endless, too.
+    """Give the tests that were stopped more time: one of each function first, and the others only
+    if that passed, as most variants of an endless test are endless, too.
     """
+    slowest = max((r.seconds for r in run.results if r.outcome != "timeout"), default=0.0)
+    patience_s = max(patience_s, min(LONGEST_PATIENCE_S, SLOWER * slowest))
     stopped: dict[str, list[str]] = {}
     for result in run.results:
         if result.outcome == "timeout":
             stopped.setdefault(result.id.split("[")[0], []).append(result.id)
     better: dict[str, TestResult] = {}
     for same in stopped.values():
-        tried = server.run(same[:1], test_s=patience_s, all_s=patience_s + 60)
-        if any(result.outcome != "timeout" for result in tried.results):
-            rest = server.run(same[1:], test_s=patience_s) if same[1:] else Run()
-            better |= {result.id: result for result in (*tried.results, *rest.results)}
+        ended = server.run(same[:1], test_s=patience_s).results
+        if same[1:] and any(result.outcome == "passed" for result in ended):
+            ended += server.run(same[1:], test_s=patience_s).results
+        better |= {result.id: result for result in ended}
     return replace(run, results=tuple(better.get(result.id, result) for result in run.results))
 
 
@@ -121,15 +129,20 @@ def _limits(run: Run) -> tuple[float, dict[str, float]]:
 def _watched(server: TestServer, first: Run, test_s: float, limits: Mapping[str, float]) -> Run:
     """The lines of each test, and the values that failing ones got."""
     bad = [result.id for result in first.results if result.bad]
-    good = [result.id for result in first.results if result.outcome == "passed"]
+    endless = {r.id: test_s for r in first.results if r.outcome == "timeout"}
+    good, spent = [], 0.0
+    passing = [result for result in first.results if result.outcome == "passed"]
+    for result in sorted(passing, key=lambda result: result.seconds):
+        spent += result.seconds
+        if spent < WATCHED_S or not good:
+            good.append(result.id)
     more = {id: limit * TRACED for id, limit in limits.items()}
-    endless = {r.id: test_s * 2 for r in first.results if r.outcome == "timeout"}
-    slack = test_s * TRACED
-    runs = [
-        server.run(ids, coverage=True, values=values, test_s=slack, limits={**more, **endless})
-        for ids, values in ((bad, True), (good, False))
-        if ids
-    ]
+    runs = []
+    if bad:
+        few = {"test_s": WATCHED_BAD_S, "limits": endless}
+        runs.append(server.run(bad, coverage=True, values=True, **few))
+    if good:
+        runs.append(server.run(good, coverage=True, test_s=test_s * TRACED, limits=more))
     return Run(
         results=tuple(result for run in runs for result in run.results),
         covered={id: lines for run in runs for id, lines in run.covered.items()},
@@ -156,5 +169,5 @@ def _notes(first: Run, watched: Run, flaky: set[str]) -> list[str]:
         notes.append(f"the first run ended early ({first.why})")
     lost = [r.id for r in first.results if r.outcome == "passed" and r.id not in watched.covered]
     if lost:
-        notes.append(f"{len(lost)} passing tests gave no coverage")
+        notes.append(f"{len(lost)} passing tests, slow ones, were not watched line by line")
     return notes
