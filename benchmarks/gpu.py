@@ -102,7 +102,8 @@ def main() -> None:
     number, count = (4, 32) if told.quick else (12, 96)
     prompts = [ids[at * PROMPT : (at + 1) * PROMPT] for at in range(number)]
     exact = {}
-    reference = [theirs(told.folder, torch.float32)(prompt, count) for prompt in prompts]
+    right = theirs(told.folder, torch.float32)
+    reference = [right(prompt, count) for prompt in prompts]
     for name, capture in (("eager", False), ("captured", True)):
         answer = ours(told.folder, torch.float32, capture)
         # Twice: the first pass of a kind is not captured yet.
@@ -125,8 +126,8 @@ def main() -> None:
         found = speed(make(), prompts, count)
         peak = (torch.cuda.max_memory_allocated() - before) / 2**20
         equal = exact.get(name.removeprefix("ours, "))
-        right = "" if equal is None else f"{equal} of {2 * number}"
-        rows.append([name, right, found.first * 1000, found.rate, peak])
+        told_of = "" if equal is None else f"{equal} of {2 * number}"
+        rows.append([name, told_of, found.first * 1000, found.rate, peak])
         figures[name] = {"first_ms": found.first * 1000, "rate": found.rate, "peak_mib": peak}
     ratio = figures["ours, captured"]["rate"] / figures["transformers"]["rate"]
     common.report(
