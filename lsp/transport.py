@@ -8,6 +8,7 @@ libraries too, ends up on stderr.
 import asyncio
 import logging
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from logging.handlers import RotatingFileHandler
@@ -26,6 +27,7 @@ from tandem.errors import UsageError
 HOST = "127.0.0.1"
 PARENT_POLL_S = 2.0
 CLOSE_TIMEOUT_S = 5.0
+LONGEST_LINE = 16 * 1024 * 1024  # bytes of input; a header has some 20
 LOG_BYTES = 4 * 1024 * 1024
 log = logging.getLogger(__name__)
 
@@ -45,11 +47,11 @@ def run(
         _leave(130)
 
 
-class _TcpReader:
+class _LoopReader:
     """A reader that lets a request's handler begin before the next message is read.
 
     A handler takes its snapshot of the text at its first step; messages that already lie in the
-    socket's buffer would otherwise be handled before it.
+    stream's buffer would otherwise be handled before it.
     """
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
@@ -69,7 +71,19 @@ async def _stdio(server: TandemServer) -> None:
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     server.protocol.set_writer(StdoutWriter(stdout))
-    await _serve(server, StdinAsyncReader(sys.stdin.buffer, server.thread_pool))
+    await _serve(server, await _stdin(server))
+
+
+async def _stdin(server: TandemServer) -> StdinAsyncReader | _LoopReader:
+    """A thread's turn costs a key 1 ms on a busy machine, and a message has three reads: where the
+    event loop can wait for the input itself, it does."""
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if os.name == "nt" or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return StdinAsyncReader(sys.stdin.buffer, server.thread_pool)
+    stream = asyncio.StreamReader(LONGEST_LINE)
+    make = lambda: asyncio.StreamReaderProtocol(stream)  # noqa: E731
+    await asyncio.get_running_loop().connect_read_pipe(make, sys.stdin.buffer)
+    return _LoopReader(stream)
 
 
 async def _tcp(server: TandemServer, port: int) -> None:
@@ -85,7 +99,7 @@ async def _tcp(server: TandemServer, port: int) -> None:
             connected.set_result((reader, writer))
 
     try:
-        listener = await asyncio.start_server(accept, HOST, port)
+        listener = await asyncio.start_server(accept, HOST, port, limit=LONGEST_LINE)
     except (OSError, OverflowError) as error:
         raise UsageError(
             f"Cannot listen on {HOST}:{port}: {error}.", "Name another port; 0 takes a free one."
@@ -94,15 +108,17 @@ async def _tcp(server: TandemServer, port: int) -> None:
     reader, writer = await connected
     listener.close()
     server.protocol.set_writer(writer)  # pyright: ignore[reportArgumentType]
-    await _serve(server, _TcpReader(reader))
+    await _serve(server, _LoopReader(reader))
 
 
-async def _serve(server: TandemServer, reader: StdinAsyncReader | _TcpReader) -> None:
+async def _serve(server: TandemServer, reader: StdinAsyncReader | _LoopReader) -> None:
     watch = asyncio.create_task(_end_with_parent(server))
     try:
         await run_async(Event(), reader, server.protocol, log, server.report_server_error)
     except (ConnectionError, asyncio.IncompleteReadError) as error:
         log.warning("the editor is gone: %s", error)
+    except ValueError as error:
+        log.warning("what comes in is no message: %s", error)
     except SystemExit:
         log.info("the editor said exit")
     watch.cancel()
