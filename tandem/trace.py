@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ FORMAT = 1
 MAX_BYTES = 8 * 1024 * 1024
 MAX_AGE_DAYS = 14
 KEPT_ROTATIONS = 3
+# Characters of texts that are looked through once: the keys of events, and what they often say.
+LONGEST_KEPT = 80
 
 _lost = 0
 
@@ -129,12 +132,15 @@ def _events(file: Path) -> Iterator[dict[str, Any]]:
 
 def _scrub(value: Any) -> Any:
     if isinstance(value, str):
-        return secrets.redact(value)
+        return _redacted(value) if len(value) <= LONGEST_KEPT else secrets.redact(value)
     if isinstance(value, dict):
         return {_scrub(key): _scrub(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_scrub(item) for item in value]
     return value
+
+
+_redacted = lru_cache(maxsize=4096)(secrets.redact)
 
 
 def _rotations(file: Path) -> list[Path]:
