@@ -58,6 +58,7 @@ class Repository:
         self._changed: set[str] = set()
         self._current = ""
         self._texts: dict[str, Text] = {}
+        self._admitted: dict[str, bool] = {}  # open documents; what ignores a file may change
         self._reader = ThreadPoolExecutor(1, "tandem-context")
         self._writer = ThreadPoolExecutor(1, "tandem-index")
         self._indexer: Indexer | None = None
@@ -114,6 +115,10 @@ class Repository:
     def unwatch(self, watcher: Watcher) -> None:
         self._watchers.remove(watcher)
 
+    def opened(self, file: Path) -> None:
+        """Whether anything of it may be kept is found out before the first key."""
+        self._admits(self._path(file))
+
     def before_change(self, file: Path, text: Text) -> None:
         """An open document is about to change; `text` gives its text, then and later.
 
@@ -121,7 +126,7 @@ class Repository:
         """
         path = self._path(file)
         if path not in self._texts:
-            if not self._index.admits(path):
+            if not self._admits(path):
                 return
             self._texts[path] = text
         self.edits.before_change(path, text, time.monotonic())
@@ -144,6 +149,7 @@ class Repository:
             self.edits.leave(path, self._texts.pop(path))
         self.edits.forget(path)
         self._changed.discard(path)
+        self._admitted.pop(path, None)
         self._reader.submit(self._index.set_buffer, path, None)
         for watcher in self._watchers:
             watcher.closed(file)
@@ -151,6 +157,7 @@ class Repository:
     def update(self, files: Iterable[Path]) -> "Future[object]":
         """Read these files again, in the background."""
         files = list(files)
+        self._admitted.clear()
         for file in files:
             for watcher in self._watchers:
                 watcher.saved(file)
@@ -210,6 +217,12 @@ class Repository:
         self._index.close()
         if self._indexer is not None:
             self._indexer.close()
+
+    def _admits(self, path: str) -> bool:
+        """Kept: it takes 10 ms to read what all folders above ignore."""
+        if path not in self._admitted:
+            self._admitted[path] = self._index.admits(path)
+        return self._admitted[path]
 
     def _path(self, file: Path) -> str:
         return path_in(file, self._index.root)

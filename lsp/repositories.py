@@ -28,7 +28,10 @@ class OpenRepositories:
     def opened(self, document: OpenDocument) -> None:
         """The first document of a repository has its index brought up to date."""
         repository = self._of(document.path)
-        if repository is None or repository.root in self._begun:
+        if repository is None:
+            return
+        repository.opened(document.path)
+        if repository.root in self._begun:
             return
         config = self._settings.of(document.path).completion
         if config.enabled and config.context_tokens:
