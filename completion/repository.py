@@ -55,6 +55,7 @@ class Repository:
         self.edits = EditLog()
         self._index = Index(root)
         self._retriever: tuple[Count, Retriever] | None = None
+        self._looking: set[Future[Context]] = set()
         self._changed: set[str] = set()
         self._current = ""
         self._texts: dict[str, Text] = {}
@@ -79,7 +80,14 @@ class Repository:
         # Their own text is what the request brings; the others' are as they are now.
         buffers = {other: self._texts[other]() for other in self._changed - {path}}
         self._changed &= {path}
+        self._looking = {one for one in self._looking if not one.done()}
+        if not buffers and not self._looking:
+            # Within a name it is what the last key had: not worth another thread's turn.
+            known = self._retriever_for(count).known(document, offset, budget, hunks)
+            if known is not None:
+                return known
         work = self._reader.submit(self._look_up, buffers, document, offset, budget, hunks, count)
+        self._looking.add(work)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(work), WAIT_S)
         except TimeoutError:
@@ -96,9 +104,12 @@ class Repository:
     ) -> Context:
         for path, text in buffers.items():
             self._index.set_buffer(path, text)
+        return self._retriever_for(count).context(document, offset, budget, hunks)
+
+    def _retriever_for(self, count: Count) -> Retriever:
         if self._retriever is None or self._retriever[0] != count:
             self._retriever = count, Retriever(self._index, count)
-        return self._retriever[1].context(document, offset, budget, hunks)
+        return self._retriever[1]
 
     def _hunks(self, path: str, document: Document) -> list[Hunk]:
         if self._current != path and self._current in self._texts:
