@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks.parts.ledger import Sitting
-from benchmarks.parts.scripts import scripts, stretches
+from benchmarks.parts.prose import code_keys
+from benchmarks.parts.scripts import FEWEST_KEYS, scripts, stretches
 from benchmarks.parts.seat import Accept, _Desk, _offset, _position
 from benchmarks.parts.typist import Edit, Typist
 from benchmarks.replay import rows_of
@@ -40,7 +41,7 @@ def code(tmp_path: Path) -> Path:
 
 
 def test_stretches_are_missing_in_a_copy_and_nowhere_else(code: Path, tmp_path: Path) -> None:
-    found = scripts([code], tmp_path / "copies", 1, 3, 300)
+    found = scripts([code], tmp_path / "copies", 1, 3, 100)
     assert {script.file.name for script in found} == {"one.py", "two.py", "four.go"}
     for script in found:
         original = code / script.file.name
@@ -56,6 +57,21 @@ def test_stretches_are_missing_in_a_copy_and_nowhere_else(code: Path, tmp_path: 
     assert {script.language for script in found} == {"python", "go"}
 
 
+def test_keys_are_those_of_code_and_even_out_over_files(code: Path, tmp_path: Path) -> None:
+    for number in range(8):
+        (code / f"said{number}.py").write_text(
+            ('"""Say a lot of it."""\n# And more.\n' + SOURCE) * 9
+        )
+    one, all_typed = (
+        scripts([code], tmp_path / name, 3, 8, 40, type_prose=typed)
+        for name, typed in (("a", False), ("b", True))
+    )
+    assert sum(script.keys for script in one) in range(320, 321 + 80)
+    assert sum(script.put_in for script in one) > 0
+    assert all(script.put_in == 0 for script in all_typed)
+    assert all(code_keys(s.text, a, b, s.prose) >= FEWEST_KEYS for s in one for a, b in s.spans)
+
+
 def test_a_stretch_closes_what_it_opens() -> None:
     for seed in range(100):
         for start, end in stretches(SOURCE, random.Random(seed), 100):
@@ -65,7 +81,7 @@ def test_a_stretch_closes_what_it_opens() -> None:
 
 def test_a_seed_types_in_the_same_places(code: Path, tmp_path: Path) -> None:
     one, again, other = (
-        [(s.file.name, s.spans, s.seed) for s in scripts([code], tmp_path / name, seed, 2, 200)]
+        [(s.file.name, s.spans, s.seed) for s in scripts([code], tmp_path / name, seed, 2, 100)]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert one == again
