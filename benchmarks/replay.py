@@ -24,6 +24,7 @@ from benchmarks import common
 from benchmarks.parts.gain import gain
 from benchmarks.parts.homes import Home, forget, homes
 from benchmarks.parts.ledger import Sitting, figures
+from benchmarks.parts.plan import plan
 from benchmarks.parts.scripts import Script, scripts
 from benchmarks.parts.seat import Accept, Replay, Row
 from completion import models
@@ -236,13 +237,16 @@ def run(arguments: argparse.Namespace) -> None:
         place = Path(temporary)
         copies = place / "repositories"
         texts = scripts(folders, copies, arguments.seed, count, keys, arguments.type_prose)
+        closing = not arguments.no_closing
+        if arguments.plan:
+            plan(texts, speed, closing, arguments.json)
+            return
         with (
             progress.on_stderr() as tell,
             homes(place / "homes", [row.settings for row in rows]) as user_folders,
         ):
             for root in dict.fromkeys(script.root for script in texts):
                 Indexer(root).update(partial(tell, f"indexing {root.name}"))
-            closing = not arguments.no_closing
             sittings = asyncio.run(replay(rows, texts, user_folders, speed, closing, tell))
     if arguments.rows_out:
         with arguments.rows_out.open("w", encoding="utf-8") as stream:
@@ -291,6 +295,7 @@ def main() -> None:
     add("--speed", type=float, default=0.0, help="2 types twice as fast; default: 1")
     add("--seed", type=int, default=SEED, help="another seed draws other files, lines and slips")
     add("--type-prose", action="store_true", help="type comments and docstrings key by key as well")
+    add("--plan", action="store_true", help="only tell how long a row would take, and of what")
     add("--no-closing", action="store_true", help="the editor closes no brackets")
     add("--rows-out", type=Path, metavar="FILE", help="what was suggested and taken, JSON lines")
     arguments = parser.parse_args()

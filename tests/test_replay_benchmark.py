@@ -189,6 +189,18 @@ def test_a_real_replay(
     assert not (tandem_home / "state" / "trace.jsonl").exists()
 
 
+def test_a_plan_tells_how_long_a_row_takes(code: Path, tmp_path: Path) -> None:
+    files = ("--count", 2, "--keys", 30, "--files", code)
+    plans = []
+    for speed in (1, 2):
+        result = run("--plan", *files, "--speed", speed, "--json", tmp_path / "plan.json")
+        assert result.returncode == 0, result.stderr
+        plans.append(json.loads((tmp_path / "plan.json").read_text()))
+    assert result.stdout.splitlines()[-1].startswith("headline: seconds_a_row ")
+    assert plans[0]["seconds"] == pytest.approx(2 * plans[1]["seconds"])
+    assert plans[0]["presses"] >= plans[0]["keys"] / 2
+
+
 def test_an_error_is_one_line(empty_home: Path, code: Path) -> None:
     result = run("--quick", "--files", code / "build")
     assert result.returncode == 1

@@ -5,7 +5,7 @@ the server's trace event of the same document version. Requests that the next ke
 no time of their own: latencies are those of answered requests, and `late` says how many were not.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -183,14 +183,15 @@ def _own_by_stage(asked: Sequence[Asked]) -> dict[str, dict[str, float]]:
 
 
 def _means(asked: Sequence[Asked]) -> dict[str, float]:
-    sums: Counter[str] = Counter()
+    sums: defaultdict[str, float] = defaultdict(float)
     for one in asked:
         inside = {name: ms for name, ms in one.stages.items() if name not in _PARTS}
         total = one.stages.get("total", sum(inside.values()))
-        sums.update({name: ms for name, ms in inside.items() if name not in WAITS})
+        for name, ms in inside.items():
+            sums[name] += ms
         sums["between stages"] += total - sum(inside.values())
         sums["outside"] += (one.wall_ms or 0.0) - total
-    return {name: ms / len(asked) for name, ms in sums.items()}
+    return {name: ms / len(asked) for name, ms in sums.items() if name not in WAITS}
 
 
 def _spread(values: Iterable[float | None]) -> dict[str, float] | None:
