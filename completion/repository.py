@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from completion.cut import Count
 from completion.document import Document
 from completion.edits import EditLog, Hunk, Text
+from completion.hole import HEAD_LIMIT, logical_lines
 from completion.index import Index, Indexer
 from completion.pieces import Context
 from completion.retrieve import Retriever
@@ -35,6 +36,7 @@ NICE = 10
 WAIT_S = 0.15
 NO_INDEX = "no index yet"
 _KNOWN_FILES = 4096
+_WARMING = 512  # tokens of context for nobody
 
 
 class Watcher(Protocol):
@@ -55,7 +57,7 @@ class Repository:
         self.edits = EditLog()
         self._index = Index(root)
         self._retriever: tuple[Count, Retriever] | None = None
-        self._looking: set[Future[Context]] = set()
+        self._looking: set[Future[Any]] = set()
         self._changed: set[str] = set()
         self._current = ""
         self._texts: dict[str, Text] = {}
@@ -126,9 +128,17 @@ class Repository:
     def unwatch(self, watcher: Watcher) -> None:
         self._watchers.remove(watcher)
 
-    def opened(self, file: Path) -> None:
-        """Whether anything of it may be kept is found out before the first key."""
-        self._admits(self._path(file))
+    def opened(self, document: Document) -> None:
+        """Much that the first key would wait for is read now: whether anything of the file may be
+        kept, its lines, its syntax tree, what it imports."""
+        self._admits(self._path(document.path))
+        self._looking.add(self._reader.submit(self._read, document))
+
+    def _read(self, document: Document) -> None:
+        if len(document.text) <= HEAD_LIMIT:
+            logical_lines(document.text, document.language)
+        if self._retriever is not None and self._index.exists:
+            self._retriever[1].context(document, 0, _WARMING)
 
     def before_change(self, file: Path, text: Text) -> None:
         """An open document is about to change; `text` gives its text, then and later.

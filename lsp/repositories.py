@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pygls.lsp.server import LanguageServer
 
+from completion.document import Document
 from completion.repository import MANY_FILES, Repositories, Repository
 from lsp.documents import OpenDocument
 from lsp.progress import Progress
@@ -30,7 +31,9 @@ class OpenRepositories:
         repository = self._of(document.path)
         if repository is None:
             return
-        repository.opened(document.path)
+        repository.opened(
+            Document(document.path, document.language, document.plain, document.version)
+        )
         if repository.root in self._begun:
             return
         config = self._settings.of(document.path).completion
