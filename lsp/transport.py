@@ -26,6 +26,8 @@ from tandem.errors import UsageError
 
 HOST = "127.0.0.1"
 PARENT_POLL_S = 2.0
+# A key that comes while a thread looks something up waits so long for its turn; 5 ms is Python's.
+TURN_S = 0.001
 CLOSE_TIMEOUT_S = 5.0
 LONGEST_LINE = 16 * 1024 * 1024  # bytes of input; a header has some 20
 LOG_BYTES = 4 * 1024 * 1024
@@ -40,6 +42,7 @@ def run(
     `tcp` is a port on 127.0.0.1 (0 takes a free one, named on stderr); None means stdio.
     """
     _log_to_file(debug or bool(os.environ.get("TANDEM_DEBUG")))
+    sys.setswitchinterval(TURN_S)
     server = TandemServer(options)
     try:
         asyncio.run(_stdio(server) if tcp is None else _tcp(server, tcp))
