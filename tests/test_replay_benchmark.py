@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.parts import seat
+from benchmarks.parts.homes import Home
 from benchmarks.parts.ledger import Sitting
 from benchmarks.parts.prose import code_keys
 from benchmarks.parts.scripts import FEWEST_KEYS, scripts, stretches
@@ -16,7 +18,7 @@ from benchmarks.parts.seat import Accept, _Desk, _offset, _position
 from benchmarks.parts.typist import Edit, Typist
 from benchmarks.replay import rows_of
 from completion.engine import background
-from lsp.client import Editor
+from lsp.client import Editor, capabilities
 from tandem import config
 from tandem.errors import UsageError
 from tests.test_replay_typist import SOURCE, TABS
@@ -150,6 +152,26 @@ def test_positions_count_characters() -> None:
     text = "aé\n🙂b\n\nlast"
     for offset in range(len(text) + 1):
         assert _offset(text, _position(text, offset)) == offset
+
+
+async def test_a_row_ends_even_if_nobody_reads_its_server(
+    empty_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the replay is told to end: asyncio cancels all tasks."""
+    monkeypatch.setattr(seat, "CLOSE_S", 0.5)
+    row = seat.Replay(rows_of(["all"], "tandem-135m")[0], Home(empty_home))
+    editor = row._editor
+    environment = {**row._home.environment(), "PYTHONPATH": str(REPOSITORY)}
+    await editor.start(sys.executable, "-m", "tandem", "lsp", env=environment)
+    await editor.initialize(capabilities(), {"completion": {"enabled": False}}, [])
+    server = editor.client._server
+    assert server is not None
+    for task in editor.client._async_tasks:
+        task.cancel()
+    await row.close()
+    assert server.stdin is not None
+    server.stdin.close()
+    await server.wait()
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -31,6 +31,7 @@ from tandem import trace
 
 Accept = Literal["whole", "line", "word"]
 SETTLE_S = 0.5
+CLOSE_S = 10.0
 AROUND = 300  # characters kept on either side of a mistake
 
 
@@ -76,7 +77,9 @@ class Replay:
         await self._editor.loaded()
 
     async def close(self) -> None:
-        await self._editor.close()
+        """In CLOSE_S at most: when all ends at once, who would read the server's answer is gone."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._editor.close(), CLOSE_S)
 
     async def type(self, script: Script) -> Sitting:
         """Type one file from its first held-out key to its last."""
