@@ -74,14 +74,16 @@ async def _stdio(server: TandemServer) -> None:
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     server.protocol.set_writer(StdoutWriter(stdout))
-    await _serve(server, await _stdin(server))
+    await _serve(server, await _stdin(server, stdout.fileno()))
 
 
-async def _stdin(server: TandemServer) -> StdinAsyncReader | _LoopReader:
+async def _stdin(server: TandemServer, stdout: int) -> StdinAsyncReader | _LoopReader:
     """A thread's turn costs a key 1 ms on a busy machine, and a message has three reads: where the
     event loop can wait for the input itself, it does."""
-    mode = os.fstat(sys.stdin.fileno()).st_mode
-    if os.name == "nt" or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+    status = os.fstat(sys.stdin.fileno())
+    can_wait = stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode)
+    # It makes the file non-blocking, which whoever writes to the same one could not bear.
+    if os.name == "nt" or not can_wait or os.path.samestat(status, os.fstat(stdout)):
         return StdinAsyncReader(sys.stdin.buffer, server.thread_pool)
     stream = asyncio.StreamReader(LONGEST_LINE)
     make = lambda: asyncio.StreamReaderProtocol(stream)  # noqa: E731

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,18 @@ def test_a_conversation_may_come_from_a_file(empty_home: Path, tmp_path: Path) -
     with (tmp_path / "input").open("rb") as stream:
         code, out = talk(stream)
     assert (code, answers(out)) == (0, [1, 2])
+
+
+def test_a_conversation_may_go_both_ways_over_one_socket(empty_home: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(COMMAND, stdin=theirs.fileno(), stdout=theirs.fileno())
+        theirs.close()
+        ours.sendall(b"".join(CONVERSATION))
+        out = b""
+        while part := ours.recv(65536):
+            out += part
+        assert (process.wait(120), answers(out)) == (0, [1, 2])
 
 
 def test_a_conversation_may_come_byte_by_byte(empty_home: Path) -> None:
