@@ -78,9 +78,7 @@ def write(event: Event, file: Path | None = None) -> None:
     text = json.dumps(_scrub(event.to_json()), ensure_ascii=False, default=str)
     line = f"{text}\n".encode("utf-8", "backslashreplace")
     try:
-        paths.private_dir(file.parent)
-        _rotate(file)
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = _open(file)
         try:
             if os.write(descriptor, line) < len(line):  # the disk is full
                 _lost += 1
@@ -88,6 +86,21 @@ def write(event: Event, file: Path | None = None) -> None:
             os.close(descriptor)
     except OSError:
         _lost += 1
+
+
+def _open(file: Path) -> int:
+    """For appending, once it is rotated if it is due."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    try:
+        descriptor = os.open(file, flags, 0o600)
+    except FileNotFoundError:
+        paths.private_dir(file.parent)
+        descriptor = os.open(file, flags, 0o600)
+    if os.fstat(descriptor).st_size < MAX_BYTES:
+        return descriptor
+    os.close(descriptor)
+    _rotate(file)
+    return os.open(file, flags, 0o600)
 
 
 def lost() -> int:
