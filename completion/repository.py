@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from completion.cut import Count
 from completion.document import Document
@@ -27,6 +27,8 @@ from completion.retrieve import Retriever
 from completion.retrieve.retriever import path_in
 from tandem.workspace import root_of
 
+P = ParamSpec("P")
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # With more changed files than this at once, a process looks through the whole folder.
@@ -82,14 +84,12 @@ class Repository:
         # Their own text is what the request brings; the others' are as they are now.
         buffers = {other: self._texts[other]() for other in self._changed - {path}}
         self._changed &= {path}
-        self._looking = {one for one in self._looking if not one.done()}
-        if not buffers and not self._looking:
+        if not buffers and all(one.done() for one in self._looking):
             # Within a name it is what the last key had: not worth another thread's turn.
             known = self._retriever_for(count).known(document, offset, budget, hunks)
             if known is not None:
                 return known
-        work = self._reader.submit(self._look_up, buffers, document, offset, budget, hunks, count)
-        self._looking.add(work)
+        work = self._later(self._look_up, buffers, document, offset, budget, hunks, count)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(work), WAIT_S)
         except TimeoutError:
@@ -107,6 +107,13 @@ class Repository:
         for path, text in buffers.items():
             self._index.set_buffer(path, text)
         return self._retriever_for(count).context(document, offset, budget, hunks)
+
+    def _later(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """In the reading thread. Until it is done no other may read."""
+        self._looking = {one for one in self._looking if not one.done()}
+        made = self._reader.submit(work, *arguments, **named)
+        self._looking.add(made)
+        return made
 
     def _retriever_for(self, count: Count) -> Retriever:
         if self._retriever is None or self._retriever[0] != count:
@@ -132,7 +139,7 @@ class Repository:
         """Much that the first key would wait for is read now: whether anything of the file may be
         kept, its lines, its syntax tree, what it imports."""
         self._admits(self._path(document.path))
-        self._looking.add(self._reader.submit(self._read, document))
+        self._later(self._read, document)
 
     def _read(self, document: Document) -> None:
         if len(document.text) <= HEAD_LIMIT:
@@ -161,7 +168,7 @@ class Repository:
         if path in self._texts:
             self.edits.leave(path, self._texts[path])
         self._changed.discard(path)
-        self._reader.submit(self._index.set_buffer, path, None)
+        self._later(self._index.set_buffer, path, None)
         self.update([file])
 
     def closed(self, file: Path) -> None:
@@ -171,7 +178,7 @@ class Repository:
         self.edits.forget(path)
         self._changed.discard(path)
         self._admitted.pop(path, None)
-        self._reader.submit(self._index.set_buffer, path, None)
+        self._later(self._index.set_buffer, path, None)
         for watcher in self._watchers:
             watcher.closed(file)
 
