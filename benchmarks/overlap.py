@@ -29,7 +29,7 @@ from completion.indent import Dedent
 from tandem.config import CompletionConfig
 from tandem.errors import TandemError, UsageError
 
-LANGUAGES = ("python", "javascript, typescript", "go", "rust", "c")
+LANGUAGES = ("python", "javascript", "typescript", "go", "rust", "c")
 QUICK, QUICK_WITH_MODEL = 400, 20
 MAX_LINES = CompletionConfig().max_lines
 

@@ -17,10 +17,8 @@ from finetune.holes import holes
 
 # Languages that count as one.
 GROUPS = {
-    "javascript": "javascript, typescript",
-    "javascriptreact": "javascript, typescript",
-    "typescript": "javascript, typescript",
-    "typescriptreact": "javascript, typescript",
+    "javascriptreact": "javascript",
+    "typescriptreact": "typescript",
     "cpp": "c",
 }
 LARGEST = 60_000  # bytes of a file: at most 1,500 lines
