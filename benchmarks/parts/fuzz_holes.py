@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from benchmarks import common
@@ -150,6 +151,7 @@ def _nothing(text: str, rng: random.Random) -> Place:
 _PLACES = (_rest_of_line, _rest_of_line, _span, _span, _lines, _anywhere, _brackets, _nothing)
 
 
+@lru_cache(maxsize=1)
 def special_tokens() -> list[str]:
     """Those of every template, read from its file."""
     file = common.REPOSITORY / "completion" / "templates.toml"

@@ -1,0 +1,189 @@
+"""What in a file with a text in its hole has no partner: brackets, and strings and comments.
+
+Read by one expression a language, over the whole file: code at a cursor is broken, and a parser's
+repair of it says nothing of pairs. The lines above the cursor's and those below are read once.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from completion.languages import Language, words
+from completion.lexer import CLOSERS, OPENERS
+
+# Where an apostrophe begins a string, not a single character or a lifetime.
+_LONG_SINGLE = words(
+    "javascript javascriptreact typescript typescriptreact python ruby php shellscript lua plaintext"
+)
+_SLASHED = words("javascript javascriptreact typescript typescriptreact")
+# A slash begins a regular expression behind these, or at a line's start, if another one ends it.
+_SLASH = (
+    r"(?:(?<=[=(,:;!&|?{\[+])|(?<=return)|(?<=case)|^)[ \t]*"
+    r"/(?![/*])(?:[^/\\\n\[]|\\[^\n]|\[(?:[^\]\\\n]|\\[^\n])*\])+/"
+)
+# What stands in `${}` may hold a template itself.
+_TEMPLATE = r"`(?>\\[\s\S]|\$\{(?>[^{}`]|`[^`]*`|\{[^{}`]*\})*\}|[^\\`])*+`"
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """`brackets` without a partner. `strings`: how many strings and comments that may have many
+    lines have no end. `quotes`: how many strings of one line have none on the cursor's lines."""
+
+    brackets: int
+    strings: int
+    quotes: int
+
+    @property
+    def none(self) -> bool:
+        return not (self.brackets or self.strings or self.quotes)
+
+    @property
+    def told(self) -> bool:
+        """Whether it is known what is code and what is not, so that the brackets are those."""
+        return not (self.strings or self.quotes)
+
+
+@dataclass
+class Pairs:
+    """The file around a hole."""
+
+    prefix: str
+    suffix: str
+    row: Language
+    _known: dict[str, Unpaired] = field(default_factory=dict)
+
+    def with_text(self, text: str) -> Unpaired:
+        if text not in self._known:
+            self._known[text] = self._unpaired(text)
+        return self._known[text]
+
+    def _unpaired(self, text: str) -> Unpaired:
+        start = self.prefix.rfind("\n") + 1
+        newline = self.suffix.find("\n")
+        newline = len(self.suffix) if newline < 0 else newline
+        above, below = self.prefix[:start], self.suffix[newline + 1 :]
+        document = self.prefix + text + self.suffix
+        end = len(document) - len(below)
+        head = _head(above, self.row)
+        found = _Reading(list(head.brackets), head.alone, head.strings, 0)
+        for match in _pairing(self.row).finditer(document, head.end):
+            if match.start() >= end:
+                break
+            if match.end() > end:  # a string goes on below: what follows it is read anew
+                found.take(_pairing(self.row).finditer(document, match.start()), self.row, end)
+                return found.unpaired()
+            found.take((match,), self.row, end)
+        tail = _tail(below, self.row)
+        found.brackets_follow(tail.brackets)
+        found.strings += tail.strings
+        return found.unpaired()
+
+
+@dataclass
+class _Reading:
+    """`brackets` are open, `alone` counts those that have lost their partner."""
+
+    brackets: list[str]
+    alone: int = 0
+    strings: int = 0
+    quotes: int = 0
+    end: int = 0
+
+    def take(self, matches: Iterable[re.Match[str]], row: Language, end: int) -> None:
+        """`end`: behind it a string of one line without an end is no matter of the cursor's."""
+        for match in matches:
+            if match.lastgroup == "open":
+                many = _has_many_lines(match[0], row)
+                self.strings += many
+                self.quotes += not many and match.start() < end
+            elif not match.lastgroup:
+                self.brackets_follow(match[0])
+
+    def brackets_follow(self, brackets: Iterable[str]) -> None:
+        stack = self.brackets
+        for bracket in brackets:
+            if bracket in OPENERS:
+                stack.append(bracket)
+            elif CLOSERS[bracket] not in stack:
+                self.alone += 1
+            else:
+                while stack.pop() != CLOSERS[bracket]:
+                    self.alone += 1
+
+    def unpaired(self) -> Unpaired:
+        return Unpaired(self.alone + len(self.brackets), self.strings, self.quotes)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """`end`: up to where it is known what is what, whatever follows the part."""
+
+    brackets: str
+    alone: int
+    strings: int
+    end: int
+
+
+@lru_cache(maxsize=8)
+def _head(text: str, row: Language) -> _Part:
+    """Cached: the lines above the cursor's are the same from key to key."""
+    found = _Reading([])
+    for match in _pairing(row).finditer(text):
+        if match.lastgroup == "open" and _has_many_lines(match[0], row):
+            return _Part("".join(found.brackets), found.alone, 0, match.start())
+        found.take((match,), row, 0)
+    return _Part("".join(found.brackets), found.alone, 0, len(text))
+
+
+@lru_cache(maxsize=8)
+def _tail(text: str, row: Language) -> _Part:
+    """The brackets without those that find their partner at once."""
+    left: list[str] = []
+    found = _Reading([])
+    for match in _pairing(row).finditer(text):
+        if match.lastgroup:
+            found.take((match,), row, 0)
+        elif match[0] in CLOSERS and left and left[-1] == CLOSERS[match[0]]:
+            left.pop()
+        else:
+            left.append(match[0])
+    return _Part("".join(left), 0, found.strings, len(text))
+
+
+def _has_many_lines(opening: str, row: Language) -> bool:
+    return len(opening) > 1 or opening == "`" or (opening == '"' and row.name == "rust")
+
+
+@lru_cache(maxsize=32)
+def _pairing(row: Language) -> re.Pattern[str]:
+    """Brackets in code, whole strings and comments, and what opens one that has no end."""
+    whole = [rf"(?:{mark})[^\n]*" for mark in row.remarks]
+    opened: list[str] = []
+    if row.block_remark:
+        opening, closing = map(re.escape, row.block_remark)
+        whole.append(rf"{opening}[\s\S]*?{closing}")
+        opened.append(opening)
+    if row.name in _SLASHED:
+        whole.append(_SLASH)
+    if row.name == "rust":
+        whole.append(r'\br(?P<hashes>#*)"[\s\S]*?"(?P=hashes)|\bbr(?P<more>#*)"[\s\S]*?"(?P=more)')
+    if row.name not in _LONG_SINGLE:
+        whole.append(r"'(?:\\[^\n]{1,9}?|[^\\'\n])'")
+    for quote in row.strings:
+        if quote != "'" or row.name in _LONG_SINGLE:
+            whole.append(_string(quote, row))
+        opened.append(re.escape(quote))
+    pattern = rf"(?P<whole>{'|'.join(whole)})|(?P<open>{'|'.join(opened)})|[()\[\]{{}}]"
+    return re.compile(pattern, re.MULTILINE)
+
+
+def _string(quote: str, row: Language) -> str:
+    if quote == "`":
+        return "`[^`]*`" if row.name == "go" else _TEMPLATE
+    plain = rf"[^\\{quote[0]}]" if _has_many_lines(quote, row) else rf"[^\\{quote[0]}\n]"
+    inner = rf"(?!{quote}){quote[0]}|" if len(quote) > 1 else ""
+    # Three in a row that nothing ends are not an empty string and a quote.
+    alone = rf"(?!{quote}{quote})" if quote * 3 in row.strings else ""
+    return rf"{quote}{alone}(?:{inner}{plain}|\\[\s\S])*{quote}"
