@@ -13,7 +13,6 @@ from completion.overlap import trim_trailing_space
 from completion.rules.brackets import (
     balance_brackets,
     cut_what_unbalances,
-    drop_if_closers_stay_alone,
     drop_partial_line,
 )
 from completion.rules.indentation import fit_indentation
@@ -84,9 +83,8 @@ def finish(
     """
     if blank(text):
         return Filtered("", "empty answer")
-    parses = Parses(prefix, suffix, hole)
-
     pairs = Pairs(prefix, suffix, hole.lexer.language)
+    parses = Parses(prefix, suffix, hole, pairs)
 
     def balanced(kept: str) -> str:
         if hole.lexer.language.has_statements:
@@ -106,7 +104,6 @@ def finish(
         ("comments out the suffix", lambda t: cut_open_comment(t, prefix, suffix, hole)),
         ("repeats the suffix", lambda t: trim_suffix_overlap(t, prefix, suffix, hole)),
         ("unbalanced brackets", balanced),
-        ("unbalanced brackets", lambda t: drop_if_closers_stay_alone(t, pairs, hole)),
         ("does not parse", lambda t: cut_to_what_parses(t, parses)),
         ("holds a secret", lambda t: drop_secrets(t, prefix, suffix)),
     ]

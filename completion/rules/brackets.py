@@ -105,7 +105,11 @@ def _left_open(stack: list[str], closers: str) -> int:
 
 def cut_what_unbalances(text: str, pairs: Pairs, hole: Hole) -> str:
     """The text without the last lines that leave a bracket, a string or a comment of the whole
-    file without its partner, unless that had none without the answer either."""
+    file without its partner, unless that had none without the answer either.
+
+    A bracket that the suffix closes and nobody opened has to be opened: someone who edits the head
+    of `if (a) {` above its body wants a head with its bracket.
+    """
     before = _with_end("", pairs, hole)
     while text and not _is_sound(text, before, pairs, hole):
         text = text[: max(0, text.rfind("\n"))].rstrip()
@@ -114,27 +118,25 @@ def cut_what_unbalances(text: str, pairs: Pairs, hole: Hole) -> str:
 
 def _is_sound(text: str, before: Unpaired, pairs: Pairs, hole: Hole) -> bool:
     now = _with_end(text, pairs, hole)
+    if now.hides and before.told:
+        return False
     if now.none or pairs.with_text(text).none:
         return True
     # Where a string has no end, what is code and what is not is anybody's guess.
-    return now.told and before.told and now.brackets <= before.brackets
+    if not (now.told and before.told):
+        return False
+    if now.closers > before.closers or now.others > before.others:
+        return False
+    # Where a statement's end is known, brackets behind it are none of ours.
+    row = hole.lexer.language
+    ours = len(hole.closers) > hole.floor if row.has_statements else before.closers > 0
+    return not (ours and now.closers)
 
 
 def _with_end(text: str, pairs: Pairs, hole: Hole) -> Unpaired:
-    """With the end of the string that the cursor is in, if the text does not have it either."""
-    if hole.lexer.quote and not hole.string_closed:
-        lexer = hole.lexer.copy()
-        if all(lexer.quote for ch in text if not lexer.step(ch)) and lexer.quote:
-            text += lexer.quote
-    return pairs.with_text(text)
-
-
-def drop_if_closers_stay_alone(text: str, pairs: Pairs, hole: Hole) -> str:
-    """Nothing, if the suffix closes brackets that nobody opened, and the text does not open them.
-
-    Someone who edits the head of `if (a) {` above its body wants a head with its bracket.
-    """
-    surplus = len(hole.closers) - hole.floor
-    if surplus <= 0 or _with_end("", pairs, hole) != Unpaired(surplus, 0, 0):
-        return text
-    return "" if _with_end(text, pairs, hole).brackets else text
+    """With the end of the string that the cursor is in, if nobody else ends it."""
+    lexer, at = hole.lexer.copy(), 0
+    while lexer.quote and at < len(text):
+        lexer.step(text[at])
+        at += 1
+    return pairs.with_text(text if hole.string_closed else text + lexer.quote)

@@ -5,11 +5,10 @@ repair of it says nothing of pairs. The lines above the cursor's and those below
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from completion.languages import Language, words
+from completion.languages import PLAINTEXT, Language, words
 from completion.lexer import CLOSERS, OPENERS
 
 # Where an apostrophe begins a string, not a single character or a lifetime.
@@ -28,16 +27,24 @@ _TEMPLATE = r"`(?>\\[\s\S]|\$\{(?>[^{}`]|`[^`]*`|\{[^{}`]*\})*\}|[^\\`])*+`"
 
 @dataclass(frozen=True)
 class Unpaired:
-    """`brackets` without a partner. `strings`: how many strings and comments that may have many
-    lines have no end. `quotes`: how many strings of one line have none on the cursor's lines."""
+    """`brackets` without a partner, of which `closers` stand behind the cursor. `strings`: how many strings and comments that may have many
+    lines have no end. `quotes`: how many strings of one line have none on the cursor's lines.
+    `hides`: a string or comment that begins in the text goes on over what stands behind it."""
 
     brackets: int
+    closers: int
     strings: int
     quotes: int
+    hides: bool = False
 
     @property
     def none(self) -> bool:
         return not (self.brackets or self.strings or self.quotes)
+
+    @property
+    def others(self) -> int:
+        """Brackets that are no such closers."""
+        return self.brackets - self.closers
 
     @property
     def told(self) -> bool:
@@ -65,55 +72,61 @@ class Pairs:
         newline = len(self.suffix) if newline < 0 else newline
         above, below = self.prefix[:start], self.suffix[newline + 1 :]
         document = self.prefix + text + self.suffix
-        end = len(document) - len(below)
+        cursor, end = len(self.prefix) + len(text), len(document) - len(below)
         head = _head(above, self.row)
-        found = _Reading(list(head.brackets), head.alone, head.strings, 0)
+        found = _Reading(list(head.brackets), head.alone)
         for match in _pairing(self.row).finditer(document, head.end):
+            if len(self.prefix) <= match.start() < cursor < match.end():
+                found.hides = document[cursor : match.end()].strip() != ""
+            if match.end() > end > match.start():  # a string goes on below
+                rest = _pairing(self.row).finditer(document, match.end())
+                for one in rest:
+                    found.take(one, self.row, True, False)
+                return found.unpaired()
             if match.start() >= end:
                 break
-            if match.end() > end:  # a string goes on below: what follows it is read anew
-                found.take(_pairing(self.row).finditer(document, match.start()), self.row, end)
-                return found.unpaired()
-            found.take((match,), self.row, end)
+            found.take(match, self.row, match.start() >= cursor, match.start() >= start)
         tail = _tail(below, self.row)
-        found.brackets_follow(tail.brackets)
+        found.brackets_follow(tail.brackets, True)
         found.strings += tail.strings
         return found.unpaired()
 
 
 @dataclass
 class _Reading:
-    """`brackets` are open, `alone` counts those that have lost their partner."""
+    """`brackets` are open, `alone` counts those that have lost their partner, and `closers` those
+    that never had one and stand behind the cursor."""
 
     brackets: list[str]
     alone: int = 0
+    closers: int = 0
     strings: int = 0
     quotes: int = 0
-    end: int = 0
+    hides: bool = False
 
-    def take(self, matches: Iterable[re.Match[str]], row: Language, end: int) -> None:
-        """`end`: behind it a string of one line without an end is no matter of the cursor's."""
-        for match in matches:
-            if match.lastgroup == "open":
-                many = _has_many_lines(match[0], row)
-                self.strings += many
-                self.quotes += not many and match.start() < end
-            elif not match.lastgroup:
-                self.brackets_follow(match[0])
+    def take(self, match: re.Match[str], row: Language, behind: bool, on_line: bool) -> None:
+        if match.lastgroup == "open":
+            many = _has_many_lines(match[0], row)
+            self.strings += many
+            self.quotes += on_line and not many
+        elif not match.lastgroup:
+            self.brackets_follow(match[0], behind)
 
-    def brackets_follow(self, brackets: Iterable[str]) -> None:
+    def brackets_follow(self, brackets: str, behind: bool) -> None:
         stack = self.brackets
         for bracket in brackets:
             if bracket in OPENERS:
                 stack.append(bracket)
             elif CLOSERS[bracket] not in stack:
                 self.alone += 1
+                self.closers += behind
             else:
                 while stack.pop() != CLOSERS[bracket]:
                     self.alone += 1
 
     def unpaired(self) -> Unpaired:
-        return Unpaired(self.alone + len(self.brackets), self.strings, self.quotes)
+        brackets = self.alone + len(self.brackets)
+        return Unpaired(brackets, self.closers, self.strings, self.quotes, self.hides)
 
 
 @dataclass(frozen=True)
@@ -133,7 +146,7 @@ def _head(text: str, row: Language) -> _Part:
     for match in _pairing(row).finditer(text):
         if match.lastgroup == "open" and _has_many_lines(match[0], row):
             return _Part("".join(found.brackets), found.alone, 0, match.start())
-        found.take((match,), row, 0)
+        found.take(match, row, False, False)
     return _Part("".join(found.brackets), found.alone, 0, len(text))
 
 
@@ -144,7 +157,7 @@ def _tail(text: str, row: Language) -> _Part:
     found = _Reading([])
     for match in _pairing(row).finditer(text):
         if match.lastgroup:
-            found.take((match,), row, 0)
+            found.take(match, row, True, False)
         elif match[0] in CLOSERS and left and left[-1] == CLOSERS[match[0]]:
             left.pop()
         else:
@@ -161,6 +174,8 @@ def _pairing(row: Language) -> re.Pattern[str]:
     """Brackets in code, whole strings and comments, and what opens one that has no end."""
     whole = [rf"(?:{mark})[^\n]*" for mark in row.remarks]
     opened: list[str] = []
+    if row is PLAINTEXT:
+        whole.append(r"(?<=\w)'")  # no quote in prose: don't
     if row.block_remark:
         opening, closing = map(re.escape, row.block_remark)
         whole.append(rf"{opening}[\s\S]*?{closing}")
