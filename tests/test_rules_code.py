@@ -9,8 +9,9 @@ from completion.document import language_of
 from completion.filters import finish
 from completion.hole import Hole, hole_kind
 from completion.rules import parses
-from completion.rules.brackets import cut_what_unbalances, drop_if_closers_stay_alone, keeps_balance
+from completion.rules.brackets import cut_what_unbalances
 from completion.rules.indentation import fit_indentation, in_the_files_style
+from completion.rules.pairs import Pairs
 from completion.rules.parses import Parses, cut_to_what_parses
 from completion.rules.remarks import cut_open_comment
 from finetune.holes import holes
@@ -28,6 +29,17 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def split(document: str, language: str = "python") -> tuple[str, str, Hole]:
     prefix, suffix = document.split("|")
     return prefix, suffix, hole_kind(prefix + suffix, len(prefix), language)
+
+
+def unbalanced_cut(document: str, text: str, language: str) -> str:
+    prefix, suffix, hole = split(document, language)
+    return cut_what_unbalances(text, Pairs(prefix, suffix, hole.lexer.language), hole)
+
+
+def parsing_cut(document: str, text: str, language: str = "python") -> str:
+    prefix, suffix, hole = split(document, language)
+    around = Parses(prefix, suffix, hole, Pairs(prefix, suffix, hole.lexer.language))
+    return cut_to_what_parses(text, around)
 
 
 FLAT = "def f(a):\n    b = 1\n|\n"
@@ -134,8 +146,7 @@ def test_no_comment_swallows_what_follows(
 def test_brackets_and_strings_in_other_languages(
     language: str, document: str, text: str, kept: str
 ) -> None:
-    prefix, suffix = document.split("|")
-    assert cut_what_unbalances(text, prefix, suffix, language) == kept
+    assert unbalanced_cut(document, text, language) == kept
 
 
 @pytest.mark.parametrize(
@@ -154,8 +165,7 @@ def test_brackets_and_strings_in_other_languages(
 def test_brackets_that_are_closed_below_are_opened(
     language: str, document: str, text: str, kept: str
 ) -> None:
-    prefix, suffix, hole = split(document, language)
-    assert drop_if_closers_stay_alone(text, prefix, suffix, hole) == kept
+    assert unbalanced_cut(document, text, language) == kept
 
 
 @pytest.mark.parametrize(
@@ -179,15 +189,13 @@ def test_brackets_that_are_closed_below_are_opened(
     ],
 )
 def test_what_does_not_parse_is_cut(language: str, document: str, text: str, kept: str) -> None:
-    prefix, suffix, hole = split(document, language)
-    assert cut_to_what_parses(text, Parses(prefix, suffix, hole)) == kept
+    assert parsing_cut(document, text, language) == kept
 
 
 def test_a_document_too_large_to_parse_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     parses._error_rows.cache_clear()
     monkeypatch.setattr(parses, "LARGEST", 5)
-    prefix, suffix, hole = split("x = |\n")
-    assert cut_to_what_parses("1 +", Parses(prefix, suffix, hole)) == "1 +"
+    assert parsing_cut("x = |\n", "1 +") == "1 +"
 
 
 def test_a_tree_of_another_text_changes_no_verdict() -> None:
@@ -200,8 +208,7 @@ def test_a_tree_of_another_text_changes_no_verdict() -> None:
         parses._recent.clear()
         parses._error_rows.cache_clear()
         for document, text in random.Random(seed).sample(cases, len(cases)):
-            prefix, suffix, hole = split(document)
-            kept = cut_to_what_parses(text, Parses(prefix, suffix, hole))
+            kept = parsing_cut(document, text)
             assert verdicts.setdefault((document, text), kept) == kept
 
 
@@ -223,9 +230,3 @@ def test_true_middles_of_this_repository_pass_all_rules() -> None:
             changed += kept.text.rstrip() != middle.rstrip()
     assert asked > 150
     assert changed / asked <= 0.01
-
-
-def test_a_string_without_an_end_leaves_balance_unknown() -> None:
-    assert keeps_balance("a", "f(", ");\n", "go")
-    assert not keeps_balance("(a", "f(", ");\n", "go")
-    assert not keeps_balance("a", "f(", ", `);\n", "go")
