@@ -14,6 +14,7 @@ from completion.rules.brackets import (
     balance_brackets,
     cut_what_unbalances,
     drop_partial_line,
+    unclosed,
 )
 from completion.rules.indentation import fit_indentation
 from completion.rules.leaks import cut_special_tokens, drop_secrets
@@ -24,7 +25,7 @@ from completion.rules.repeats import cut_repeated_lines, cut_token_loops, drop_t
 from completion.rules.suffix import trim_suffix_overlap
 from completion.stop import StopRule
 
-__all__ = ["Filtered", "Reason", "StopRule", "blank", "finish"]
+__all__ = ["Filtered", "Reason", "StopRule", "blank", "finish", "may_end"]
 
 Reason = Literal[
     "",
@@ -122,6 +123,13 @@ def finish(
         if rules is repeatedly and text == before:
             break
     return Filtered(text, "", tuple(acted))
+
+
+def may_end(text: str, prefix: str, suffix: str, hole: Hole) -> Callable[[str], bool]:
+    """Tells whether a start of `text`, which `finish` left, may be shown in its place: it leaves
+    nothing open, and the file parses with it if it does with all of it."""
+    parses = Parses(prefix, suffix, hole, Pairs(prefix, suffix, hole.lexer.language))
+    return lambda start: not unclosed(start, suffix, hole) and parses.ends_with(start, text)
 
 
 def blank(text: str) -> bool:
