@@ -92,11 +92,15 @@ def cuts(paths: Sequence[Path], count: int, rng: random.Random) -> Iterator[Spot
 def _read(paths: Sequence[Path], rng: random.Random) -> tuple[Path, str]:
     while True:
         path = rng.choice(paths)
-        data = path.read_bytes()
         try:
-            return path, data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+            return path, read(path)
         except UnicodeDecodeError:
             continue
+
+
+def read(path: Path) -> str:
+    """Raises UnicodeDecodeError."""
+    return path.read_bytes().decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 Place = tuple[int, int] | None
