@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from completion.document import language_of
-from completion.filters import finish
+from completion.filters import finish, may_end
 from completion.hole import Hole, hole_kind
 from completion.rules import parses
 from completion.rules.brackets import cut_what_unbalances
@@ -141,6 +141,27 @@ def test_no_comment_swallows_what_follows(
         ("go", "f(|)\n", "'", ""),
         ("c", "f(|);\n", "'(', \"a\"", "'(', \"a\""),
         ("c", "f(|);\n", "'\"'", "'\"'"),
+        # A string that the suffix ends has to be opened, and nothing else.
+        ("javascript", "it|a b', () => {\n})\n", "('", "('"),
+        ("javascript", "it|a b', () => {\n})\n", "('))#'", ""),
+        ("javascript", "it('a |, () => {\n})\n", "b'", "b'"),
+        ("javascript", "it('a |, () => {\n})\n", "b'`", ""),
+        ("rust", 'f!(\n    "a"\n);\n|b",\n    "c"\n);\n', 'f!(\n    "', 'f!(\n    "'),
+        ("rust", 'f!(\n    "a"\n);\n|b",\n    "c"\n);\n', '"', ""),
+        ("typescript", "x\n  /* a *|0);\n}\n", "/", ""),
+        # A string that ends somewhere below by chance.
+        ("rust", 'f(|);\ng(&["b"], "http://c");\n', '";', ""),
+        ("javascript", "f(|, /b/);\n", "/c", ""),
+        # A regular expression holds what it likes.
+        ("typescript", "if (/[;(]'/.test(|)) {\n}\n", "a", "a"),
+        ("typescript", "if (/[;(]'/.test(|)) {\n}\n", "a)", ""),
+        ("javascript", "f(`a ${g(`b`)} c`, |)\n", "'d'", "'d'"),
+        ("plaintext", "I |\n", "don't know", "don't know"),
+        # What is broken elsewhere stays so.
+        ("javascript", "});\nf(|);\n", "a", "a"),
+        ("javascript", "<p>don't</p>\nf(|);\n", "a", "a"),
+        ("javascript", "<p>don't</p>\nf(|);\n", "(a", ""),
+        ("rust", 'x = "a|\n', "b", "b"),
     ],
 )
 def test_brackets_and_strings_in_other_languages(
@@ -160,6 +181,25 @@ def test_brackets_and_strings_in_other_languages(
         ("python", "x = f(|\n    'a': 1,\n})\n", "1,", ""),
         ("javascript", "f(|);\n", "a", "a"),
         ("javascript", "}\nf(|);\n", "a", "a"),
+        ("javascript", "f(|\n", "a", "a"),
+        # All of them, and no other instead.
+        ("javascript", "it|\n  f();\n})\n", "('a', functio", ""),
+        ("javascript", "it|\n  f();\n})\n", "('a', () => {", "('a', () => {"),
+        ("javascript", "f(() => {\n  |\n    a: b\n  }\n})\n", "it('b', () => {", ""),
+        ("javascript", "f(() => {\n  |\n    a: b\n  }\n})\n", "const c = {", "const c = {"),
+        ("javascript", "f(() => {\n  g(r|\n    a: 1,\n  })\n})\n", ", b", ""),
+        ("javascript", "f(() => {\n  g(r|\n    a: 1,\n  })\n})\n", ", {", ", {"),
+        # However far below.
+        ("rust", "impl A {\n  fn a|\n  }\n" + "  fn b() {}\n" * 900 + "}\n", "(", ""),
+        ("rust", "impl A {\n  fn a|\n  }\n" + "  fn b() {}\n" * 900 + "}\n", "() {", "() {"),
+        # In a docstring as well.
+        ("python", 'def f():\n    """A.\n    |\n        a=1,\n    )\n', 'B.\n    """', ""),
+        (
+            "python",
+            'def f():\n    """A.\n    |\n        a=1,\n    )\n',
+            'B.\n    """\n    return g(',
+            'B.\n    """\n    return g(',
+        ),
     ],
 )
 def test_brackets_that_are_closed_below_are_opened(
@@ -186,10 +226,54 @@ def test_brackets_that_are_closed_below_are_opened(
         ("rust", "fn f() {\n    |\n}\n", "let x = ;", ""),
         ("c", "#ifdef |\n#endif\n", "A", "A"),
         ("plaintext", "x = |\n", "1 + (", "1 + ("),
+        # What follows waits for a head, and any other text is wrong there.
+        ("go", "package a\n\n|\n\tA string\n}\n", "type T struct {", "type T struct {"),
+        ("go", "package a\n\n|\n\tA string\n}\n", "func f() {", ""),
+        ("rust", "fn f() {\n    match a {\n        B => |\n            c();\n            d = 1;\n"
+         "        }\n    }\n}\n", "{", "{"),
+        ("rust", "fn f() {\n    match a {\n        B => |\n            c();\n            d = 1;\n"
+         "        }\n    }\n}\n", "match i {", ""),
+        ("python", "def f(a):\n    if |\n        return 1\n", "a:", "a:"),
+        ("python", "def f(a):\n    if |\n        return 1\n", "a and b", ""),
+        ("python", "x = f(|\n        a,\n    )\n", "b, c,", "b, c,"),
+        # A semicolon, or the end of a tag, may be all that a line wants.
+        ("rust", "fn f() {\n    let a =\n        b.c|\n    let d = 1;\n}\n", "();", "();"),
+        ("rust", "fn f() {\n    let a =\n        b.c|\n    let d = 1;\n}\n", "() && d()", ""),
+        ("typescriptreact", "const a = (\n  <C d|\n    <E />\n  </C>\n)\n", "={1}>", "={1}>"),
+        ("typescriptreact", "const a = (\n  <C d|\n    <E />\n  </C>\n)\n", "={<C d>}>", ""),
+        # In a file that is broken elsewhere a head is judged by what is near.
+        ("go", "package a\n\n|\n\tA string\n}\n" + "\n" * 9 + "func 1 {}\n", "func f() {", ""),
+        ("javascript", "let = = ;\n" + "\n" * 9 + "const x = |;\n", "1 +", "1 +"),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_parse_is_cut(language: str, document: str, text: str, kept: str) -> None:
     assert parsing_cut(document, text, language) == kept
+
+
+@pytest.mark.parametrize(
+    ("document", "whole", "start", "may"),
+    [
+        ("x = |\n", "a + b", "a", True),
+        ("x = |\n", "a + b", "a +", False),
+        ("x = |\n", "f(a)", "f(", False),
+        ("x = f(|\n", "a)", "a", False),
+        ("x = f(|)\n", "a, b", "a", True),
+        ("if a:\n    |\n", "b = c\n    d = e", "b = c", True),
+        # A file that does not parse with the whole either says nothing.
+        ("x = (|\n", "a + b", "a +", True),
+    ],
+)
+def test_where_a_start_may_end(document: str, whole: str, start: str, may: bool) -> None:
+    prefix, suffix, hole = split(document)
+    assert may_end(whole, prefix, suffix, hole)(start) == may
+
+
+def test_without_time_to_parse_all_of_a_text_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix, suffix, hole = split("x = |\n")
+    ends = may_end("a + b", prefix, suffix, hole)
+    assert not ends("a +")
+    monkeypatch.setattr(parses, "LIMIT_S", 0)
+    assert parsing_cut("x = |\n", "1 +") == "1 +"
 
 
 def test_a_document_too_large_to_parse_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
