@@ -110,6 +110,7 @@ def errors(spot: Spot, shown: str) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=8)
 def parses(text: str, language: str) -> bool:
     root = syntax.parse(text, language)
     assert root is not None, f"no grammar for {language}"
