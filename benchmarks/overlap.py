@@ -157,12 +157,17 @@ def _answers(arguments: argparse.Namespace, holes: int) -> Iterator[Answer]:
     if not arguments.model:
         yield from answers.made(groups, holes, arguments.seed)
         return
-    lines = []
-    for one in answers.asked(groups, holes, arguments.seed, arguments.model):
-        lines.append(answers.save(one))
-        yield one
-    if kept is not None:
-        kept.write_text("\n".join(lines) + "\n", "utf-8")
+    asked = answers.asked(groups, holes, arguments.seed, arguments.model)
+    if kept is None:
+        yield from asked
+        return
+    part = kept.with_name(kept.name + ".part")
+    with part.open("w", encoding="utf-8") as stream:
+        for one in asked:
+            stream.write(answers.save(one) + "\n")
+            stream.flush()
+            yield one
+    part.rename(kept)
 
 
 def _report(tallies: dict[str, Tally], arguments: argparse.Namespace) -> None:
