@@ -182,12 +182,11 @@ def test_brackets_and_strings_in_other_languages(
         ("javascript", "f(|);\n", "a", "a"),
         ("javascript", "}\nf(|);\n", "a", "a"),
         ("javascript", "f(|\n", "a", "a"),
-        # All of them, and no other instead.
-        ("javascript", "it|\n  f();\n})\n", "('a', functio", ""),
-        ("javascript", "it|\n  f();\n})\n", "('a', () => {", "('a', () => {"),
+        # And no other instead.
+        ("javascript", "f(() => {\n  it|\n    g();\n  })\n})\n", "('a', functio", ""),
+        ("javascript", "f(() => {\n  it|\n    g();\n  })\n})\n", "('a', () => {", "('a', () => {"),
         ("javascript", "f(() => {\n  |\n    a: b\n  }\n})\n", "it('b', () => {", ""),
         ("javascript", "f(() => {\n  |\n    a: b\n  }\n})\n", "const c = {", "const c = {"),
-        ("javascript", "f(() => {\n  g(r|\n    a: 1,\n  })\n})\n", ", b", ""),
         ("javascript", "f(() => {\n  g(r|\n    a: 1,\n  })\n})\n", ", {", ", {"),
         # However far below.
         ("rust", "impl A {\n  fn a|\n  }\n" + "  fn b() {}\n" * 900 + "}\n", "(", ""),

@@ -122,15 +122,15 @@ def _is_sound(text: str, before: Unpaired, pairs: Pairs, hole: Hole) -> bool:
         return False
     if now.none or pairs.with_text(text).none:
         return True
-    # Where a string has no end, what is code and what is not is anybody's guess.
-    if not (now.told and before.told):
-        return False
+    if not now.told or not before.told:
+        # What is code and what is not is anybody's guess. Where we know the language, a string of
+        # the answer's own has an end by now.
+        return hole.lexer.language.has_statements and not before.told
     if now.closers > before.closers or now.others > before.others:
         return False
-    # Where a statement's end is known, brackets behind it are none of ours.
-    row = hole.lexer.language
-    ours = len(hole.closers) > hole.floor if row.has_statements else before.closers > 0
-    return not (ours and now.closers)
+    surplus = len(hole.closers) - hole.floor
+    waits = surplus > 0 and before == Unpaired(surplus, surplus, 0, 0)
+    return not waits or now.brackets < surplus
 
 
 def _with_end(text: str, pairs: Pairs, hole: Hole) -> Unpaired:

@@ -27,9 +27,11 @@ _TEMPLATE = r"`(?>\\[\s\S]|\$\{(?>[^{}`]|`[^`]*`|\{[^{}`]*\})*\}|[^\\`])*+`"
 
 @dataclass(frozen=True)
 class Unpaired:
-    """`brackets` without a partner, of which `closers` stand behind the cursor. `strings`: how many strings and comments that may have many
-    lines have no end. `quotes`: how many strings of one line have none on the cursor's lines.
-    `hides`: a string or comment that begins in the text goes on over what stands behind it."""
+    """`brackets` without a partner, of which `closers` stand behind the cursor. `strings`: how
+    many strings and comments that may have many lines have no end. `quotes`: how many strings of
+    one line have none on the cursor's lines. `hides`: a string or comment that begins in the text
+    goes on over what stands behind it.
+    """
 
     brackets: int
     closers: int

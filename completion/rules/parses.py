@@ -15,7 +15,7 @@ from tree_sitter import Tree
 
 from completion import syntax
 from completion.hole import Hole
-from completion.lexer import OPENERS, indentation
+from completion.lexer import OPENERS
 from completion.rules.pairs import Pairs
 
 FIRST_LIMIT_S = 0.05  # for the file without the cursor's line: once a line
@@ -88,15 +88,10 @@ class Parses:
         return any(self.with_text(text) for text in texts)
 
     def _completes(self, text: str) -> bool:
-        """Whether what follows waits for something that only a text here can be, and this text is
-        it by its brackets and strings: then the file has no excuse."""
+        """Whether what follows waits for brackets or a string that only a text here can open, and
+        this text does: then the file has no excuse."""
         before = self.pairs.with_text("")
-        if (before.closers or not before.told) and self.pairs.with_text(text).none:
-            return True
-        hole, row = self.hole, self.hole.lexer.language
-        left = self.prefix[self.prefix.rfind("\n") + 1 :]
-        body_waits = hole.next_indent is not None and hole.next_indent > indentation(left)
-        return bool(row.opener and left.strip() and body_waits and not hole.lexer.stack)
+        return (before.closers > 0 or not before.told) and self.pairs.with_text(text).none
 
     def _breaks_near(self, text: str) -> bool:
         document = self.prefix + text + self.suffix
