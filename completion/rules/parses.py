@@ -83,7 +83,10 @@ class Parses:
         name, closers = self.hole.lexer.language.name, self._closers("")
         ends = ("", *_ENDS.get(name, (";",)))
         texts = (
-            text + close + end for end in ends for close in {"", closers} for text in ("", _NAME)
+            text + close + end
+            for end in ends
+            for close in dict.fromkeys(("", closers))
+            for text in ("", _NAME)
         )
         return any(self.with_text(text) for text in texts)
 
