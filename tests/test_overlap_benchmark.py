@@ -81,6 +81,8 @@ def test_checks_see_the_errors(document: str, shown: str, errors: list[str]) -> 
         ("javascript", "f(«a»);\n", "`a", [checks.UNBALANCES, checks.DELETES]),
         ("javascript", "f(«a»);\n", "/[(]/", []),
         ("javascript", "f(\n  /a«»b/,\n);\n", "'`(", []),
+        ("javascript", "f([/a«»b/, c]);\n", "'`(", []),
+        ("javascript", "f();\n  /a«»b/.test(c);\n", "'`(", []),
         ("javascript", "f(a\n  /«»b);\n", "'", [checks.UNBALANCES, checks.DELETES]),
         ("go", "f(«'('»)\n", "'('", []),
         ("go", "f(«a»)\n", "`\\`", []),

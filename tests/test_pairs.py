@@ -89,21 +89,35 @@ def test_closers_behind_the_cursor_that_nobody_opened(document: str, closers: in
 @pytest.mark.parametrize(
     ("language", "document", "text", "hides"),
     [
-        ("rust", "f(|);\n", '"', False),  # no other ends it: that is told by `strings`
-        ("rust", 'f(|);\ng("b");\n', '"', True),
-        ("rust", 'f(|);\ng("b");\n', '"a"', False),
-        ("javascript", "f(|);\n", "a // b", True),
-        ("javascript", "f(|);\n", "a /* b */", False),
-        ("javascript", "f(a)|  \ng();\n", "; // b", False),
-        ("javascript", "f(|) / 2;\n", "b /c", False),
-        ("javascript", "f(|) / 2;\n", "/c", True),
-        ("python", 'f(|)\nx = """a"""\n', '"""', True),
+        ("rust", "f(|);\n", '"', ""),  # no other ends it: that is told by `strings`
+        ("rust", 'f(|);\ng("b");\n', '"', "string"),
+        ("rust", 'f(|);\ng("b");\n', '"a"', ""),
+        ("javascript", "f(|);\n", "a // b", "comment"),
+        ("javascript", "f(|);\n", "a /* b */", ""),
+        ("javascript", "f(a)|  \ng();\n", "; // b", ""),
+        ("javascript", "f(|) / 2;\n", "b /c", ""),
+        ("javascript", "f(|) / 2;\n", "/c", "string"),
+        ("python", 'f(|)\nx = """a"""\n', '"""', "string"),
     ],
 )
 def test_a_text_that_hides_what_stands_behind_it(
-    language: str, document: str, text: str, hides: bool
+    language: str, document: str, text: str, hides: str
 ) -> None:
     assert unpaired(document, language, text).hides == hides
+
+
+@pytest.mark.parametrize(
+    ("document", "awaits"),
+    [
+        ("f(|);\n", False),
+        ("|\n * because\n */\nf();\n", True),
+        ("|\n/* a */\nf();\n", False),
+        ("|\nf('*/');\n", False),
+    ],
+)
+def test_a_suffix_that_ends_a_comment(document: str, awaits: bool) -> None:
+    prefix, suffix = document.split("|")
+    assert Pairs(prefix, suffix, language_row("javascript")).awaits_comment() == awaits
 
 
 documents = st.lists(st.sampled_from(PIECES), max_size=24).map("".join)

@@ -152,6 +152,8 @@ def test_no_comment_swallows_what_follows(
         # A string that ends somewhere below by chance.
         ("rust", 'f(|);\ng(&["b"], "http://c");\n', '";', ""),
         ("javascript", "f(|, /b/);\n", "/c", ""),
+        ("go", 'f("a|\ng(`*/`)\n', 'b")/*', ""),
+        ("go", 'f("a|\n*/\ng()\n', 'b")/*', 'b")/*'),
         # A regular expression holds what it likes.
         ("typescript", "if (/[;(]'/.test(|)) {\n}\n", "a", "a"),
         ("typescript", "if (/[;(]'/.test(|)) {\n}\n", "a)", ""),

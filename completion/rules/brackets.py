@@ -118,7 +118,7 @@ def cut_what_unbalances(text: str, pairs: Pairs, hole: Hole) -> str:
 
 def _is_sound(text: str, before: Unpaired, pairs: Pairs, hole: Hole) -> bool:
     now = _with_end(text, pairs, hole)
-    if now.hides and before.told:
+    if now.hides and not (pairs.awaits_comment() if now.hides == "comment" else not before.told):
         return False
     if now.none or pairs.with_text(text).none:
         return True

@@ -7,6 +7,7 @@ repair of it says nothing of pairs. The lines above the cursor's and those below
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Literal
 
 from completion.languages import PLAINTEXT, Language, words
 from completion.lexer import CLOSERS, OPENERS
@@ -25,19 +26,22 @@ _SLASH = (
 _TEMPLATE = r"`(?>\\[\s\S]|\$\{(?>[^{}`]|`[^`]*`|\{[^{}`]*\})*\}|[^\\`])*+`"
 
 
+Hidden = Literal["", "string", "comment"]
+
+
 @dataclass(frozen=True)
 class Unpaired:
     """`brackets` without a partner, of which `closers` stand behind the cursor. `strings`: how
     many strings and comments that may have many lines have no end. `quotes`: how many strings of
-    one line have none on the cursor's lines. `hides`: a string or comment that begins in the text
-    goes on over what stands behind it.
+    one line have none on the cursor's lines. `hides`: what it is that begins in the text and goes
+    on over what stands behind it.
     """
 
     brackets: int
     closers: int
     strings: int
     quotes: int
-    hides: bool = False
+    hides: Hidden = ""
 
     @property
     def none(self) -> bool:
@@ -68,6 +72,13 @@ class Pairs:
             self._known[text] = self._unpaired(text)
         return self._known[text]
 
+    def awaits_comment(self) -> bool:
+        """Whether the suffix ends a comment of many lines that it did not begin."""
+        if not self.row.block_remark:
+            return False
+        code = _pairing(self.row).sub(" ", self.suffix)
+        return self.row.block_remark[1] in code
+
     def _unpaired(self, text: str) -> Unpaired:
         start = self.prefix.rfind("\n") + 1
         newline = self.suffix.find("\n")
@@ -78,8 +89,9 @@ class Pairs:
         head = _head(above, self.row)
         found = _Reading(list(head.brackets), head.alone)
         for match in _pairing(self.row).finditer(document, head.end):
-            if len(self.prefix) <= match.start() < cursor < match.end():
-                found.hides = document[cursor : match.end()].strip() != ""
+            straddles = len(self.prefix) <= match.start() < cursor < match.end()
+            if straddles and document[cursor : match.end()].strip():
+                found.hides = "comment" if match["comment"] else "string"
             if match.end() > end > match.start():  # a string goes on below
                 rest = _pairing(self.row).finditer(document, match.end())
                 for one in rest:
@@ -104,7 +116,7 @@ class _Reading:
     closers: int = 0
     strings: int = 0
     quotes: int = 0
-    hides: bool = False
+    hides: Hidden = ""
 
     def take(self, match: re.Match[str], row: Language, behind: bool, on_line: bool) -> None:
         if match.lastgroup == "open":
@@ -174,14 +186,15 @@ def _has_many_lines(opening: str, row: Language) -> bool:
 @lru_cache(maxsize=32)
 def _pairing(row: Language) -> re.Pattern[str]:
     """Brackets in code, whole strings and comments, and what opens one that has no end."""
-    whole = [rf"(?:{mark})[^\n]*" for mark in row.remarks]
+    comments = [rf"(?:{mark})[^\n]*" for mark in row.remarks]
+    whole: list[str] = []
     opened: list[str] = []
-    if row is PLAINTEXT:
-        whole.append(r"(?<=\w)'")  # no quote in prose: don't
     if row.block_remark:
         opening, closing = map(re.escape, row.block_remark)
-        whole.append(rf"{opening}[\s\S]*?{closing}")
+        comments.append(rf"{opening}[\s\S]*?{closing}")
         opened.append(opening)
+    if row is PLAINTEXT:
+        whole.append(r"(?<=\w)'")  # no quote in prose: don't
     if row.name in _SLASHED:
         whole.append(_SLASH)
     if row.name == "rust":
@@ -192,7 +205,7 @@ def _pairing(row: Language) -> re.Pattern[str]:
         if quote != "'" or row.name in _LONG_SINGLE:
             whole.append(_string(quote, row))
         opened.append(re.escape(quote))
-    pattern = rf"(?P<whole>{'|'.join(whole)})|(?P<open>{'|'.join(opened)})|[()\[\]{{}}]"
+    pattern = rf"(?P<comment>{'|'.join(comments)})|(?P<whole>{'|'.join(whole)})|(?P<open>{'|'.join(opened)})|[()\[\]{{}}]"
     return re.compile(pattern, re.MULTILINE)
 
 
