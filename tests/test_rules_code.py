@@ -164,6 +164,9 @@ def test_no_comment_swallows_what_follows(
         ("javascript", "<p>don't</p>\nf(|);\n", "a", "a"),
         ("javascript", "<p>don't</p>\nf(|);\n", "(a", ""),
         ("rust", 'x = "a|\n', "b", "b"),
+        # A string of many lines that is ended below.
+        ("rust", 'x = "a\n(|\n \\"b\\"\n";\n', 'c"{', ""),
+        ("rust", 'x = "a\n(|\n \\"b\\"\n";\n', "c{", "c{"),
     ],
 )
 def test_brackets_and_strings_in_other_languages(

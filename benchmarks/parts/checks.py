@@ -17,6 +17,7 @@ LEAKS, DELETES = "leaks a special token", "deletes text"
 ERRORS = (REPEATS, UNBALANCES, LEAKS, DELETES)
 
 _PAIRS = {")": "(", "]": "[", "}": "{"}
+_HIDING = ("comment", "string", "template_string", "regex")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _GENERIC = re.compile(r"<\|\w[^|\n]{0,40}\|>")
 _SHORT = r'"(?:[^"\\\n]|\\[\s\S])*(?P<q1>"?)|' + r"'(?:[^'\\\n]|\\[\s\S])*(?P<q2>'?)"
@@ -97,7 +98,7 @@ def errors(spot: Spot, shown: str) -> list[str]:
         document = spot.prefix + shown + spot.suffix
         now = scan(document, spot.language)
         before = scan(spot.prefix + spot.suffix, spot.language)
-        # A bracket in the text between JSX tags needs no partner.
+        # A bracket or quote in the text between JSX tags needs no partner.
         is_text = spot.language.endswith("react") and parses(document, spot.language)
         if now.unmatched > before.unmatched and not is_text:
             found.append(UNBALANCES)
@@ -105,9 +106,21 @@ def errors(spot: Spot, shown: str) -> list[str]:
         blank = len(rest) - len(rest.lstrip())
         was, is_now = spot.end + blank, len(spot.prefix) + len(shown) + blank
         hidden = true.hides(was) or before.hides(spot.start + blank)
-        if rest.strip() and now.hides(is_now) and not hidden:
+        hides = now.hides(is_now) and not (is_text and not _in_string(document, is_now, spot))
+        if rest.strip() and hides and not hidden:
             found.append(DELETES)
     return found
+
+
+def _in_string(document: str, at: int, spot: Spot) -> bool:
+    """Whether the parser has a string or a comment here."""
+    root = syntax.parse(document, spot.language)
+    assert root is not None, f"no grammar for {spot.language}"
+    place = len(document[:at].encode())
+    node = root.descendant_for_byte_range(place, place + 1)
+    while node is not None and node.type not in _HIDING:
+        node = node.parent
+    return node is not None
 
 
 @lru_cache(maxsize=8)

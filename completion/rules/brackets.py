@@ -120,7 +120,7 @@ def _is_sound(text: str, before: Unpaired, pairs: Pairs, hole: Hole) -> bool:
     now = _with_end(text, pairs, hole)
     if now.hides and not (pairs.awaits_comment() if now.hides == "comment" else not before.told):
         return False
-    if now.none or pairs.with_text(text).none:
+    if now.none:
         return True
     if not now.told or not before.told:
         # What is code and what is not is anybody's guess. Where we know the language, a string of
@@ -135,8 +135,11 @@ def _is_sound(text: str, before: Unpaired, pairs: Pairs, hole: Hole) -> bool:
 
 def _with_end(text: str, pairs: Pairs, hole: Hole) -> Unpaired:
     """With the end of the string that the cursor is in, if nobody else ends it."""
+    found = pairs.with_text(text)
+    if found.told or hole.string_closed:
+        return found
     lexer, at = hole.lexer.copy(), 0
     while lexer.quote and at < len(text):
         lexer.step(text[at])
         at += 1
-    return pairs.with_text(text if hole.string_closed else text + lexer.quote)
+    return pairs.with_text(text + lexer.quote)
