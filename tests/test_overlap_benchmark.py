@@ -67,6 +67,7 @@ def spot(document: str, language: str = "python") -> Spot:
         ("x = f(«a», b)\n", "a  #", [checks.UNBALANCES, checks.DELETES]),
         ("x = «a» + b\n", "a  #", [checks.DELETES]),
         ("# x = «a» + b\n", "a  #", []),
+        ("f('«a')\ng(»'b')\n", "a')", []),
     ],
 )
 def test_checks_see_the_errors(document: str, shown: str, errors: list[str]) -> None:

@@ -87,14 +87,16 @@ def _pattern(language: str) -> re.Pattern[str]:
 
 
 def errors(spot: Spot, shown: str) -> list[str]:
-    """Which of the four errors this text makes. What the true text does as well is none."""
+    """Which of the four errors this text makes. What the true text does as well is none, nor what
+    its first lines do."""
     found = []
     if _repeats(spot, shown):
         found.append(REPEATS)
     if _leaks(spot, shown):
         found.append(LEAKS)
     true = scan(spot.text, spot.language)
-    if not true.unmatched:  # these patterns understand the file
+    begins = f"{spot.middle}\n".startswith(f"{shown}\n")
+    if not true.unmatched and not begins:  # these patterns understand the file
         document = spot.prefix + shown + spot.suffix
         now = scan(document, spot.language)
         before = scan(spot.prefix + spot.suffix, spot.language)

@@ -108,7 +108,11 @@ class Parses:
 
     def prove(self, text: str) -> bool:
         """Whether the file parses with this text, and that says that its brackets are paired."""
-        return self.with_text(text) is True and not self._in_preprocessor()
+        if self.with_text(text) is not True or self._in_preprocessor():
+            return False
+        # In a macro's arguments anything parses; between tags a quote is no quote.
+        tags = self.hole.lexer.language.name.endswith("react")
+        return tags or not self.pairs.with_text(text).hides
 
     def _in_preprocessor(self) -> bool:
         above, _, line = self.prefix.rpartition("\n")
