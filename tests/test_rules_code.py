@@ -274,10 +274,15 @@ def test_where_a_start_may_end(document: str, whole: str, start: str, may: bool)
 
 def test_without_time_to_parse_all_of_a_text_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     prefix, suffix, hole = split("x = |\n")
-    ends = may_end("a + b", prefix, suffix, hole)
-    assert not ends("a +")
     monkeypatch.setattr(parses, "LIMIT_S", 0)
     assert parsing_cut("x = |\n", "1 +") == "1 +"
+    assert not may_end("a + b", prefix, suffix, hole)("a")
+
+
+def test_where_nothing_can_be_parsed_a_start_may_end_anywhere() -> None:
+    prefix, suffix, hole = split("x = |\n", "plaintext")
+    assert may_end("a + b", prefix, suffix, hole)("a +")
+    assert not may_end("a(b)", prefix, suffix, hole)("a(")
 
 
 def test_a_document_too_large_to_parse_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
