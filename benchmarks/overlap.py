@@ -1,12 +1,14 @@
 """Fuzz of what is shown: holes in real files, bad answers, and an independent look at the rest.
 
-    python -m benchmarks.overlap --repos FOLDER... [--holes 10000] [--model [NAME]] [--json FILE]
+    python -m benchmarks.overlap --repos FOLDER... [--holes 10000] [--seed 7] [--json FILE]
+    python -m benchmarks.overlap --repos FOLDER... --model [NAME] [--holes 600] [--answers FILE]
 
 Answers are made from the true text and the file around it: with the suffix after it, brackets too
 many, special tokens, loops, other indentation, lines from above, cut at any place. With --model
 the installed model gives them. They go through the dedent, the stop rule and the filters as in the
-editor. Ends with 1 if anything shown repeats the suffix, unbalances brackets, leaks a special
-token, or hides the code right of the cursor in a comment or string.
+editor; of the model's the likely start is judged too, since that is what the editor shows. Ends
+with 1 if anything shown repeats the suffix, unbalances brackets, leaks a special token, or hides
+the code right of the cursor in a comment or string.
 """
 
 import argparse
@@ -20,28 +22,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import common
-from benchmarks.parts import checks
-from benchmarks.parts.fuzz_holes import Spot, answer, cuts, files_by_group, spots
+from benchmarks.parts import answers, checks
+from benchmarks.parts.answers import MAX_LINES, Answer
+from benchmarks.parts.fuzz_holes import Spot, files_by_group
 from completion.asking import FILTERED_SUFFIX
-from completion.filters import Filtered, StopRule, finish
+from completion.filters import Filtered, StopRule, finish, may_end
 from completion.hole import hole_kind
 from completion.indent import Dedent
-from tandem.config import CompletionConfig
+from completion.sure import sure_part
 from tandem.errors import TandemError, UsageError
 
-LANGUAGES = ("python", "javascript, typescript", "go", "rust", "c")
+LANGUAGES = ("python", "javascript", "typescript", "go", "rust", "c")
 QUICK, QUICK_WITH_MODEL = 400, 20
-MAX_LINES = CompletionConfig().max_lines
 
 
 @dataclass
 class Tally:
-    """One language's counts. `judged`: shown in files that parse with the true text."""
+    """One language's counts. `judged`: shown in files that parse with the true text; `parsed` of
+    them with what is shown, `begun` with its likely start."""
 
     holes: int = 0
+    answers: int = 0
     shown: int = 0
     judged: int = 0
     parsed: int = 0
+    begun: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
     ms: list[float] = field(default_factory=list)
@@ -50,18 +55,16 @@ class Tally:
 @dataclass(frozen=True)
 class Example:
     error: str
-    spot: Spot
-    made: str
-    answer: str
+    answer: Answer
     shown: str
 
     def __str__(self) -> str:
-        spot = self.spot
+        spot = self.answer.spot
         line = spot.prefix.count("\n") + 1
         return (
-            f"{self.error}: {spot.path}:{line} ({self.made})\n  before {spot.prefix[-80:]!r}\n"
+            f"{self.error}: {spot.path}:{line} ({self.answer.made})\n  before {spot.prefix[-80:]!r}\n"
             f"  truth  {spot.middle!r}\n  after  {spot.suffix[:80]!r}\n"
-            f"  answer {self.answer[:300]!r}\n  shown  {self.shown!r}"
+            f"  answer {self.answer.text[:300]!r}\n  shown  {self.shown!r}"
         )
 
 
@@ -79,56 +82,13 @@ def shown(spot: Spot, text: str, ended: bool, rng: random.Random) -> Filtered:
     return finish(stop.text, prefix, suffix, hole, stop.stopped or ended)
 
 
-def fuzz(folders: list[Path], holes: int, seed: int) -> Iterator[tuple[Spot, str, str, bool]]:
-    """Each hole with an answer: how it was made, its text, whether the model ended it."""
-    groups = _groups(folders)
-    for number, (group, paths) in enumerate(groups.items()):
-        rng = random.Random(f"{seed} {group}")
-        others: list[str] = []
-        count = holes // len(groups) + (number < holes % len(groups))
-        for spot in spots(paths, count, rng):
-            yield spot, *answer(spot, rng, others)
-            others = [*others[-50:], spot.middle]
-
-
-def ask(
-    folders: list[Path], holes: int, seed: int, name: str
-) -> Iterator[tuple[Spot, str, str, bool]]:
-    """Each hole with the model's answer; none where the editor would not ask."""
-    from completion import models
-    from completion.engine import shipped
-    from completion.engine.request import Request
-    from finetune import variant
-    from finetune.cases import Case
-
-    found = models.resolve(name)
-    decoder = variant.load(found.folder, shipped=shipped.of(found))
-    asked = variant.Variant(name, decoder, shipped.template_of(found))
-    groups = _groups(folders)
-    for number, (group, paths) in enumerate(groups.items()):
-        rng = random.Random(f"{seed} {group}")
-        count = holes // len(groups) + (number < holes % len(groups))
-        for spot in cuts(paths, count, rng):
-            hole = hole_kind(spot.prefix + spot.suffix, spot.start, spot.language)
-            case = Case(
-                group, spot.path.name, spot.language, spot.prefix, spot.middle or "\n",
-                spot.suffix, "fuzz", hole.kind,
-            )  # fmt: skip
-            built = asked.prompt(case)
-            if built is None:
-                yield spot, name, "", True
-                continue
-            tokens = tuple(decoder.tokenizer.encode(built.text, begin=True))
-            request = Request(
-                tokens, CompletionConfig().max_tokens, stop=built.stop, heal=built.heal
-            )
-            text, ended = "", False
-            for chunk in decoder.generate(request):
-                text += chunk.text
-                ended = chunk.finish == "stop"
-                if text.count("\n") > MAX_LINES or (hole.kind == "line" and "\n" in text.strip()):
-                    break
-            yield spot, name, text, ended
+def start(one: Answer, kept: str) -> str:
+    """The likely start of it that the editor shows where the end is doubtful."""
+    if not one.text.startswith(kept):  # a repaired text has no tokens
+        return kept
+    prefix, suffix = one.spot.prefix, one.spot.suffix
+    hole = hole_kind(prefix + suffix, len(prefix), one.spot.language)
+    return kept[: sure_part(kept, one.tokens, may_end(kept, prefix, suffix, hole))]
 
 
 def _groups(folders: list[Path]) -> dict[str, list[Path]]:
@@ -149,31 +109,37 @@ def run(arguments: argparse.Namespace) -> bool:
     holes = arguments.holes or usual
     if holes < 1:
         raise UsageError("--holes must be above zero.")
-    folders = [folder.resolve() for folder in arguments.repos]
-    seed, model = arguments.seed, arguments.model
-    asked = ask(folders, holes, seed, model) if model else fuzz(folders, holes, seed)
     rng = random.Random(arguments.seed)
     tallies: dict[str, Tally] = {}
     examples: list[Example] = []
     unparsed: list[Example] = []
-    for done, (spot, made, text, ended) in enumerate(asked):
+    for done, one in enumerate(_answers(arguments, holes)):
+        spot = one.spot
         tally = tallies.setdefault(spot.group, Tally())
-        began = time.perf_counter()
-        kept = shown(spot, text, ended, rng)
-        tally.ms.append((time.perf_counter() - began) * 1000)
+        began = time.thread_time()
+        kept = shown(spot, one.text, one.ended, rng)
+        part = start(one, kept.text) if kept.text else ""
+        tally.ms.append((time.thread_time() - began) * 1000)
+        tally.answers += bool(one.text.strip())
         tally.holes += 1
         tally.rules.update(kept.rules)
         if kept.text:
             tally.shown += 1
             wrong = checks.errors(spot, kept.text)
             tally.errors.update(wrong)
-            examples += [Example(one, spot, made, text, kept.text) for one in wrong]
+            examples += [Example(error, one, kept.text) for error in wrong]
             if checks.parses(spot.text, spot.language):
                 tally.judged += 1
                 fits = checks.parses(spot.prefix + kept.text + spot.suffix, spot.language)
                 tally.parsed += fits
-                if not fits:
-                    unparsed.append(Example("does not parse", spot, made, text, kept.text))
+                begins = (
+                    fits
+                    if part == kept.text
+                    else checks.parses(spot.prefix + part + spot.suffix, spot.language)
+                )
+                tally.begun += begins
+                if not (fits and begins):
+                    unparsed.append(Example("does not parse", one, kept.text if begins else part))
         if done % 1000 == 999:
             print(f"{done + 1} of {holes} holes", file=sys.stderr, flush=True)
     for example in (examples + unparsed)[: arguments.examples]:
@@ -182,11 +148,34 @@ def run(arguments: argparse.Namespace) -> bool:
     return not examples
 
 
+def _answers(arguments: argparse.Namespace, holes: int) -> Iterator[Answer]:
+    kept: Path | None = arguments.answers
+    if kept is not None and kept.is_file():
+        yield from answers.load(kept)
+        return
+    groups = _groups([folder.resolve() for folder in arguments.repos])
+    if not arguments.model:
+        yield from answers.made(groups, holes, arguments.seed)
+        return
+    asked = answers.asked(groups, holes, arguments.seed, arguments.model)
+    if kept is None:
+        yield from asked
+        return
+    part = kept.with_name(kept.name + ".part")
+    with part.open("w", encoding="utf-8") as stream:
+        for one in asked:
+            stream.write(answers.save(one) + "\n")
+            stream.flush()
+            yield one
+    part.rename(kept)
+
+
 def _report(tallies: dict[str, Tally], arguments: argparse.Namespace) -> None:
     total = Tally()
     for one in tallies.values():
         total.holes, total.shown = total.holes + one.holes, total.shown + one.shown
         total.judged, total.parsed = total.judged + one.judged, total.parsed + one.parsed
+        total.answers, total.begun = total.answers + one.answers, total.begun + one.begun
         total.errors += one.errors
         total.rules += one.rules
         total.ms += one.ms
@@ -195,9 +184,10 @@ def _report(tallies: dict[str, Tally], arguments: argparse.Namespace) -> None:
         [
             name,
             one.holes,
-            one.shown,
+            f"{one.shown} ({one.shown / max(1, one.answers):.0%})",
             *(one.errors[error] for error in checks.ERRORS),
             f"{one.parsed / one.judged:.1%} of {one.judged}" if one.judged else "-",
+            f"{one.begun / one.judged:.1%}" if one.judged else "-",
             f"{common.percentile(one.ms, 0.5):.1f} / {common.percentile(one.ms, 0.99):.1f}",
         ]
         for name, one in every.items()
@@ -208,7 +198,7 @@ def _report(tallies: dict[str, Tally], arguments: argparse.Namespace) -> None:
     title = "Answers of the model" if arguments.model else "Bad answers"
     common.report(
         f"{title} in real files: errors in what is shown",
-        ["", "holes", "shown", *checks.ERRORS, "parses", "ms, p50 / p99"],
+        ["", "holes", "shown", *checks.ERRORS, "parses", "its start", "ms, p50 / p99"],
         rows,
         ("overlap_errors", str(sum(total.errors.values()))),
         {
@@ -217,7 +207,9 @@ def _report(tallies: dict[str, Tally], arguments: argparse.Namespace) -> None:
                 "shown": one.shown,
                 "errors": dict(one.errors),
                 "rules": dict(one.rules),
+                "answers": one.answers,
                 "parsed": one.parsed,
+                "starts_parsed": one.begun,
                 "judged": one.judged,
                 "ms_p50": common.percentile(one.ms, 0.5),
                 "ms_p99": common.percentile(one.ms, 0.99),
@@ -235,6 +227,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7, help="of holes and answers")
     parser.add_argument(
         "--model", nargs="?", const="tandem-135m", default="", help="ask it; a name of the store"
+    )
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="the model's: kept there, read if it is there"
     )
     parser.add_argument("--examples", type=int, default=0, metavar="N", help="print N errors")
     arguments = parser.parse_args()

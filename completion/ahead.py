@@ -17,6 +17,8 @@ from tandem.errors import TandemError
 
 # How far up a line's indentation is held against others'.
 _LINES_ABOVE = 200
+# Seconds after which it begins: the shown suggestion goes to the editor before.
+AFTER_S = 0.02
 Ask = Callable[[Document, int, bool], Asking]
 
 
@@ -45,6 +47,7 @@ class Ahead:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _find(self, document: Document, end: int) -> None:
+        await asyncio.sleep(AFTER_S)
         found = await self._ask(document, end)
         if found is None or found.text or found.reason != "empty answer":
             return

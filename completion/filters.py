@@ -13,19 +13,19 @@ from completion.overlap import trim_trailing_space
 from completion.rules.brackets import (
     balance_brackets,
     cut_what_unbalances,
-    drop_if_closers_stay_alone,
     drop_partial_line,
-    keeps_balance,
+    unclosed,
 )
 from completion.rules.indentation import fit_indentation
 from completion.rules.leaks import cut_special_tokens, drop_secrets
+from completion.rules.pairs import Pairs
 from completion.rules.parses import Parses, cut_to_what_parses
 from completion.rules.remarks import cut_open_comment
 from completion.rules.repeats import cut_repeated_lines, cut_token_loops, drop_text_above
 from completion.rules.suffix import trim_suffix_overlap
 from completion.stop import StopRule
 
-__all__ = ["Filtered", "Reason", "StopRule", "blank", "finish"]
+__all__ = ["Filtered", "Reason", "StopRule", "blank", "finish", "may_end"]
 
 Reason = Literal[
     "",
@@ -84,18 +84,14 @@ def finish(
     """
     if blank(text):
         return Filtered("", "empty answer")
-    parses = Parses(prefix, suffix, hole)
+    pairs = Pairs(prefix, suffix, hole.lexer.language)
+    parses = Parses(prefix, suffix, hole, pairs)
 
     def balanced(kept: str) -> str:
-        row = hole.lexer.language
-        if row.has_statements:
-            return balance_brackets(kept, suffix, hole)
-        # Our lexer knows little of the language: a file that parses is better proof of balance, and
-        # so is one whose brackets are paired as before when its comments and strings are read.
-        if parses.prove(kept) or keeps_balance(kept, prefix, suffix, row.name):
-            return kept
-        kept = balance_brackets(kept, suffix, hole)
-        return cut_what_unbalances(kept, prefix, suffix, row.name)
+        if hole.lexer.language.has_statements:
+            kept = balance_brackets(kept, suffix, hole)
+        # A file that parses is the best proof of balance.
+        return kept if parses.prove(kept) else cut_what_unbalances(kept, pairs, hole)
 
     once: list[Rule] = [
         ("special token", lambda t: cut_special_tokens(t, prefix, suffix, special_tokens)),
@@ -109,7 +105,6 @@ def finish(
         ("comments out the suffix", lambda t: cut_open_comment(t, prefix, suffix, hole)),
         ("repeats the suffix", lambda t: trim_suffix_overlap(t, prefix, suffix, hole)),
         ("unbalanced brackets", balanced),
-        ("unbalanced brackets", lambda t: drop_if_closers_stay_alone(t, prefix, suffix, hole)),
         ("does not parse", lambda t: cut_to_what_parses(t, parses)),
         ("holds a secret", lambda t: drop_secrets(t, prefix, suffix)),
     ]
@@ -128,6 +123,13 @@ def finish(
         if rules is repeatedly and text == before:
             break
     return Filtered(text, "", tuple(acted))
+
+
+def may_end(text: str, prefix: str, suffix: str, hole: Hole) -> Callable[[str], bool]:
+    """Tells whether a start of `text`, which `finish` left, may be shown in its place: it leaves
+    nothing open, and the file parses with it if it does with all of it."""
+    parses = Parses(prefix, suffix, hole, Pairs(prefix, suffix, hole.lexer.language))
+    return lambda start: not unclosed(start, suffix, hole) and parses.ends_with(start, text)
 
 
 def blank(text: str) -> bool:

@@ -5,12 +5,14 @@ repair of it changes from key to key.
 """
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from completion.languages import Language, language_row
 from completion.lexer import CLOSERS, Lexer, columns, indentation
+from completion.shared import shared_length
 
 Kind = Literal["line", "statement", "block"]
 Inside = Literal["code", "comment", "string"]
@@ -65,8 +67,12 @@ class Hole:
         return last
 
 
+@lru_cache(maxsize=4)
 def hole_kind(text: str, offset: int, language: str) -> Hole:
-    """What the cursor at this character offset waits for. Line ends must be "\\n"."""
+    """What the cursor at this character offset waits for. Line ends must be "\\n".
+
+    Cached: from the gate to the display one request asks for it four times.
+    """
     assert 0 <= offset <= len(text), "the cursor is outside the document"
     line_start = text.rfind("\n", 0, offset) + 1
     line_end = text.find("\n", offset)
@@ -102,7 +108,8 @@ def hole_kind(text: str, offset: int, language: str) -> Hole:
 
 @dataclass(frozen=True)
 class LogicalLines:
-    """A text's logical lines by their starts, and the lexer's state at its end."""
+    """A text's logical lines by their starts, and the lexer's state at its end, but for what it
+    has found to be wrong on the way."""
 
     text: str
     starts: list[int]
@@ -129,12 +136,26 @@ class LogicalLines:
         return lexer
 
 
+# By language, the text that was read last.
+_read: dict[str, LogicalLines] = {}
+
+
 @lru_cache(maxsize=8)
 def logical_lines(text: str, language: str) -> LogicalLines:
-    """Cached: the lines before the cursor's line are the same from key to key."""
-    lexer = Lexer(language_row(language))
-    starts = [0, *lexer.feed(text)]
-    return LogicalLines(text, starts, lexer)
+    """Cached: the lines before the cursor's line are the same from key to key, and after Enter
+    all but the last are."""
+    lexer, starts, last = Lexer(language_row(language)), [0], _read.get(language)
+    if last is not None:
+        # Whether a line starts a statement hangs on its first word: one that ends in what both
+        # texts have is the last to be sure of, and nothing is open where it starts.
+        shared = shared_length(last.text, text)
+        starts = last.starts[: max(1, bisect_right(last.starts, shared) - 1)]
+    begin = starts[-1]
+    if begin:
+        lexer.previous = "\n"
+    starts += [begin + start for start in lexer.feed(text[begin:])]
+    found = _read[language] = LogicalLines(text, starts, lexer)
+    return found
 
 
 def _next_indent(text: str, line_end: int, comment: str) -> int | None:

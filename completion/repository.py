@@ -15,17 +15,20 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from completion.cut import Count
 from completion.document import Document
 from completion.edits import EditLog, Hunk, Text
+from completion.hole import HEAD_LIMIT, logical_lines
 from completion.index import Index, Indexer
 from completion.pieces import Context
 from completion.retrieve import Retriever
 from completion.retrieve.retriever import path_in
 from tandem.workspace import root_of
 
+P = ParamSpec("P")
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # With more changed files than this at once, a process looks through the whole folder.
@@ -35,6 +38,7 @@ NICE = 10
 WAIT_S = 0.15
 NO_INDEX = "no index yet"
 _KNOWN_FILES = 4096
+_WARMING = 512  # tokens of context for nobody
 
 
 class Watcher(Protocol):
@@ -55,9 +59,11 @@ class Repository:
         self.edits = EditLog()
         self._index = Index(root)
         self._retriever: tuple[Count, Retriever] | None = None
+        self._looking: set[Future[Any]] = set()
         self._changed: set[str] = set()
         self._current = ""
         self._texts: dict[str, Text] = {}
+        self._admitted: dict[str, bool] = {}  # open documents; what ignores a file may change
         self._reader = ThreadPoolExecutor(1, "tandem-context")
         self._writer = ThreadPoolExecutor(1, "tandem-index")
         self._indexer: Indexer | None = None
@@ -78,7 +84,12 @@ class Repository:
         # Their own text is what the request brings; the others' are as they are now.
         buffers = {other: self._texts[other]() for other in self._changed - {path}}
         self._changed &= {path}
-        work = self._reader.submit(self._look_up, buffers, document, offset, budget, hunks, count)
+        if not buffers and all(one.done() for one in self._looking):
+            # Within a name it is what the last key had: not worth another thread's turn.
+            known = self._retriever_for(count).known(document, offset, budget, hunks)
+            if known is not None:
+                return known
+        work = self._later(self._look_up, buffers, document, offset, budget, hunks, count)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(work), WAIT_S)
         except TimeoutError:
@@ -95,9 +106,19 @@ class Repository:
     ) -> Context:
         for path, text in buffers.items():
             self._index.set_buffer(path, text)
+        return self._retriever_for(count).context(document, offset, budget, hunks)
+
+    def _later(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """In the reading thread. Until it is done no other may read."""
+        self._looking = {one for one in self._looking if not one.done()}
+        made = self._reader.submit(work, *arguments, **named)
+        self._looking.add(made)
+        return made
+
+    def _retriever_for(self, count: Count) -> Retriever:
         if self._retriever is None or self._retriever[0] != count:
             self._retriever = count, Retriever(self._index, count)
-        return self._retriever[1].context(document, offset, budget, hunks)
+        return self._retriever[1]
 
     def _hunks(self, path: str, document: Document) -> list[Hunk]:
         if self._current != path and self._current in self._texts:
@@ -114,6 +135,18 @@ class Repository:
     def unwatch(self, watcher: Watcher) -> None:
         self._watchers.remove(watcher)
 
+    def opened(self, document: Document) -> None:
+        """Much that the first key would wait for is read now: whether anything of the file may be
+        kept, its lines, its syntax tree, what it imports."""
+        self._admits(self._path(document.path))
+        self._later(self._read, document)
+
+    def _read(self, document: Document) -> None:
+        if len(document.text) <= HEAD_LIMIT:
+            logical_lines(document.text, document.language)
+        if self._retriever is not None and self._index.exists:
+            self._retriever[1].context(document, 0, _WARMING)
+
     def before_change(self, file: Path, text: Text) -> None:
         """An open document is about to change; `text` gives its text, then and later.
 
@@ -121,7 +154,7 @@ class Repository:
         """
         path = self._path(file)
         if path not in self._texts:
-            if not self._index.admits(path):
+            if not self._admits(path):
                 return
             self._texts[path] = text
         self.edits.before_change(path, text, time.monotonic())
@@ -135,7 +168,7 @@ class Repository:
         if path in self._texts:
             self.edits.leave(path, self._texts[path])
         self._changed.discard(path)
-        self._reader.submit(self._index.set_buffer, path, None)
+        self._later(self._index.set_buffer, path, None)
         self.update([file])
 
     def closed(self, file: Path) -> None:
@@ -144,13 +177,15 @@ class Repository:
             self.edits.leave(path, self._texts.pop(path))
         self.edits.forget(path)
         self._changed.discard(path)
-        self._reader.submit(self._index.set_buffer, path, None)
+        self._admitted.pop(path, None)
+        self._later(self._index.set_buffer, path, None)
         for watcher in self._watchers:
             watcher.closed(file)
 
     def update(self, files: Iterable[Path]) -> "Future[object]":
         """Read these files again, in the background."""
         files = list(files)
+        self._admitted.clear()
         for file in files:
             for watcher in self._watchers:
                 watcher.saved(file)
@@ -210,6 +245,12 @@ class Repository:
         self._index.close()
         if self._indexer is not None:
             self._indexer.close()
+
+    def _admits(self, path: str) -> bool:
+        """Kept: it takes 10 ms to read what all folders above ignore."""
+        if path not in self._admitted:
+            self._admitted[path] = self._index.admits(path)
+        return self._admitted[path]
 
     def _path(self, file: Path) -> str:
         return path_in(file, self._index.root)

@@ -236,6 +236,7 @@ class Session:
                 event.details |= found.details
                 return found, typed
             event.details["cache"] = "under way, but not what was typed"
+        waited = stages.ms.get("generate", 0.0)
         flight = self._flights.start(self._asking(document, offset))
         try:
             found = await flight.wait("", on_first_line)
@@ -243,6 +244,8 @@ class Session:
             event.model = flight.asking.model or event.model
             event.details |= flight.asking.details
             stages.ms |= flight.asking.stages.ms
+            if waited:  # for an answer that was not what was typed
+                stages.ms["generate"] = waited + stages.ms.get("generate", 0.0)
         assert found is not None, "nothing was typed that it could contradict"
         return found, ""
 

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, replace
 
 from completion import display, silence
-from completion.asking import FILTERED_SUFFIX
 from completion.document import Document
+from completion.filters import may_end
 from completion.gate import Ask
 from completion.hole import hole_kind
 from completion.reply import Reply
-from completion.rules.brackets import unclosed
 from completion.sure import sure_part
 from tandem import trace
 from tandem.config import CompletionConfig
@@ -47,9 +46,8 @@ def to_show(
         reply.id = ""  # what was shown is taken; this is the rest
     if plain and options.cut_unsure and not ask.invoked:
         hole = hole_kind(document.text, offset, document.language)
-        below = document.text[offset : offset + FILTERED_SUFFIX]
-        may_end = lambda part: not unclosed(part, below, hole)  # noqa: E731
-        size = sure_part(found.text, reply.after(found.typed), may_end)
+        ends = may_end(found.text, document.text[:offset], document.text[offset:], hole)
+        size = sure_part(found.text, reply.after(found.typed), ends)
         if size < len(found.text):
             event.details["left_out"] = found.text[size:]
             found = replace(found, text=found.text[:size])

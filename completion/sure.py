@@ -6,7 +6,7 @@ keys that taking it saves. What is left out is known, and follows as soon as the
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 # The model's log-probabilities are too sure of long texts and too unsure of short ones; this
 # factor did best on the training repositories of the display gate (docs/LOG.md, 2026-11-26).
@@ -30,16 +30,23 @@ def sure_part(
         sums.append((min(end, len(text)), total))
         if end >= len(text):
             break
-    whole = sums[-1][1] if sums else 0.0
-    best, most = len(text), _saved(len(text.rstrip()), whole)
+    least = _saved(len(text.rstrip()), sums[-1][1] if sums else 0.0)
+    starts = [(_saved(kept, nats), kept) for kept, nats in _starts(text, sums)]
+    # The best first: whether a text may end somewhere costs more to say than what it saves.
+    for saves, kept in sorted(starts, key=lambda start: -start[0]):
+        if saves <= least:
+            break
+        if may_end(text[:kept]):
+            return kept
+    return len(text)
+
+
+def _starts(text: str, sums: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+    """Where it could be cut, in characters, and the nats up to there."""
     for end, nats in sums:
         kept = len(text[:end].rstrip())
-        saves = _saved(kept, nats)
-        if saves <= most or kept < LEAST or not _is_border(text, kept):
-            continue
-        if may_end(text[:kept]):
-            best, most = kept, saves
-    return best
+        if kept >= LEAST and _is_border(text, kept):
+            yield kept, nats
 
 
 def _saved(characters: int, nats: float) -> float:

@@ -5,6 +5,7 @@ The same inputs, seed and mixture give the same bytes, whatever the number of pr
     python -m finetune.dataset REPOSITORY OUT
 """
 
+import gc
 import hashlib
 import sys
 from collections.abc import Iterable, Sequence
@@ -150,6 +151,7 @@ def build_from_sources(
         ours = sum(job.count for job in jobs)
         jobs += tree_jobs(others, round(ours * OTHER_LANGUAGES / (1 - OTHER_LANGUAGES)), seed)
         library = build.library(trees["train"] | trees["validation"], cache / "trees")
+        gc.freeze()  # millions of objects that stay: to go through them again takes a core
         train = build.samples(jobs, definitions, tokens, "Training", library)
         jobs = tree_jobs(_by_language(trees["validation"])[0], 2 * validation, seed)
         most = validation * build.mixture.longest

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pygls.lsp.server import LanguageServer
 
+from completion.document import Document
 from completion.repository import MANY_FILES, Repositories, Repository
 from lsp.documents import OpenDocument
 from lsp.progress import Progress
@@ -28,7 +29,12 @@ class OpenRepositories:
     def opened(self, document: OpenDocument) -> None:
         """The first document of a repository has its index brought up to date."""
         repository = self._of(document.path)
-        if repository is None or repository.root in self._begun:
+        if repository is None:
+            return
+        repository.opened(
+            Document(document.path, document.language, document.plain, document.version)
+        )
+        if repository.root in self._begun:
             return
         config = self._settings.of(document.path).completion
         if config.enabled and config.context_tokens:

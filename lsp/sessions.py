@@ -15,6 +15,7 @@ from completion.document import Document
 from completion.gate import Ask
 from completion.repository import Repositories
 from completion.session import Completion, Session
+from lsp import garbage
 from lsp.progress import Progress
 from tandem.config import Config
 from tandem.errors import TandemError
@@ -120,6 +121,7 @@ class Sessions:
         outcome = "stopped"
         try:
             await served.session.start(progress.report)
+            garbage.keep()
             outcome = f"{served.session.model} is ready"
             served.failure = ""
         except TandemError as error:

@@ -17,6 +17,9 @@ from tandem.workspace import root_of
 
 SECTION = "tandem"
 
+_Stamp = tuple[int, int] | None  # of a file: when it was written, and its size
+_Stamps = tuple[_Stamp, _Stamp]
+
 
 @dataclass
 class _Loaded:
@@ -86,11 +89,14 @@ class Settings:
     def current(self) -> list[Config]:
         """The settings of every folder and of every place asked for since folders changed."""
         places: list[Path | None] = [*self._folders] or [None]
-        return [self._config(place) for place in dict.fromkeys([*places, *self._loaded])]
+        user = _user_stamps()
+        return [self._config(place, user) for place in dict.fromkeys([*places, *self._loaded])]
 
-    def _config(self, place: Path | None) -> Config:
+    def _config(self, place: Path | None, user: _Stamps | None = None) -> Config:
+        """`user`: stamps of the user's own files, if they were looked at just now."""
         repository = root_of(place / REPO_FILE) if place else None
-        stamp = (self._revision, repository, *map(_stamp, _files(repository)))
+        own = _stamp(repository / REPO_FILE) if repository else None
+        stamp = (self._revision, repository, own, *(user or _user_stamps()))
         known = self._loaded.get(place)
         if known is None or known.stamp != stamp:
             known = _Loaded(stamp, self._read(place, repository, known))
@@ -149,12 +155,11 @@ class Settings:
         return _without_none(options)
 
 
-def _files(repository: Path | None) -> list[Path]:
-    files = [paths.user_config_file(), paths.state_dir() / "trusted.json"]
-    return [*files, repository / REPO_FILE] if repository else files
+def _user_stamps() -> _Stamps:
+    return _stamp(paths.user_config_file()), _stamp(paths.state_dir() / "trusted.json")
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
+def _stamp(file: Path) -> _Stamp:
     try:
         status = file.stat()
     except OSError:

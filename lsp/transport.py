@@ -8,6 +8,7 @@ libraries too, ends up on stderr.
 import asyncio
 import logging
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from logging.handlers import RotatingFileHandler
@@ -25,7 +26,10 @@ from tandem.errors import UsageError
 
 HOST = "127.0.0.1"
 PARENT_POLL_S = 2.0
+# A key that comes while a thread looks something up waits so long for its turn; 5 ms is Python's.
+TURN_S = 0.001
 CLOSE_TIMEOUT_S = 5.0
+LONGEST_LINE = 16 * 1024 * 1024  # bytes of input; a header has some 20
 LOG_BYTES = 4 * 1024 * 1024
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ def run(
     `tcp` is a port on 127.0.0.1 (0 takes a free one, named on stderr); None means stdio.
     """
     _log_to_file(debug or bool(os.environ.get("TANDEM_DEBUG")))
+    sys.setswitchinterval(TURN_S)
     server = TandemServer(options)
     try:
         asyncio.run(_stdio(server) if tcp is None else _tcp(server, tcp))
@@ -45,11 +50,11 @@ def run(
         _leave(130)
 
 
-class _TcpReader:
+class _LoopReader:
     """A reader that lets a request's handler begin before the next message is read.
 
     A handler takes its snapshot of the text at its first step; messages that already lie in the
-    socket's buffer would otherwise be handled before it.
+    stream's buffer would otherwise be handled before it.
     """
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
@@ -69,7 +74,21 @@ async def _stdio(server: TandemServer) -> None:
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     server.protocol.set_writer(StdoutWriter(stdout))
-    await _serve(server, StdinAsyncReader(sys.stdin.buffer, server.thread_pool))
+    await _serve(server, await _stdin(server, stdout.fileno()))
+
+
+async def _stdin(server: TandemServer, stdout: int) -> StdinAsyncReader | _LoopReader:
+    """A thread's turn costs a key 1 ms on a busy machine, and a message has three reads: where the
+    event loop can wait for the input itself, it does."""
+    status = os.fstat(sys.stdin.fileno())
+    can_wait = stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode)
+    # It makes the file non-blocking, which whoever writes to the same one could not bear.
+    if os.name == "nt" or not can_wait or os.path.samestat(status, os.fstat(stdout)):
+        return StdinAsyncReader(sys.stdin.buffer, server.thread_pool)
+    stream = asyncio.StreamReader(LONGEST_LINE)
+    make = lambda: asyncio.StreamReaderProtocol(stream)  # noqa: E731
+    await asyncio.get_running_loop().connect_read_pipe(make, sys.stdin.buffer)
+    return _LoopReader(stream)
 
 
 async def _tcp(server: TandemServer, port: int) -> None:
@@ -85,7 +104,7 @@ async def _tcp(server: TandemServer, port: int) -> None:
             connected.set_result((reader, writer))
 
     try:
-        listener = await asyncio.start_server(accept, HOST, port)
+        listener = await asyncio.start_server(accept, HOST, port, limit=LONGEST_LINE)
     except (OSError, OverflowError) as error:
         raise UsageError(
             f"Cannot listen on {HOST}:{port}: {error}.", "Name another port; 0 takes a free one."
@@ -94,15 +113,17 @@ async def _tcp(server: TandemServer, port: int) -> None:
     reader, writer = await connected
     listener.close()
     server.protocol.set_writer(writer)  # pyright: ignore[reportArgumentType]
-    await _serve(server, _TcpReader(reader))
+    await _serve(server, _LoopReader(reader))
 
 
-async def _serve(server: TandemServer, reader: StdinAsyncReader | _TcpReader) -> None:
+async def _serve(server: TandemServer, reader: StdinAsyncReader | _LoopReader) -> None:
     watch = asyncio.create_task(_end_with_parent(server))
     try:
         await run_async(Event(), reader, server.protocol, log, server.report_server_error)
     except (ConnectionError, asyncio.IncompleteReadError) as error:
         log.warning("the editor is gone: %s", error)
+    except ValueError as error:
+        log.warning("what comes in is no message: %s", error)
     except SystemExit:
         log.info("the editor said exit")
     watch.cancel()

@@ -255,13 +255,7 @@ class Fix:
             if len(kept) < JUDGED:
                 files = {one.candidate.path: one.candidate.applied(sources[one.candidate.path])}
                 with self._one_more(copy) as fresh:
-                    said = verdict.judge(
-                        lambda wanted, fresh=fresh: tester.in_sandbox(fresh, wanted, copy.root),
-                        tests,
-                        copy.root,
-                        found.baseline,
-                        files,
-                    )
+                    said = verdict.judge_in(fresh, tests, copy.root, found.baseline, files)
                 self.log.append(
                     "verdict", number=made.number, holds=said.holds, reasons=list(said.reasons)
                 )

@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ FORMAT = 1
 MAX_BYTES = 8 * 1024 * 1024
 MAX_AGE_DAYS = 14
 KEPT_ROTATIONS = 3
+# Characters of texts that are looked through once: the keys of events, and what they often say.
+LONGEST_KEPT = 80
 
 _lost = 0
 
@@ -75,9 +78,7 @@ def write(event: Event, file: Path | None = None) -> None:
     text = json.dumps(scrub(event.to_json()), ensure_ascii=False, default=str)
     line = f"{text}\n".encode("utf-8", "backslashreplace")
     try:
-        paths.private_dir(file.parent)
-        _rotate(file)
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = _open(file)
         try:
             if os.write(descriptor, line) < len(line):  # the disk is full
                 _lost += 1
@@ -85,6 +86,21 @@ def write(event: Event, file: Path | None = None) -> None:
             os.close(descriptor)
     except OSError:
         _lost += 1
+
+
+def _open(file: Path) -> int:
+    """For appending, once it is rotated if it is due."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    try:
+        descriptor = os.open(file, flags, 0o600)
+    except FileNotFoundError:
+        paths.private_dir(file.parent)
+        descriptor = os.open(file, flags, 0o600)
+    if os.fstat(descriptor).st_size < MAX_BYTES:
+        return descriptor
+    os.close(descriptor)
+    _rotate(file)
+    return os.open(file, flags, 0o600)
 
 
 def lost() -> int:
@@ -130,7 +146,7 @@ def _events(file: Path) -> Iterator[dict[str, Any]]:
 def scrub(value: Any) -> Any:
     """What JSON can say, without the secrets in its texts, and in what a telling name names."""
     if isinstance(value, str):
-        return secrets.redact(value)
+        return _redacted(value) if len(value) <= LONGEST_KEPT else secrets.redact(value)
     if isinstance(value, dict):
         return {scrub(key): _named(str(key), item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -142,6 +158,9 @@ def _named(key: str, item: Any) -> Any:
     if isinstance(item, str) and secrets.tells(key) and secrets.find(f"{key} = {item!r}"):
         return secrets.REDACTED
     return scrub(item)
+
+
+_redacted = lru_cache(maxsize=4096)(secrets.redact)
 
 
 def _rotations(file: Path) -> list[Path]:

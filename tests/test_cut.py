@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from completion import hole
 from completion.cut import PARSE_LIMIT, WINDOW_STEP, cut, spans, window
-from completion.hole import hole_kind, logical_lines
+from completion.hole import LogicalLines, hole_kind, logical_lines
 from completion.languages import PLAINTEXT, PYTHON
 from completion.lexer import Lexer
 from tests.holes import modules
@@ -402,9 +403,55 @@ def test_hole_knows_whether_its_string_is_closed(text: str, closed: bool):
 def test_hole_of_anything_is_found_without_a_crash(text: str, data: st.DataObject):
     offset = data.draw(st.integers(0, len(text)))
     for language in ("python", "plaintext"):
-        hole = hole_kind(text, offset, language)
-        assert hole == hole_kind(text, offset, language)
-        assert hole.floor <= len(hole.lexer.stack)
+        found = hole_kind(text, offset, language)
+        assert found == hole_kind.__wrapped__(text, offset, language)
+        assert found.floor <= len(found.lexer.stack)
+
+
+PYTHON_LINES = st.lists(
+    st.sampled_from(["x = (\n", "y)\n", "def f(:\n", "  pass\n", '"""\n', "'\n", "# (\n", "a\\\n", "\n", "passé[\n", '""\n'])
+    | st.text(alphabet="ab \n\\\"'#()[]{}:", max_size=6),
+    max_size=12,
+)  # fmt: skip
+
+
+@given(PYTHON_LINES, PYTHON_LINES, PYTHON_LINES)
+def test_lines_are_the_same_whatever_was_read_before(
+    shared: list[str], one: list[str], other: list[str]
+):
+    before, text = "".join([*shared, *one]), "".join([*shared, *other])
+    for language in ("python", "javascript", "plaintext"):
+        _fresh(before, language)
+        after = logical_lines.__wrapped__(text, language)
+        alone = _fresh(text, language)
+        assert after.starts == alone.starts
+        states = [
+            {name: value for name, value in vars(lexer).items() if name not in ("extra", "broken")}
+            for lexer in (after.lexer, alone.lexer)
+        ]
+        assert states[0] == states[1]
+
+
+def _fresh(text: str, language: str) -> LogicalLines:
+    hole._read.clear()
+    return logical_lines.__wrapped__(text, language)
+
+
+def test_after_enter_only_the_last_lines_are_read_again():
+    text, lexed = "call(\n    one,\n)\n" * 500, []
+
+    class Counting(Lexer):
+        def feed(self, text: str) -> list[int]:
+            lexed.append(len(text))
+            return super().feed(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hole, "Lexer", Counting)
+        _fresh(text, "python")
+        lines = logical_lines.__wrapped__(text + "x\n", "python")
+    assert lexed[0] == len(text)
+    assert lexed[1] < 40
+    assert lines.starts[-2:] == [len(text), len(text) + 2]
 
 
 def test_typing_within_a_line_does_not_read_the_file_again():

@@ -436,3 +436,12 @@ def _auto_closed(cutout: Cutout) -> str:
     if hole.inside == "comment" or len(hole.lexer.quote) == 3:
         return ""
     return hole.lexer.quote + "".join(OPENERS[opener] for opener in reversed(hole.lexer.stack))
+
+
+def test_a_file_that_parses_is_no_proof_where_a_string_hides_what_follows() -> None:
+    """The arguments of a macro are any tokens."""
+    prefix = "macro_rules! m {\n    ($($t:tt)*) => { f!("
+    suffix = ')*); }\n}\nfn g() { h("a"); }\n'
+    hole = hole_kind(prefix + suffix, len(prefix), "rust")
+    assert finish("$($t", prefix, suffix, hole, True).text == "$($t"
+    assert finish("$($t')\"t", prefix, suffix, hole, True).reason == "unbalanced brackets"

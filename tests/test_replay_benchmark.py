@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from benchmarks.parts import seat
+from benchmarks.parts.homes import Home
 from benchmarks.parts.ledger import Sitting
-from benchmarks.parts.scripts import scripts, stretches
+from benchmarks.parts.prose import code_keys
+from benchmarks.parts.scripts import FEWEST_KEYS, scripts, stretches
 from benchmarks.parts.seat import Accept, _Desk, _offset, _position
 from benchmarks.parts.typist import Edit, Typist
 from benchmarks.replay import rows_of
 from completion.engine import background
-from lsp.client import Editor
+from lsp.client import Editor, capabilities
 from tandem import config
 from tandem.errors import UsageError
 from tests.test_replay_typist import SOURCE, TABS
@@ -40,7 +43,7 @@ def code(tmp_path: Path) -> Path:
 
 
 def test_stretches_are_missing_in_a_copy_and_nowhere_else(code: Path, tmp_path: Path) -> None:
-    found = scripts([code], tmp_path / "copies", 1, 3, 300)
+    found = scripts([code], tmp_path / "copies", 1, 3, 100)
     assert {script.file.name for script in found} == {"one.py", "two.py", "four.go"}
     for script in found:
         original = code / script.file.name
@@ -56,6 +59,21 @@ def test_stretches_are_missing_in_a_copy_and_nowhere_else(code: Path, tmp_path: 
     assert {script.language for script in found} == {"python", "go"}
 
 
+def test_keys_are_those_of_code_and_even_out_over_files(code: Path, tmp_path: Path) -> None:
+    for number in range(8):
+        (code / f"said{number}.py").write_text(
+            ('"""Say a lot of it."""\n# And more.\n' + SOURCE) * 9
+        )
+    one, all_typed = (
+        scripts([code], tmp_path / name, 3, 8, 40, type_prose=typed)
+        for name, typed in (("a", False), ("b", True))
+    )
+    assert sum(script.keys for script in one) in range(320, 321 + 80)
+    assert sum(script.put_in for script in one) > 0
+    assert all(script.put_in == 0 for script in all_typed)
+    assert all(code_keys(s.text, a, b, s.prose) >= FEWEST_KEYS for s in one for a, b in s.spans)
+
+
 def test_a_stretch_closes_what_it_opens() -> None:
     for seed in range(100):
         for start, end in stretches(SOURCE, random.Random(seed), 100):
@@ -65,7 +83,7 @@ def test_a_stretch_closes_what_it_opens() -> None:
 
 def test_a_seed_types_in_the_same_places(code: Path, tmp_path: Path) -> None:
     one, again, other = (
-        [(s.file.name, s.spans, s.seed) for s in scripts([code], tmp_path / name, seed, 2, 200)]
+        [(s.file.name, s.spans, s.seed) for s in scripts([code], tmp_path / name, seed, 2, 100)]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert one == again
@@ -136,6 +154,26 @@ def test_positions_count_characters() -> None:
         assert _offset(text, _position(text, offset)) == offset
 
 
+async def test_a_row_ends_even_if_nobody_reads_its_server(
+    empty_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the replay is told to end: asyncio cancels all tasks."""
+    monkeypatch.setattr(seat, "CLOSE_S", 0.5)
+    row = seat.Replay(rows_of(["all"], "tandem-135m")[0], Home(empty_home))
+    editor = row._editor
+    environment = {**row._home.environment(), "PYTHONPATH": str(REPOSITORY)}
+    await editor.start(sys.executable, "-m", "tandem", "lsp", env=environment)
+    await editor.initialize(capabilities(), {"completion": {"enabled": False}}, [])
+    server = editor.client._server
+    assert server is not None
+    for task in editor.client._async_tasks:
+        task.cancel()
+    await row.close()
+    assert server.stdin is not None
+    server.stdin.close()
+    await server.wait()
+
+
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks.replay", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=REPOSITORY)
@@ -171,6 +209,18 @@ def test_a_real_replay(
     assert "calibration loop" in " ".join(result.stdout.split())
     assert background.find(config.load()) is None
     assert not (tandem_home / "state" / "trace.jsonl").exists()
+
+
+def test_a_plan_tells_how_long_a_row_takes(code: Path, tmp_path: Path) -> None:
+    files = ("--count", 2, "--keys", 30, "--files", code)
+    plans = []
+    for speed in (1, 2):
+        result = run("--plan", *files, "--speed", speed, "--json", tmp_path / "plan.json")
+        assert result.returncode == 0, result.stderr
+        plans.append(json.loads((tmp_path / "plan.json").read_text()))
+    assert result.stdout.splitlines()[-1].startswith("headline: seconds_a_row ")
+    assert plans[0]["seconds"] == pytest.approx(2 * plans[1]["seconds"])
+    assert plans[0]["presses"] >= plans[0]["keys"] / 2
 
 
 def test_an_error_is_one_line(empty_home: Path, code: Path) -> None:

@@ -39,6 +39,19 @@ LOG = [
 ]
 
 
+def test_own_time_by_stage_of_all_and_of_the_slowest() -> None:
+    quick = [Asked("f", n, 5.0, event=event(gate=1.0, total=3.0)) for n in range(99)]
+    slow = Asked("f", 99, 100.0, event=event(gate=1.0, context=30.0, generate=40.0, total=80.0))
+    found = figures([Sitting("f", 9, 9, [*quick, slow])])["own_by_stage"]
+    last = figures([Sitting("f", 9, 9, [slow])])["own_by_stage"]["slowest"]
+    assert last == {"gate": 1.0, "context": 30.0, "between stages": 9.0, "outside": 20.0}
+    assert found["all"]["gate"] == pytest.approx(1.0)
+    assert found["all"]["context"] == pytest.approx(0.3)
+    assert found["slowest"]["context"] == 15.0, "two of a hundred"
+    assert sum(found["all"].values()) == pytest.approx((99 * 5 + 60) / 100)
+    assert figures([Sitting("f", 9, 9, [Asked("f", 1)])])["own_by_stage"] == {}
+
+
 def test_a_rows_figures() -> None:
     found = figures([Sitting("f", 40, 45, LOG), Sitting("g", 10, 12, [])])
     assert (found["files"], found["keys"], found["pressed"]) == (2, 50, 57)

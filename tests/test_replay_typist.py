@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.parts.prose import code_keys, keys_of, prose
 from benchmarks.parts.rhythm import MEAN_S, Rhythm
 from benchmarks.parts.scripts import stretches
-from benchmarks.parts.typist import Edit, Typist, indent_unit, keys_of
+from benchmarks.parts.typist import Edit, Typist, indent_unit
 
 SOURCE = """\
 import os
@@ -72,6 +73,76 @@ def test_the_text_is_the_files_in_the_end(text: str, closing: bool) -> None:
         assert typed(typist, accept=(seed % 3) / 4, seed=seed) == text
 
 
+DOCUMENTED = '''\
+def visit(names):
+    """Visit (all of) them.
+
+    Twice.
+    """
+    # First this,
+    # then that.
+    for name in names:  # in é
+        print("a string", name)
+    return """a
+    b"""
+'''
+COMMENTED = 'package a\n\n// Run it.\n// Now.\nfunc Run() {\n\tgo(`a\nb`, "c") /* d */\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "parts"),
+    [
+        (
+            DOCUMENTED,
+            "python",
+            [
+                '"""Visit (all of) them.\n\n    Twice.\n    """\n    # First this,\n    # then that.',
+                "# in é",
+                '"""a\n    b"""',
+            ],
+        ),
+        (COMMENTED, "go", ["// Run it.\n// Now.", "`a\nb`", "/* d */"]),
+        ("//! A crate.\n\nfn a() {}\n", "rust", ["//! A crate."]),
+        ("words of prose", "plaintext", []),
+    ],
+)
+def test_prose_is_what_a_file_says_to_people(text: str, language: str, parts: list[str]) -> None:
+    assert [text[start:end] for start, end in prose(text, language)] == parts
+
+
+def test_prose_is_put_in_at_once_and_code_is_typed() -> None:
+    start, end = DOCUMENTED.index('"""V'), len(DOCUMENTED) - 1
+    said = prose(DOCUMENTED, "python")
+    typist = Typist(DOCUMENTED, [(start, end)], "a", prose=said)
+    pasted, typed_keys = [], 0
+    while not typist.finished:
+        assert typist.pause() > 0
+        key = typist.press()
+        if key.action == "paste":
+            pasted.append(key.typed)
+        else:
+            typed_keys += key.action in ("type", "over")
+            assert "Twice" not in key.typed
+    assert typist.text == DOCUMENTED
+    assert pasted == [DOCUMENTED[a:b] for a, b in said]
+    keys = code_keys(DOCUMENTED, start, end, said)
+    assert keys < typed_keys + 5
+    assert keys + sum(map(keys_of, pasted)) == keys_of(DOCUMENTED[start:end])
+
+
+def test_a_suggestion_saves_the_keys_of_its_code() -> None:
+    start = DOCUMENTED.index(" in names:")
+    typist = Typist(
+        DOCUMENTED, [(start, len(DOCUMENTED) - 1)], "a", prose=prose(DOCUMENTED, "python")
+    )
+    assert typist.saves(" in names:") == 10
+    assert typist.saves(" in names:  # in é") == 12
+    assert typist.saves(" in names:  # in é\n        print") == 12 + 6
+    typist.accept(Edit(start, start, " in names:  # i"))
+    assert typist.saves("n é") == 0
+    assert typist.press().typed == "n é"
+
+
 lines = st.lists(
     st.text(alphabet="ab_ \t(){}[]:\"'\\é🙂,.", max_size=12), min_size=6, max_size=14
 ).map("\n".join)
@@ -85,11 +156,17 @@ def test_no_text_is_typed_wrong(text: str, seed: int, language: str, closing: bo
 
 
 @given(lines, st.data())
-def test_any_span_can_be_typed(text: str, data: st.DataObject) -> None:
+def test_any_span_can_be_typed_whatever_is_prose(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
     spans = [(start, end)] if end > start else []
-    assert typed(Typist(text, spans, "a")) == text
+    said, last = [], 0
+    for _ in range(data.draw(st.integers(0, 3))):
+        first = data.draw(st.integers(last, len(text)))
+        last = data.draw(st.integers(first, len(text)))
+        said += [(first, last)] if last > first else []
+    assert typed(Typist(text, spans, "a", prose=said), accept=0.1) == text
+    assert 0 <= code_keys(text, start, end, said) <= end - start
 
 
 def pressed(typist: Typist) -> list[tuple[str, float]]:

@@ -314,6 +314,36 @@ def test_while_a_name_is_typed_the_context_stays(index: Index) -> None:
     assert len(seen) == 1
 
 
+def test_what_the_last_key_had_is_known_without_looking_up(index: Index) -> None:
+    retriever = Retriever(index, count, time_box_ms=float("inf"))
+    head = "from shop.core import Cart\n\ndef f(cart: Cart):\n    cart."
+
+    def at(typed: str) -> tuple[Document, int, int]:
+        text = f"{head}{typed}\n    return 1\n"
+        return Document(index.root / "app.py", "python", text), len(head + typed), 300
+
+    assert retriever.known(*at("")) is None
+    found = retriever.context(*at(""))
+    known = retriever.known(*at("add"))
+    assert known is not None
+    assert (known.pieces, known.left_out) == (found.pieces, found.left_out)
+    assert retriever.known(*at("add(")) is None
+    hunk = Hunk("x.py", 0, (), ("other = 1",))
+    assert retriever.known(*at("add"), (hunk,)) is None
+    index.set_buffer("shop/util.py", "def round_price(cents: int) -> int: ...\n")
+    assert retriever.known(*at("add")) is None
+
+
+def test_code_that_is_not_alike_enough_is_not_read_but_told(index: Index) -> None:
+    text = "def total(cart, customer, items, price):\n    ‸\n"
+    read: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Index, "text_of", lambda self, chunk: read.append(chunk))
+        found = look(index, text, sources=("lexical",), gate=True)
+    assert found.left_out == {"lexical": "gate: nothing alike enough"}
+    assert not read
+
+
 def test_an_unsaved_buffer_counts_instead_of_its_file(index: Index) -> None:
     text = "from shop.util import round_price\n\nround_price(‸"
     assert look(index, text, sources=("callees",)).pieces == ()

@@ -17,6 +17,7 @@ LEAKS, DELETES = "leaks a special token", "deletes text"
 ERRORS = (REPEATS, UNBALANCES, LEAKS, DELETES)
 
 _PAIRS = {")": "(", "]": "[", "}": "{"}
+_HIDING = ("comment", "string", "template_string", "regex")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _GENERIC = re.compile(r"<\|\w[^|\n]{0,40}\|>")
 _SHORT = r'"(?:[^"\\\n]|\\[\s\S])*(?P<q1>"?)|' + r"'(?:[^'\\\n]|\\[\s\S])*(?P<q2>'?)"
@@ -35,7 +36,7 @@ _FORMS = {
     "javascript": (
         _C_COMMENT,
         r"`(?:[^`\\]|\\[\s\S])*(?P<q3>`?)|"
-        r"(?<=[=(,:!&|?])[ ]*/(?![/*])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/|" + _SHORT,
+        r"(?:(?<=[=(,:!&|?\[{;])\s*|(?m:^)[ \t]*)/(?![/*])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/|" + _SHORT,
     ),
     "c": (_C_COMMENT, _SHORT),
 }  # fmt: skip
@@ -86,18 +87,20 @@ def _pattern(language: str) -> re.Pattern[str]:
 
 
 def errors(spot: Spot, shown: str) -> list[str]:
-    """Which of the four errors this text makes. What the true text does as well is none."""
+    """Which of the four errors this text makes. What the true text does as well is none, nor what
+    its first lines do."""
     found = []
     if _repeats(spot, shown):
         found.append(REPEATS)
     if _leaks(spot, shown):
         found.append(LEAKS)
     true = scan(spot.text, spot.language)
-    if not true.unmatched:  # these patterns understand the file
+    begins = f"{spot.middle}\n".startswith(f"{shown}\n")
+    if not true.unmatched and not begins:  # these patterns understand the file
         document = spot.prefix + shown + spot.suffix
         now = scan(document, spot.language)
         before = scan(spot.prefix + spot.suffix, spot.language)
-        # A bracket in the text between JSX tags needs no partner.
+        # A bracket or quote in the text between JSX tags needs no partner.
         is_text = spot.language.endswith("react") and parses(document, spot.language)
         if now.unmatched > before.unmatched and not is_text:
             found.append(UNBALANCES)
@@ -105,11 +108,24 @@ def errors(spot: Spot, shown: str) -> list[str]:
         blank = len(rest) - len(rest.lstrip())
         was, is_now = spot.end + blank, len(spot.prefix) + len(shown) + blank
         hidden = true.hides(was) or before.hides(spot.start + blank)
-        if rest.strip() and now.hides(is_now) and not hidden:
+        hides = now.hides(is_now) and not (is_text and not _in_string(document, is_now, spot))
+        if rest.strip() and hides and not hidden:
             found.append(DELETES)
     return found
 
 
+def _in_string(document: str, at: int, spot: Spot) -> bool:
+    """Whether the parser has a string or a comment here."""
+    root = syntax.parse(document, spot.language)
+    assert root is not None, f"no grammar for {spot.language}"
+    place = len(document[:at].encode())
+    node = root.descendant_for_byte_range(place, place + 1)
+    while node is not None and node.type not in _HIDING:
+        node = node.parent
+    return node is not None
+
+
+@lru_cache(maxsize=8)
 def parses(text: str, language: str) -> bool:
     root = syntax.parse(text, language)
     assert root is not None, f"no grammar for {language}"

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from benchmarks import common
@@ -17,10 +18,8 @@ from finetune.holes import holes
 
 # Languages that count as one.
 GROUPS = {
-    "javascript": "javascript, typescript",
-    "javascriptreact": "javascript, typescript",
-    "typescript": "javascript, typescript",
-    "typescriptreact": "javascript, typescript",
+    "javascriptreact": "javascript",
+    "typescriptreact": "typescript",
     "cpp": "c",
 }
 LARGEST = 60_000  # bytes of a file: at most 1,500 lines
@@ -93,11 +92,15 @@ def cuts(paths: Sequence[Path], count: int, rng: random.Random) -> Iterator[Spot
 def _read(paths: Sequence[Path], rng: random.Random) -> tuple[Path, str]:
     while True:
         path = rng.choice(paths)
-        data = path.read_bytes()
         try:
-            return path, data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+            return path, read(path)
         except UnicodeDecodeError:
             continue
+
+
+def read(path: Path) -> str:
+    """Raises UnicodeDecodeError."""
+    return path.read_bytes().decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 Place = tuple[int, int] | None
@@ -152,6 +155,7 @@ def _nothing(text: str, rng: random.Random) -> Place:
 _PLACES = (_rest_of_line, _rest_of_line, _span, _span, _lines, _anywhere, _brackets, _nothing)
 
 
+@lru_cache(maxsize=1)
 def special_tokens() -> list[str]:
     """Those of every template, read from its file."""
     file = common.REPOSITORY / "completion" / "templates.toml"

@@ -5,7 +5,7 @@ the server's trace event of the same document version. Requests that the next ke
 no time of their own: latencies are those of answered requests, and `late` says how many were not.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,8 @@ from benchmarks.common import percentile
 # Stages in which the server waits for the model, or for the user to stop typing.
 WAITS = ("generate", "score", "debounce", "wait")
 MODEL = ("generate", "score")
+_PARTS = ("total", "first_token")  # of other stages
+SLOWEST = 0.02  # of the requests, by own time
 NO_EVENT = "cancelled before it began"
 SHOWN, LATE = "suggestion", "late"
 
@@ -77,12 +79,13 @@ class Asked:
 @dataclass
 class Sitting:
     """One file typed in one row. `keys` are those it takes without help, `pressed` those that it
-    took, slips and accepting ones among them."""
+    took, slips and accepting ones among them; `put_in` are keys of prose, which nobody pressed."""
 
     file: str
     keys: int
     pressed: int
     asked: list[Asked]
+    put_in: int = 0
 
     @property
     def net(self) -> int:
@@ -125,6 +128,7 @@ def figures(sittings: Sequence[Sitting]) -> dict[str, Any]:
         "files": len(sittings),
         "keys": keys,
         "pressed": sum(sitting.pressed for sitting in sittings),
+        "put_in": sum(sitting.put_in for sitting in sittings),
         "requests": len(asked),
         "answered": len(answered),
         "with_suggestion": sum(bool(one.text) for one in asked),
@@ -143,6 +147,7 @@ def figures(sittings: Sequence[Sitting]) -> dict[str, Any]:
         "own_ms": _spread([one.own_ms for one in answered]),
         "typed_through_ms": _spread(known),
         "stages_ms": _stages(answered),
+        "own_by_stage": _own_by_stage(answered),
         "kv_reuse": _share(cached, prompt),
     }
 
@@ -164,6 +169,29 @@ def _stages(asked: Sequence[Asked]) -> dict[str, dict[str, float]]:
         assert spread is not None
         found[name] = spread
     return found
+
+
+def _own_by_stage(asked: Sequence[Asked]) -> dict[str, dict[str, float]]:
+    """Where the server's own time goes: mean ms by stage of all answered requests, and of those
+    that took the most of it. `between stages` is in the server, `outside` the server's reading and
+    writing, the pipe, and the client."""
+    known = sorted(
+        (one for one in asked if one.own_ms is not None), key=lambda one: one.own_ms or 0
+    )
+    slowest = known[len(known) - max(1, round(len(known) * SLOWEST)) :]
+    return {"all": _means(known), "slowest": _means(slowest)} if known else {}
+
+
+def _means(asked: Sequence[Asked]) -> dict[str, float]:
+    sums: defaultdict[str, float] = defaultdict(float)
+    for one in asked:
+        inside = {name: ms for name, ms in one.stages.items() if name not in _PARTS}
+        total = one.stages.get("total", sum(inside.values()))
+        for name, ms in inside.items():
+            sums[name] += ms
+        sums["between stages"] += total - sum(inside.values())
+        sums["outside"] += (one.wall_ms or 0.0) - total
+    return {name: ms / len(asked) for name, ms in sums.items() if name not in WAITS}
 
 
 def _spread(values: Iterable[float | None]) -> dict[str, float] | None:

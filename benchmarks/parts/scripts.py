@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.parts.typist import keys_of
+from benchmarks.parts.prose import code_keys, keys_of, prose
 from completion.document import language_of
 from completion.languages import language_row
 from completion.lexer import Lexer
@@ -29,13 +29,15 @@ _LEFT_BEHIND = (".git", ".hg", "node_modules", "__pycache__", ".venv", ".tox", "
 
 @dataclass(frozen=True)
 class Script:
-    """One file to type in. `text` is what it holds in the end, `spans` what is typed of it."""
+    """One file to type in. `text` is what it holds in the end, `spans` what is written of it,
+    of which `prose` is put in at once."""
 
     file: Path
     root: Path
     text: str
     spans: tuple[tuple[int, int], ...]
     seed: str
+    prose: tuple[tuple[int, int], ...] = ()
 
     @property
     def language(self) -> str:
@@ -44,36 +46,53 @@ class Script:
     @property
     def keys(self) -> int:
         """Keys that it takes without a suggestion and without a slip."""
-        return sum(keys_of(self.text[start:end]) for start, end in self.spans)
+        return sum(code_keys(self.text, start, end, self.prose) for start, end in self.spans)
+
+    @property
+    def put_in(self) -> int:
+        """Keys that the prose in it would take."""
+        return sum(keys_of(self.text[start:end]) for start, end in self.spans) - self.keys
 
 
 def scripts(
-    folders: Sequence[Path], target: Path, seed: int, files: int, keys: int
+    folders: Sequence[Path],
+    target: Path,
+    seed: int,
+    files: int,
+    keys: int,
+    type_prose: bool = False,
 ) -> list[Script]:
-    """`files` files, drawn from each folder in turn, with about `keys` keys to type in all.
+    """`files` files, drawn from each folder in turn, with about `keys` keys to type in each.
 
     Each folder is copied into `target`. Raises UsageError if a folder has nothing to type.
     """
-    found = []
-    for source, folder in _drawn(folders, seed, files):
-        text = _read(source)
-        share = -(-keys // files)
+    found: list[Script] = []
+    for number, (source, folder) in enumerate(_drawn(folders, seed, files), 1):
+        text, language = _read(source), language_of(source)
+        said = () if type_prose else tuple(prose(text, language))
+        # What one file has too much, as stretches are whole lines, the next ones have less.
+        share = max(1, keys * number - sum(script.keys for script in found))
         rng = random.Random(f"{seed} {source.name}")
-        spans = tuple(stretches(text, rng, share, language_of(source)))
+        spans = tuple(stretches(text, rng, share, language, said))
         root = _copied(folder, target)
         file = root / source.relative_to(folder)
         kept, last = "", 0
         for start, end in spans:
             kept, last = kept + text[last:start], end
         file.write_text(kept + text[last:], "utf-8", newline="")
-        found.append(Script(file, root, text, spans, f"{seed} {file.relative_to(target)}"))
+        found.append(Script(file, root, text, spans, f"{seed} {file.relative_to(target)}", said))
     return found
 
 
 def stretches(
-    text: str, rng: random.Random, keys: int, language: str = "python"
+    text: str,
+    rng: random.Random,
+    keys: int,
+    language: str = "python",
+    said: Sequence[tuple[int, int]] = (),
 ) -> list[tuple[int, int]]:
-    """Runs of lines in order, with about `keys` keys; fewer if the file has no more.
+    """Runs of lines in order, with about `keys` keys outside of what is `said` in it; fewer if the
+    file has no more.
 
     Each goes from its first line's text to its last line's end, and closes the brackets and
     strings that it opens and no others: what is around it is code that stands.
@@ -99,7 +118,7 @@ def stretches(
         indent = len(lines[first]) - len(lines[first].lstrip())
         start, end = starts[first] + indent, starts[last] - 1
         end = start + len(text[start:end].rstrip())
-        size = keys_of(text[start:end])
+        size = code_keys(text, start, end, said)
         if size < FEWEST_KEYS or size > max(MOST_KEYS, 2 * left):
             continue
         found.append((start, end))
@@ -152,7 +171,8 @@ def _is_source(file: Path, folder: Path) -> bool:
 def _is_written(file: Path) -> bool:
     text = _read(file)
     made = is_generated_name(file.name) or is_generated(text) or is_minified(text)
-    return not made and bool(stretches(text, random.Random(0), 1, language_of(file)))
+    language = language_of(file)
+    return not made and bool(stretches(text, random.Random(0), 1, language, prose(text, language)))
 
 
 def _copied(folder: Path, target: Path) -> Path:

@@ -22,14 +22,16 @@ from benchmarks.parts.display import Display
 from benchmarks.parts.homes import Home
 from benchmarks.parts.ledger import Asked, Sitting
 from benchmarks.parts.mistakes import mistakes
+from benchmarks.parts.prose import keys_of
 from benchmarks.parts.rhythm import Rhythm
 from benchmarks.parts.scripts import Script
-from benchmarks.parts.typist import Edit, Typist, keys_of
+from benchmarks.parts.typist import Edit, Typist
 from lsp.client import Editor, capabilities
 from tandem import trace
 
 Accept = Literal["whole", "line", "word"]
 SETTLE_S = 0.5
+CLOSE_S = 10.0
 AROUND = 300  # characters kept on either side of a mistake
 
 
@@ -75,18 +77,26 @@ class Replay:
         await self._editor.loaded()
 
     async def close(self) -> None:
-        await self._editor.close()
+        """In CLOSE_S at most: when all ends at once, who would read the server's answer is gone."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._editor.close(), CLOSE_S)
 
     async def type(self, script: Script) -> Sitting:
         """Type one file from its first held-out key to its last."""
         typist = Typist(
-            script.text, script.spans, script.seed, self._rhythm, script.language, self._closing
+            script.text,
+            script.spans,
+            script.seed,
+            self._rhythm,
+            script.language,
+            self._closing,
+            script.prose,
         )
         uri = script.file.as_uri()
         self._editor.open(uri, typist.text, script.language)
         await asyncio.sleep(SETTLE_S)  # the repository's index begins to be looked at
         await self._editor.loaded()
-        sitting = Sitting(str(script.file), script.keys, 0, [])
+        sitting = Sitting(str(script.file), script.keys, 0, [], script.put_in)
         wrong = await _Desk(self._editor, self.row.accept, uri, typist, sitting).work()
         assert typist.text == script.text, "in the end stands what the file holds"
         self._editor.shut(uri)
@@ -137,8 +147,13 @@ class _Desk:
                 self._editor.cancel(pending.number)
             before = typist.text
             key = typist.press()
-            self._sitting.pressed += 1
             self._display.typed(key.typed)
+            if key.action == "paste":
+                assert key.edit is not None, "something is put in"
+                self._send(before, key.edit)
+                pending = None
+                continue
+            self._sitting.pressed += 1
             pending = self._change(before, key.edit) if key.edit else None
         if pending is not None:
             self._editor.cancel(pending.number)
@@ -170,7 +185,10 @@ class _Desk:
         if not part.text:
             return None
         brought = part.text.removeprefix(kept)
-        asked.accepted, asked.presses, asked.saved = len(brought), presses, keys_of(brought)
+        saved = typist.saves(brought)
+        if not saved:  # a comment that is put in anyway
+            return None
+        asked.accepted, asked.presses, asked.saved = len(brought), presses, saved
         self._sitting.pressed += presses
         typist.accept(part)
         self._display.typed(brought)
@@ -201,8 +219,7 @@ class _Desk:
 
     def _change(self, before: str, edit: Edit) -> _Pending:
         """Send the edit that the typist has made of the text before, and ask."""
-        start, end = _position(before, edit.start), _position(before, edit.end)
-        version = self._editor.change(self._uri, (start, end, edit.text))
+        version = self._send(before, edit)
         text, offset = self._typist.text, self._typist.offset
         here = _position(text, offset)
         asked, began = Asked(self._sitting.file, version), time.perf_counter()
@@ -218,6 +235,11 @@ class _Desk:
         answer.add_done_callback(done)
         self._sitting.asked.append(asked)
         return pending
+
+    def _send(self, before: str, edit: Edit) -> int:
+        """The document's version with this edit of the text before."""
+        start, end = _position(before, edit.start), _position(before, edit.end)
+        return self._editor.change(self._uri, (start, end, edit.text))
 
     async def _tell(self, command: types.Command) -> None:
         """Carry out the command of an accepted item; not every server knows its own."""

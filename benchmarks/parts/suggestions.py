@@ -23,7 +23,6 @@ from completion.gate import Ask, refusal
 from completion.hole import Hole, hole_kind
 from completion.indent import Dedent
 from completion.languages import PLAINTEXT
-from completion.rules.brackets import unclosed
 from completion.sure import sure_part
 from finetune.variant import Variant
 from tandem.config import CompletionConfig
@@ -201,10 +200,10 @@ def ends(one: Suggestion, tokenizer: Tokenizer) -> list[tuple[int, float]]:
 
 
 def may_end(one: Suggestion) -> Callable[[str], bool]:
-    """Whether a start of it leaves nothing open."""
+    """Whether a start of it may be shown alone."""
     prefix, suffix = one.text
     hole = hole_kind(prefix + suffix, len(prefix), language_of(Path(one.file)))
-    return lambda part: not unclosed(part, suffix, hole)
+    return filters.may_end(one.shown, prefix, suffix, hole)
 
 
 def start(one: Suggestion, tokenizer: Tokenizer) -> Suggestion:

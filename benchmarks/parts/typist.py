@@ -7,6 +7,9 @@ differently meet the same person. The editor does what VS Code does: Enter bring
 or closing bracket, and brackets and quotes are closed at once. Of these the editor here closes only
 those whose partner stands in the span, since the person would delete the others.
 
+Comments, docstrings and the like (`prose`) are put in at once, as by pasting: no suggestion is shown
+there by default, and nobody asks for one.
+
 A span always holds what the file has up to the cursor, then what is wrong there, then the closers
 that the editor brought. In the end the text is the file's.
 """
@@ -17,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from benchmarks.parts.prose import code_keys
 from benchmarks.parts.rhythm import Rhythm
 
 WRONG_KEY = 0.03
@@ -42,7 +46,7 @@ class Key:
     """One key. `edit` is None where only the cursor moved; `typed` is what stands left of the
     cursor now that did not before."""
 
-    action: Literal["type", "delete", "over", "jump"]
+    action: Literal["type", "delete", "over", "jump", "paste"]
     edit: Edit | None
     typed: str = ""
 
@@ -61,6 +65,7 @@ class _Span:
 
     before: str  # of the file, since the span above
     truth: str
+    prose: tuple[tuple[int, int], ...] = ()  # in `truth`
     done: int = 0
     wrong: str = ""
     spare: bool = False  # what is wrong is indentation that the editor brought
@@ -83,6 +88,12 @@ class _Span:
         return self.done == len(self.truth) and not self.wrong
 
     @property
+    def prose_end(self) -> int:
+        """Where the prose ends that comes next; `done` if none does."""
+        here = (end for start, end in self.prose if start <= self.done < end)
+        return min(next(here, self.done), self.limit)
+
+    @property
     def limit(self) -> int:
         """How far text may go before it meets what the editor brought."""
         first = self.closers[0] if self.closers else None
@@ -100,6 +111,7 @@ class Typist:
         rhythm: Rhythm | None = None,
         language: str = "python",
         closing: bool = True,
+        prose: Sequence[tuple[int, int]] = (),
     ) -> None:
         self._rhythm, self._seed = rhythm or Rhythm(), seed
         self._python, self._closing = language == "python", closing
@@ -108,7 +120,8 @@ class Typist:
         last = 0
         for start, end in spans:
             assert last <= start < end <= len(text), "spans come in order"
-            self._spans.append(_Span(text[last:start], text[start:end]))
+            inside = tuple((a - start, b - start) for a, b in prose if b > start and a < end)
+            self._spans.append(_Span(text[last:start], text[start:end], inside))
             last = end
         self._rest, self._at = text[last:], 0
 
@@ -143,6 +156,11 @@ class Typist:
         span = self._here
         if span.complete or self._jumps():
             return self._jump()
+        if not (span.wrong or span.deleting) and span.prose_end > span.done:
+            start, begun = self.offset, span.done
+            span.done = span.prose_end
+            pasted = span.truth[begun : span.done]
+            return Key("paste", Edit(start, start, pasted), pasted)
         self._decide()
         if span.spare:
             return self._spend_spare()
@@ -158,6 +176,11 @@ class Typist:
             span.done -= 1
             return Key("delete", Edit(self.offset, self.offset + 1, ""))
         return self._type()
+
+    def saves(self, text: str) -> int:
+        """How many keys of these next characters the person would press."""
+        span = self._here
+        return code_keys(span.truth, span.done, span.done + len(text), span.prose)
 
     def fits(self, edit: Edit) -> bool:
         """Whether this suggestion brings text that the file holds here, and nothing else."""
@@ -231,7 +254,11 @@ class Typist:
         rng = self._random("wrong")
         if span.coming[0].isalnum() and rng.random() < WRONG_KEY:
             span.slips = "".join(rng.choices("etaoinsrhld_", k=rng.randint(1, 3)))
-        elif span.truth[: span.done][-1:].isalnum() and rng.random() < RETYPED_WORD:
+        elif (
+            span.truth[: span.done][-1:].isalnum()
+            and rng.random() < RETYPED_WORD
+            and all(end != span.done for _, end in span.prose)
+        ):
             word = re.search(r"\w*\Z", span.truth[: span.done])
             assert word is not None
             span.deleting = min(len(word[0]), rng.randint(2, 8))
@@ -337,11 +364,6 @@ def indent_unit(text: str) -> str:
     if sum(indent[0] == "\t" for indent in indents) * 2 > len(indents):
         return "\t"
     return "  " if indents.count("  ") * 8 > len(indents) else "    "
-
-
-def keys_of(text: str) -> int:
-    """How many keys bring this text: a newline with the indentation below it is one."""
-    return len(re.sub(r"\n[ \t]+", "\n", text))
 
 
 def _partner(text: str, at: int) -> int:

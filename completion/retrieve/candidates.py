@@ -48,7 +48,8 @@ class Candidate:
 class Query:
     """A place in a file, as the sources see it. `row` and `at` are the cursor's, in rows and
     characters, `text` the file's, with the cursor's line only up to where the prompt's context
-    was fixed. `own` knows the repository, `wide` installed packages too."""
+    was fixed. `own` knows the repository, `wide` installed packages too. `least`: BM25 of a chunk
+    that is worth reading."""
 
     index: Index
     own: Resolver
@@ -60,6 +61,7 @@ class Query:
     at: int
     text: str
     hunks: Sequence[Hunk] = field(default=())
+    least: float = 0.0
 
     @cached_property
     def uses(self) -> dict[str, Counter[str]]:

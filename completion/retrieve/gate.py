@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from completion.pieces import Source
 from completion.retrieve.candidates import Candidate, Query
+from completion.scope import Place
 
 # BM25 of a chunk that is nearly the same code. Below it likeness moved the loss by less than chance.
 ALIKE = 30.0
@@ -25,8 +26,13 @@ def before(source: Source, query: Query) -> str:
     return ""
 
 
+def least(place: Place) -> float:
+    """BM25 of a chunk that is worth reading at such a place."""
+    return 0.0 if place == "import" else ALIKE
+
+
 def worth(source: Source, found: Sequence[Candidate], query: Query) -> Sequence[Candidate]:
     """Those of a source's candidates that are worth their tokens."""
-    if source != "lexical" or query.scope.place == "import":
+    if source != "lexical":
         return found
-    return [candidate for candidate in found if candidate.score >= ALIKE]
+    return [candidate for candidate in found if candidate.score >= least(query.scope.place)]

@@ -173,7 +173,8 @@ def lexical(query: Query) -> Iterator[Candidate]:
     low, high = max(0, query.row - WORDS_BEFORE), query.row + WORDS_AFTER
     terms = terms_of("\n".join(query.text.split("\n")[low:high]))
     for chunk in query.index.neighbours(terms, MOST_CHUNKS, query.path):
-        text = query.index.text_of(chunk)
+        # What the gate will drop is named, so that it can say so, but not read.
+        text = query.index.text_of(chunk) if chunk.score >= query.least else ""
         if text is None:
             continue
         start, kept = _densest(text.split("\n"), terms)

@@ -1,16 +1,8 @@
 """Brackets and strings: what the answer opens it closes, and it closes no more than that."""
 
-import re
-from functools import lru_cache
-
 from completion.hole import Hole, closers_in, closes_string
-from completion.languages import Language, language_row, words
 from completion.lexer import CLOSERS, OPENERS
-
-# Where an apostrophe begins a string, not a single character or a lifetime.
-_LONG_SINGLE = words(
-    "javascript javascriptreact typescript typescriptreact python ruby php shellscript lua plaintext"
-)
+from completion.rules.pairs import Pairs, Unpaired
 
 
 def balance_brackets(text: str, suffix: str, hole: Hole) -> str:
@@ -111,82 +103,43 @@ def _left_open(stack: list[str], closers: str) -> int:
     return len(stack) - closed
 
 
-def keeps_balance(text: str, prefix: str, suffix: str, language: str) -> bool:
-    """Whether the file is as balanced with the text as without, if that can be said at all: where
-    a string of it has no end, what is code and what is not is anybody's guess."""
-    strings = _unpaired(prefix + suffix, language_row(language))[1]
-    return not strings and cut_what_unbalances(text, prefix, suffix, language) == text
+def cut_what_unbalances(text: str, pairs: Pairs, hole: Hole) -> str:
+    """The text without the last lines that leave a bracket, a string or a comment of the whole
+    file without its partner, unless that had none without the answer either.
 
-
-def cut_what_unbalances(text: str, prefix: str, suffix: str, language: str) -> str:
-    """The text without the last lines that leave the whole file with more brackets that have no
-    partner, strings and comments that have no end, than it has without the answer.
-
-    For languages of which our lexer knows little: it reads their comments and strings.
+    A bracket that the suffix closes and nobody opened has to be opened: someone who edits the head
+    of `if (a) {` above its body wants a head with its bracket.
     """
-    row = language_row(language)
-    brackets, strings = _unpaired(prefix + suffix, row)
-    while text:
-        more_brackets, more_strings = _unpaired(prefix + text + suffix, row)
-        if more_brackets <= brackets and more_strings <= strings:
-            break
+    before = _with_end("", pairs, hole)
+    while text and not _is_sound(text, before, pairs, hole):
         text = text[: max(0, text.rfind("\n"))].rstrip()
     return text
 
 
-def drop_if_closers_stay_alone(text: str, prefix: str, suffix: str, hole: Hole) -> str:
-    """Nothing, if the suffix closes brackets that nobody opened, and the text opens none of them.
-
-    Someone who edits the head of `if (a) {` above its body wants a head with its bracket.
-    """
-    surplus, row = len(hole.closers) - hole.floor, hole.lexer.language
-    if surplus <= 0 or _unpaired(prefix + suffix, row) != (surplus, 0):
-        return text
-    return text if _unpaired(prefix + text + suffix, row)[0] < surplus else ""
-
-
-def _unpaired(text: str, row: Language) -> tuple[int, int]:
-    """Brackets without a partner; strings and comments without an end."""
-    stack: list[str] = []
-    brackets = strings = 0
-    for match in _pairing(row).finditer(text):
-        found = match[0]
-        if match.lastgroup:
-            strings += match.lastgroup == "open"
-        elif found in OPENERS:
-            stack.append(found)
-        elif CLOSERS[found] not in stack:
-            brackets += 1
-        else:
-            while stack.pop() != CLOSERS[found]:
-                brackets += 1
-    return brackets + len(stack), strings
+def _is_sound(text: str, before: Unpaired, pairs: Pairs, hole: Hole) -> bool:
+    now = _with_end(text, pairs, hole)
+    if now.hides and not (pairs.awaits_comment() if now.hides == "comment" else not before.told):
+        return False
+    if now.none:
+        return True
+    if not now.told or not before.told:
+        # What is code and what is not is anybody's guess. Where we know the language, a string of
+        # the answer's own has an end by now.
+        return hole.lexer.language.has_statements and not before.told
+    if now.closers > before.closers or now.others > before.others:
+        return False
+    surplus = len(hole.closers) - hole.floor
+    waits = surplus > 0 and before == Unpaired(surplus, surplus, 0, 0)
+    return not waits or now.brackets < surplus
 
 
-@lru_cache(maxsize=16)
-def _pairing(row: Language) -> re.Pattern[str]:
-    """Brackets in code, whole strings and comments, and what opens one that has no end."""
-    whole = [rf"(?:{mark})[^\n]*" for mark in row.remarks]
-    opened: list[str] = []
-    if row.block_remark:
-        opening, closing = map(re.escape, row.block_remark)
-        whole.append(rf"{opening}[\s\S]*?{closing}")
-        opened.append(opening)
-    if row.name == "rust":
-        whole.append(r'r(?P<hashes>#*)"[\s\S]*?"(?P=hashes)')
-    if row.name not in _LONG_SINGLE:
-        whole.append(r"'(?:\\[^\n]{1,9}?|[^\\'\n])'")
-    for quote in row.strings:
-        if quote != "'" or row.name in _LONG_SINGLE:
-            whole.append(_string(quote, row))
-        opened.append(re.escape(quote))
-    return re.compile(rf"(?P<whole>{'|'.join(whole)})|(?P<open>{'|'.join(opened)})|[()\[\]{{}}]")
-
-
-def _string(quote: str, row: Language) -> str:
-    if row.name == "go" and quote == "`":
-        return "`[^`]*`"
-    many_lines = len(quote) > 1 or quote == "`" or row.name == "rust"
-    plain = rf"[^\\{quote[0]}]" if many_lines else rf"[^\\{quote[0]}\n]"
-    inner = rf"(?!{quote}){quote[0]}|" if len(quote) > 1 else ""
-    return rf"{quote}(?:{inner}{plain}|\\[\s\S])*{quote}"
+def _with_end(text: str, pairs: Pairs, hole: Hole) -> Unpaired:
+    """With the end of the string that the cursor is in, if nobody else ends it."""
+    found = pairs.with_text(text)
+    if found.told or hole.string_closed:
+        return found
+    lexer, at = hole.lexer.copy(), 0
+    while lexer.quote and at < len(text):
+        lexer.step(text[at])
+        at += 1
+    return pairs.with_text(text + lexer.quote)

@@ -2,7 +2,8 @@
 
 Code at a cursor is broken before the answer comes. So an answer with which the file does not
 parse is held against what could stand there instead: nothing, one name, or no line at all. If
-the file parses with none of these, it tells nothing about the answer.
+the file parses with none of these, it tells nothing about the answer, unless what follows waits
+for something that the answer has to be, as a body does for its head.
 """
 
 import time
@@ -15,6 +16,7 @@ from tree_sitter import Tree
 from completion import syntax
 from completion.hole import Hole
 from completion.lexer import OPENERS
+from completion.rules.pairs import Pairs
 
 FIRST_LIMIT_S = 0.05  # for the file without the cursor's line: once a line
 LIMIT_S = 0.01  # for all that is parsed for one answer; what is not done then is not judged
@@ -23,6 +25,12 @@ _NAME = "x"
 # Rows around the cursor's in which a file without that line may have errors for want of it.
 _NEAR = 3
 _MOST_ERRORS = 50
+# What may be all that a line wants at its end, where that is not a semicolon.
+_ENDS = {
+    "python": (":", "():"),
+    "javascriptreact": (";", ">"),
+    "typescriptreact": (";", ">"),
+}
 # Languages with a preprocessor: its lines cut through all that the grammar knows.
 _PREPROCESSED = ("c", "cpp", "csharp")
 # The last trees: the next one is made of the nearest. With the editor's next key, or its next
@@ -32,58 +40,80 @@ _recent: deque[tuple[str, Tree, bytes]] = deque(maxlen=6)
 
 @dataclass
 class Parses:
-    """Whether the file with a hole parses with a text in it.
-
-    Where the file has errors elsewhere there is no telling, which is known before anything is
-    parsed but the file without the cursor's line, once a line.
-    """
+    """Whether the file with a hole parses with a text in it."""
 
     prefix: str
     suffix: str
     hole: Hole
+    pairs: Pairs
     _known: dict[str, bool | None] = field(default_factory=dict)
-    _ends: float = 0.0
+    _left: float = field(default_factory=lambda: LIMIT_S)
 
     def with_text(self, text: str) -> bool | None:
-        """None if there is no telling: no grammar, no time, errors elsewhere."""
+        """None if there is no telling: no grammar, or no time."""
         if text not in self._known:
-            told = self._elsewhere() is False
-            document = self.prefix + text + self.suffix
-            self._known[text] = self._parses(document) if told else None
+            # Its tree makes the others cheap; a file that takes too long is left alone.
+            told = self._without_line() is not None
+            self._known[text] = self._parses(self.prefix + text + self.suffix) if told else None
         return self._known[text]
 
-    def _elsewhere(self) -> bool | None:
-        """Whether the file has errors that are not for want of the cursor's line; None if nobody
-        knows."""
-        found = without_line(self.prefix, self.suffix, self.hole.lexer.language.name)
-        if found is None:
-            return None
-        row = self.prefix.count("\n")
-        return any(last < row - _NEAR or first > row + _NEAR for first, last in found)
-
-    def takes(self, text: str) -> bool:
-        """Also true if it parses once that is closed which was open at the cursor, or if there is
-        no telling."""
-        alone = self.with_text(text)
-        if alone is not False:
+    def allows(self, text: str) -> bool:
+        """Whether it may be shown: it parses, or parses once that is closed which was open at the
+        cursor, or nothing says that it should."""
+        if self.with_text(text) is not False or self._in_preprocessor():
             return True
         closers = self._closers(text)
-        return bool(closers) and self.with_text(text + closers) is not False
+        if closers and self.with_text(text + closers) is not False:
+            return True
+        return not (self._breaks_near(text) if self._completes(text) else self._tells())
 
-    def tells(self) -> bool:
-        """Whether the file parses with something that is fine in any hole."""
-        if self._in_preprocessor():
-            return False
-        closers = self._closers("")
-        return (
-            without_line(self.prefix, self.suffix, self.hole.lexer.language.name) == ()
-            or any(self.with_text(text) for text in ("", _NAME))
-            or (bool(closers) and any(self.with_text(text + closers) for text in ("", _NAME)))
+    def ends_with(self, start: str, whole: str) -> bool:
+        """Whether a start of a text may be shown in its place: a file that may parse with the whole
+        has to parse with the start, if it is one that we can parse."""
+        untold = self._without_line() is None
+        return untold or self.with_text(whole) is False or self.with_text(start) is True
+
+    def _tells(self) -> bool:
+        """Whether the file parses with something that is fine in any hole, or without the line."""
+        errors = self._without_line()
+        if not errors:
+            return errors is not None
+        row = self.prefix.count("\n")
+        if any(last < row - _NEAR or first > row + _NEAR for first, last in errors):
+            return False  # it has errors elsewhere
+        name, closers = self.hole.lexer.language.name, self._closers("")
+        ends = ("", *_ENDS.get(name, (";",)))
+        texts = (
+            text + close + end
+            for end in ends
+            for close in dict.fromkeys(("", closers))
+            for text in ("", _NAME)
         )
+        return any(self.with_text(text) for text in texts)
+
+    def _completes(self, text: str) -> bool:
+        """Whether what follows waits for brackets or a string that only a text here can open, and
+        this text does: then the file has no excuse."""
+        before = self.pairs.with_text("")
+        return (before.closers > 0 or not before.told) and self.pairs.with_text(text).none
+
+    def _breaks_near(self, text: str) -> bool:
+        document = self.prefix + text + self.suffix
+        errors = _error_rows(document, self.hole.lexer.language.name) or ()
+        first = self.prefix.count("\n")
+        last = first + text.count("\n")
+        return any(end >= first - _NEAR and start <= last + _NEAR for start, end in errors)
+
+    def _without_line(self) -> tuple[tuple[int, int], ...] | None:
+        return without_line(self.prefix, self.suffix, self.hole.lexer.language.name)
 
     def prove(self, text: str) -> bool:
         """Whether the file parses with this text, and that says that its brackets are paired."""
-        return self.with_text(text) is True and not self._in_preprocessor()
+        if self.with_text(text) is not True or self._in_preprocessor():
+            return False
+        # In a macro's arguments anything parses; between tags a quote is no quote.
+        tags = self.hole.lexer.language.name.endswith("react")
+        return tags or not self.pairs.with_text(text).hides
 
     def _in_preprocessor(self) -> bool:
         above, _, line = self.prefix.rpartition("\n")
@@ -91,11 +121,11 @@ class Parses:
         return self.hole.lexer.language.name in _PREPROCESSED and goes_on
 
     def _parses(self, document: str) -> bool | None:
-        now = time.monotonic()
-        self._ends = self._ends or now + LIMIT_S
-        if now >= self._ends:
+        if self._left <= 0:
             return None
-        tree = _tree(document, self.hole.lexer.language.name, self._ends - now)
+        began = time.thread_time()
+        tree = _tree(document, self.hole.lexer.language.name, self._left)
+        self._left -= time.thread_time() - began
         return not tree.root_node.has_error if tree else None
 
     def _closers(self, text: str) -> str:
@@ -163,9 +193,7 @@ def _nearest(data: bytes, language: str) -> tuple[Tree, bytes] | None:
 
 def cut_to_what_parses(text: str, around: Parses) -> str:
     """The text without the last lines that do not parse; "" if none of it does."""
-    if around.takes(text) or not around.tells():
-        return text
-    while text and not around.takes(text):
+    while text and not around.allows(text):
         text = _shorter(text, around.hole)
     return text
 
