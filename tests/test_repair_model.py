@@ -75,7 +75,7 @@ def nats(decoder: Decoder, before: str, text: str) -> list[float]:
     tokens = decoder.tokenizer.encode(before, begin=True) or decoder.tokenizer.encode("\n")
     tokens = tokens[-(decoder.context - LONGEST) :]
     decoder.forget()
-    return scoring.score(decoder, tokens, [decoder.tokenizer.encode(text)])[0]
+    return scoring.score(decoder, tokens, [decoder.tokenizer.encode(text)[:LONGEST]])[0]
 
 
 @pytest.mark.parametrize("number", range(len(EDITS)))

@@ -16,8 +16,8 @@ from sandbox.repair.change import Candidate
 from sandbox.repair.order import Gain
 
 BEFORE = 2400  # characters of the file above the change
-AFTER = 48  # characters below it: what follows should fit, too
-LONGEST = 240  # tokens of a changed place; of a longer one the rest is not read
+AFTER = 32  # characters below it: what follows should fit, too
+LONGEST = 120  # tokens of a changed place; of a longer one the rest is not read
 LANES = 8  # caches read in one pass
 
 
