@@ -193,6 +193,9 @@ def test_brackets_and_strings_in_other_languages(
         ("javascript", "f(() => {\n  |\n    a: b\n  }\n})\n", "it('b', () => {", ""),
         ("javascript", "f(() => {\n  |\n    a: b\n  }\n})\n", "const c = {", "const c = {"),
         ("javascript", "f(() => {\n  g(r|\n    a: 1,\n  })\n})\n", ", {", ", {"),
+        # All of them, where the closers follow on the same line.
+        ("go", 'x := []T{\n\t{"a|B: "c"}}},\n\t{"d"},\n}\n', 'e", P{', ""),
+        ("go", 'x := []T{\n\t{"a|B: "c"}}},\n\t{"d"},\n}\n', 'e", P{P{', 'e", P{P{'),
         # However far below.
         ("rust", "impl A {\n  fn a|\n  }\n" + "  fn b() {}\n" * 900 + "}\n", "(", ""),
         ("rust", "impl A {\n  fn a|\n  }\n" + "  fn b() {}\n" * 900 + "}\n", "() {", "() {"),

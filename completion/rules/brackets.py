@@ -129,6 +129,10 @@ def _is_sound(text: str, before: Unpaired, pairs: Pairs, hole: Hole) -> bool:
     if now.closers > before.closers or now.others > before.others:
         return False
     surplus = len(hole.closers) - hole.floor
+    awaited = surplus > 0 if hole.lexer.language.has_statements else before.closers > 0
+    # What closes them on this very line leaves no room for more than this text.
+    if awaited and now.closers and pairs.suffix.split("\n", 1)[0].strip():
+        return False
     waits = surplus > 0 and before == Unpaired(surplus, surplus, 0, 0)
     return not waits or now.brackets < surplus
 
