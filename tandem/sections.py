@@ -22,7 +22,7 @@ class EngineConfig(Section):
         default="auto", description="Width of the weights; auto chooses by CPU and compiler."
     )
     device: Literal["cpu", "cuda"] = Field(
-        default="cpu", description="cuda: bfloat16 on an NVIDIA GPU, which we have not tried yet."
+        default="cpu", description="cuda: bfloat16 on an NVIDIA GPU, one sequence at a time."
     )
     threads: int = Field(default=0, ge=0, le=256, description="Compute threads; 0 means all cores.")
     context: int = Field(
