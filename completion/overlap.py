@@ -8,6 +8,7 @@ from completion.lexer import CLOSERS
 # Letters and digits in a line that is not there twice by chance: `return None` has 10.
 DISTINCT = 14
 _WORD = re.compile(r"\w{3,}")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 _SEPARATORS = ",;:"
 
 
@@ -53,7 +54,17 @@ def trim_remainder(text: str, prefix: str, suffix: str, hole: Hole) -> str:
         trimmed = kept[:-size]
         if _is_repeat(trimmed, again, rest, prefix, hole):
             return trimmed
-    return text
+    return _trim_respaced(kept, rest) or text
+
+
+def _trim_respaced(kept: str, rest: str) -> str:
+    """The same where the two are spaced differently: `res){` before `res) {`; "" if they are not."""
+    ours, theirs = list(_TOKEN.finditer(kept)), list(_TOKEN.finditer(rest))
+    for size in range(min(len(ours), len(theirs)), 1, -1):
+        again = [match[0] for match in ours[-size:]]
+        if again == [match[0] for match in theirs[:size]] and _WORD.search(" ".join(again)):
+            return kept[: ours[-size].start()]
+    return ""
 
 
 def _is_repeat(trimmed: str, again: str, rest: str, prefix: str, hole: Hole) -> bool:

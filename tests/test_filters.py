@@ -445,3 +445,10 @@ def test_a_file_that_parses_is_no_proof_where_a_string_hides_what_follows() -> N
     hole = hole_kind(prefix + suffix, len(prefix), "rust")
     assert finish("$($t", prefix, suffix, hole, True).text == "$($t"
     assert finish("$($t')\"t", prefix, suffix, hole, True).reason == "unbalanced brackets"
+
+
+def test_what_is_spaced_otherwise_is_repeated_all_the_same() -> None:
+    prefix, suffix = "app.get('/a', ", "res) {\n  res.send();\n});\n"
+    hole = hole_kind(prefix + suffix, len(prefix), "javascript")
+    assert trim_suffix_overlap("function (req, res){", prefix, suffix, hole) == "function (req, "
+    assert trim_suffix_overlap("function (req, a){", prefix, suffix, hole) == "function (req, a){"
