@@ -1,5 +1,4 @@
 import pytest
-
 from paging import Page, count, links, page
 
 
