@@ -10,11 +10,10 @@ import heapq
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox import (
-    allowed,
     audit,
     choose,
     image,
@@ -29,23 +28,20 @@ from sandbox.assistant import Assistant
 from sandbox.choose import Judged
 from sandbox.container import Sandbox
 from sandbox.fixrun import Order, RunFolder
-from sandbox.localize import Suspect
-from sandbox.patch import Patch
+from sandbox.leaving import Leaving, may_change
 from sandbox.probes import check
 from sandbox.profile import Limits
 from sandbox.repair import search
 from sandbox.repair.change import Candidate
 from sandbox.report import Ended, Found, Report, Suspected
-from sandbox.suite import Suite, is_test_path
+from sandbox.suite import Suite
 from sandbox.validate import Budget, Goal, Search, Tried
+from sandbox.verdict import Verdict
 from sandbox.worktree import Snapshot
-from tandem import progress
 from tandem.errors import SandboxError
 
 MOST_FILES = 12  # that candidates are made for
 MOST_OTHERS = 40  # files beside them that pieces are taken from
-SHOWN = 5  # plausible patches of one run
-JUDGED = 2  # of them, each in a fresh container
 
 
 @dataclass
@@ -54,7 +50,7 @@ class Fix:
 
     run_folder: RunFolder
     log: audit.Log
-    tell: progress.Tell = lambda stage, done, total: None
+    tell: Callable[[str, int, int], None] = lambda stage, done, total: None
     note: Callable[[str], None] = lambda line: None
     assistant: Assistant | None = None
     limits: Limits = field(default_factory=Limits)
@@ -246,26 +242,12 @@ class Fix:
         judged: Sequence[Judged],
         sources: Mapping[str, str],
     ) -> list[Found]:
-        """What may leave and, in a fresh container each, was judged to hold; the best first."""
-        kept: list[Found] = []
-        for one in judged:
-            made = self._result(one, found.suspects, sources)
-            if made is None or len(kept) == SHOWN:
-                continue
-            if len(kept) < JUDGED:
-                files = {one.candidate.path: one.candidate.applied(sources[one.candidate.path])}
-                with self._one_more(copy) as fresh:
-                    said = verdict.judge_in(fresh, tests, copy.root, found.baseline, files)
-                self.log.append(
-                    "verdict", number=made.number, holds=said.holds, reasons=list(said.reasons)
-                )
-                if not said.holds:
-                    self._add_note(f"candidate {made.number} did not hold: {said.reasons[0]}")
-                    continue
-                told = f"holds in a fresh container: {len(said.checks)} checks"
-                made = replace(made, verdict=told)
-            kept.append(made)
-        return kept
+        def judge(files: Mapping[str, str | None]) -> Verdict:
+            with self._one_more(copy) as fresh:
+                return verdict.judge_in(fresh, tests, copy.root, found.baseline, files)
+
+        leaving = Leaving(sources, found.suspects, judge, self.log, self._add_note)
+        return leaving.of(judged)
 
     def _report(
         self,
@@ -280,7 +262,7 @@ class Fix:
             stages[one.stage] = stages.get(one.stage, 0) + 1
         failing = tuple(one.id for one in found.baseline.failing)
         ended: Ended = "fixed" if results else "no fix"
-        if not failing:
+        if not failing and not found.baseline.broken:
             ended = "nothing fails"
         elif self._stopped and not results:
             ended = "stopped"
@@ -305,40 +287,6 @@ class Fix:
             tuple(self._notes),
         )
 
-    def _result(
-        self, one: Judged, ranked: Sequence[Suspect], sources: Mapping[str, str]
-    ) -> Found | None:
-        """None for a patch that may not leave the sandbox."""
-        candidate = one.candidate
-        old = {candidate.path: sources[candidate.path]}
-        patch = Patch({candidate.path: candidate.applied(old[candidate.path])})
-        refused = allowed.refusals(patch, old)
-        if refused:
-            self.log.append("refused", number=one.tried.number, why=str(refused[0]))
-            self._add_note(f"candidate {one.tried.number} is refused: {refused[0]}")
-            return None
-        line = old[candidate.path].count("\n", 0, candidate.start) + 1
-        rank = next(
-            (
-                n
-                for n, s in enumerate(ranked, 1)
-                if s.path == candidate.path and s.line <= line <= s.line + 3
-            ),
-            0,
-        )
-        return Found(
-            patch.diff(old),
-            candidate.path,
-            line,
-            candidate.template,
-            one.label,
-            one.tried.number,
-            rank,
-            one.checks,
-            "",
-            tuple(map(str, allowed.flags(patch, old))),
-        )
-
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         self.tell(name, 0, 0)
@@ -351,14 +299,6 @@ class Fix:
     def _add_note(self, line: str) -> None:
         self._notes.append(line)
         self.note(line)
-
-
-def may_change(path: str) -> bool:
-    """Files that a fix may touch: sources, but no tests and nothing that Python runs by itself."""
-    if is_test_path(path) or not path.endswith(".py"):
-        return False
-    probe = Patch({path: "x = 1\n"})
-    return not allowed.refusals(probe, {path: "x = 2\n"})
 
 
 def order_of(repository: Path, **options: object) -> Order:
