@@ -1,5 +1,6 @@
 """The code model as a help of repair: it orders candidates, and proposes some."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,9 @@ from sandbox.repair import order
 from sandbox.repair.change import Candidate
 from sandbox.repair.infill import Infiller
 from sandbox.repair.likelihood import Reader
+
+UNREAD = 24  # candidates that are not ordered
+BLOCKS = (64, 128, 256, 512)  # candidates that are ordered together, one block after the other
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,25 @@ class Assistant:
     infiller: Infiller
 
     def ordered(
-        self, candidates: Iterator[Candidate], sources: Mapping[str, str]
+        self,
+        plain: Iterator[Candidate],
+        mixed: Iterator[Candidate],
+        sources: Mapping[str, str],
     ) -> Iterator[Candidate]:
-        """See `order.ordered`."""
-        return order.ordered(candidates, sources, self.reader)
+        """`plain` are the templates' candidates, `mixed` the same with the model's own.
+
+        The first ones come as the templates have them, to be tried while the model reads. Then
+        small blocks are ordered first: on a CPU a large one takes half a minute.
+        """
+        first = list(itertools.islice(plain, UNREAD))
+        yield from first
+        known = {(one.path, one.start, one.end, one.text) for one in first}
+        rest = (one for one in mixed if (one.path, one.start, one.end, one.text) not in known)
+        for size in itertools.chain(BLOCKS, itertools.repeat(BLOCKS[-1])):
+            block = list(itertools.islice(rest, size))
+            if not block:
+                return
+            yield from order.ordered(block, sources, self.reader)
 
 
 def load(name: str, threads: int = 1) -> Assistant:

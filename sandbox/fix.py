@@ -24,6 +24,7 @@ from sandbox import (
     verdict,
     worktree,
 )
+from sandbox.ahead import Ahead
 from sandbox.assistant import Assistant
 from sandbox.choose import Judged
 from sandbox.container import Sandbox
@@ -32,6 +33,7 @@ from sandbox.leaving import Leaving, may_change
 from sandbox.probes import check
 from sandbox.profile import Limits
 from sandbox.repair import search
+from sandbox.repair.catalogue import Template
 from sandbox.repair.change import Candidate
 from sandbox.report import Ended, Found, Report, Suspected
 from sandbox.suite import Suite
@@ -170,12 +172,15 @@ class Fix:
 
             candidates = self._candidates(found, sources)
             if self.assistant:
-                candidates = self.assistant.ordered(candidates, found.sources)
-            new = self._search.run(candidates, tried, before)
+                mixed = self._candidates(found, sources, self.assistant.infiller)
+                candidates = self.assistant.ordered(candidates, mixed, found.sources)
+            new = self._search.run(stack.enter_context(Ahead(candidates)), tried, before)
         self.log.append("searched", tried=len(before) + len(new))
         return [*before, *new]
 
-    def _candidates(self, found: suspects.Found, sources: Mapping[str, str]) -> Iterator[Candidate]:
+    def _candidates(
+        self, found: suspects.Found, sources: Mapping[str, str], model: Template | None = None
+    ) -> Iterator[Candidate]:
         """Of all files that may be changed, by falling prior."""
         best: dict[str, float] = {}
         for one in found.suspects:
@@ -188,7 +193,7 @@ class Fix:
                 path,
                 found.suspects,
                 {other: text for other, text in sources.items() if other != path},
-                model=self.assistant.infiller if self.assistant else None,
+                model=model,
             )
             for path in files
         ]
