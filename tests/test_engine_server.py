@@ -22,6 +22,8 @@ from tests.lsp_client import digits
 from tests.wire import bearer, connect, get, host_of, post, read_reply, stats, wait_until
 
 PROMPT = "def fibonacci(n):\n    if n < 2:\n        return n\n    return"
+# Chat goes on for longer than any test reads, whatever the shipped model has learned of code.
+STORY = "<|im_start|>user\nTell me a long story about a dragon.<|im_end|>\n<|im_start|>assistant\n"
 LONG: dict[str, Any] = {"prompt": PROMPT, "max_tokens": 200, "temperature": 0, "stream": True}
 
 
@@ -76,11 +78,11 @@ def wait_until_idle(engine: Address) -> None:
 
 
 def test_a_completion_has_text_usage_and_the_reason_it_ended(client: openai.OpenAI) -> None:
-    answer = complete(client)
+    answer = complete(client, prompt=STORY)
     assert answer.object == "text_completion"
     assert answer.model == DEFAULT
     assert answer.id.startswith("cmpl-")
-    assert "fib" in answer.choices[0].text
+    assert answer.choices[0].text
     assert answer.choices[0].finish_reason == "length"
     assert answer.usage.completion_tokens == 8
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 8
@@ -100,7 +102,8 @@ def test_a_stream_says_the_same_as_the_whole(client: openai.OpenAI) -> None:
 
 
 def test_usage_in_a_stream_comes_last_and_only_if_asked_for(client: openai.OpenAI) -> None:
-    events = list(complete(client, stream=True, stream_options={"include_usage": True}))
+    asked = {"prompt": STORY, "stream": True, "stream_options": {"include_usage": True}}
+    events = list(complete(client, **asked))
     assert events[-1].choices == []
     assert events[-1].usage.completion_tokens == 8
     assert all(event.usage is None for event in events[:-1])
@@ -111,7 +114,8 @@ def test_usage_comes_with_every_piece_for_a_client_that_may_stop_early(
     client: openai.OpenAI,
 ) -> None:
     options = {"include_usage": True, "continuous_usage_stats": True}
-    prompt = "def volume(width, height, depth):\n    return"
+    # Asked for the first time: what is known already comes in one event.
+    prompt = STORY.replace("dragon", "lighthouse")
     events = list(
         complete(client, prompt=prompt, stream=True, extra_body={"stream_options": options})
     )
@@ -249,7 +253,8 @@ def test_closing_a_stream_stops_the_model_within_two_tokens(
 ) -> None:
     wait_until_idle(engine)
     before = stats(engine)
-    with complete(client, max_tokens=200, stream=True) as stream:
+    story = STORY.replace("dragon", "clockmaker")
+    with complete(client, prompt=story, max_tokens=200, stream=True) as stream:
         next(iter(stream))
     closed = stats(engine)["generated_tokens"]
     wait_until_idle(engine)
