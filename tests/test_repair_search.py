@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sandbox.repair import catalogue
@@ -127,6 +127,7 @@ def test_every_candidate_is_python_and_different(text: str, seed: int) -> None:
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+@example("async def f(x):\n    if x:\n        return x\n    return 1\n", 3)
 @given(programs(), st.integers(1, 8))
 def test_no_two_candidates_have_one_tree(text: str, line: int) -> None:
     try:

@@ -27,6 +27,7 @@ class Normal:
         self._whole: dict[int, Hashable] = {}
         self._heads: dict[int, Hashable | None] = {}
         self._yielding: dict[int, bool] = {}
+        self._returning: dict[int, set[int]] = {}
         self._compiled_before: dict[str, Hashable | None] = {}
 
     def replaced(self, statement: Statement, change: Replace) -> Key | None:
@@ -104,8 +105,11 @@ class Normal:
         lines = ["def _():"]
         if isinstance(place.function, ast.AsyncFunctionDef):
             lines = ["async def _():"]
+            # One that yields cannot return a value.
             if self._generates(place.function):
-                lines.append(own[:1] + "yield")  # it cannot return a value, then
+                lines.append(own[:1] + "yield")
+            elif self._returns(place.function, place.node):
+                lines.append(own[:1] + "if _: return _")
         if place.loop:
             lines.append(own[:1] + "while _:")
         return lines
@@ -115,6 +119,14 @@ class Normal:
             inner = (node for statement in function.body for node in _own(statement))
             self._yielding[id(function)] = any(isinstance(node, ast.Yield) for node in inner)
         return self._yielding[id(function)]
+
+    def _returns(self, function: Function, but: ast.AST) -> bool:
+        """Whether a statement of the function other than `but` returns a value."""
+        if id(function) not in self._returning:
+            inner = (node for statement in function.body for node in _own(statement))
+            found = (one for one in inner if isinstance(one, ast.Return) and one.value)
+            self._returning[id(function)] = {id(one) for one in found}
+        return bool(self._returning[id(function)] - {id(but)})
 
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:
