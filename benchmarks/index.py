@@ -302,7 +302,9 @@ def show(
                 f"{tree.ratio:.1f} x",
             ]
         )
-        rows.append(["  " + cpu, "", "", f"{tree.ours.cpu / tree.ctags.cpu:.1f} x"])
+        # The clock ticks every 10 ms: a small tree may take none.
+        times = f"{tree.ours.cpu / tree.ctags.cpu:.1f} x" if tree.ctags.cpu else ""
+        rows.append(["  " + cpu, "", "", times])
         rows.append(
             [
                 "  index size, share of the source",
