@@ -27,7 +27,6 @@ from sandbox import (
 from sandbox.ahead import Ahead
 from sandbox.assistant import Assistant
 from sandbox.choose import Judged
-from sandbox.container import Sandbox
 from sandbox.fixrun import Order, RunFolder
 from sandbox.leaving import Leaving, may_change
 from sandbox.probes import check
@@ -43,7 +42,7 @@ from sandbox.worktree import Snapshot
 from tandem.errors import SandboxError
 
 MOST_FILES = 12  # that candidates are made for
-MOST_OTHERS = 40  # files beside them that pieces are taken from
+MOST_OTHERS = 200  # Python files of the repository that are read beside them
 
 
 @dataclass
@@ -98,7 +97,7 @@ class Fix:
                             copy, tests, boxes, goal, held_out, sources, plausible
                         )
             with self._stage("verdict"):
-                results = self._results(copy, tests, found, judged, sources)
+                results = self._results(copy, tests, boxes, found, judged, sources)
             report = self._report(copy, tests, found, tried, results)
         report.save(self.run_folder.root / "report.json")
         self.log.append("report", ended=report.ended, found=len(report.found))
@@ -213,7 +212,7 @@ class Fix:
             server = tester.in_sandbox(stack.enter_context(boxes.sandbox()), tests, copy.root)
             stack.callback(server.close)
             other = stack.enter_context(
-                boxes.sandbox() if self._order.workers > 1 else self._one_more(copy)
+                boxes.sandbox() if self._order.workers > 1 else boxes.fresh()
             )
             judge = choose.Judge(server, other, tests, sources, goal, held_out)
             judged = judge.judge(plausible)
@@ -222,16 +221,11 @@ class Fix:
             self.log.append("judged", number=one.tried.number, label=one.label, **checks)
         return judged
 
-    def _one_more(self, copy: Snapshot) -> Sandbox:
-        """A container of its own, that nothing has run in."""
-        tar = worktree.tar_of(copy)
-        return Sandbox(image.image_for(copy.root, tar), tar, self.limits)
-
     def _others(self, copy: Snapshot) -> dict[str, str]:
         """Python files of the repository: pieces are taken from them, and tests read in them."""
         texts: dict[str, str] = {}
         for path in copy.files:
-            if len(texts) >= MOST_OTHERS * 5:
+            if len(texts) >= MOST_OTHERS:
                 break
             file = copy.root / path
             if path.endswith(".py") and file.is_file() and not file.is_symlink():
@@ -243,12 +237,13 @@ class Fix:
         self,
         copy: Snapshot,
         tests: Suite,
+        boxes: pool.Pool,
         found: suspects.Found,
         judged: Sequence[Judged],
         sources: Mapping[str, str],
     ) -> list[Found]:
         def judge(files: Mapping[str, str | None]) -> Verdict:
-            with self._one_more(copy) as fresh:
+            with boxes.fresh() as fresh:
                 return verdict.judge_in(fresh, tests, copy.root, found.baseline, files)
 
         leaving = Leaving(sources, found.suspects, judge, self.log, self._add_note)

@@ -8,6 +8,7 @@ import contextlib
 import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -36,8 +37,9 @@ class Pool:
             owner.reap(client)
         self._free: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
         self._all: list[Sandbox] = []
+        self._start = partial(Sandbox, image, tar, limits, client)
         with ThreadPoolExecutor(size) as starters:
-            starts = [starters.submit(Sandbox, image, tar, limits, client) for _ in range(size)]
+            starts = [starters.submit(self._start) for _ in range(size)]
         errors = [start.exception() for start in starts]
         self._all = [start.result() for start in starts if start.exception() is None]
         for error in filter(None, errors):
@@ -57,8 +59,12 @@ class Pool:
                 sandbox.reset()
             self._free.put(sandbox)
 
+    def fresh(self) -> Sandbox:
+        """One more, that nothing has run in; whoever asks for it closes it."""
+        return self._start()
+
     def close(self) -> None:
-        """End all containers."""
+        """End all containers that are lent."""
         for sandbox in self._all:
             sandbox.close()
 

@@ -1,7 +1,7 @@
 """What a fix run tells: the patches with their evidence, for people, for programs, for SWE-bench."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -110,16 +110,6 @@ def rendered(report: Report, most: int = 3) -> RenderableType:
         parts.append(Text(_nothing(report)))
     parts += [Text(f"note: {shown(note)}", style="dim") for note in report.notes]
     return Group(*parts)
-
-
-def suspects_table(suspects: Sequence[Suspected], most: int = 20) -> Table:
-    """Ranked lines with their reasons."""
-    table = Table("", "line", "suspicion", "why", "text", title="Suspicious lines", expand=False)
-    for number, one in enumerate(suspects[:most], 1):
-        why = Text(shown("; ".join(one.why)))
-        place, text = Text(shown(f"{one.path}:{one.line}")), Text(shown(one.text.strip())[:80])
-        table.add_row(str(number), place, f"{one.score:.2f}", why, text)
-    return table
 
 
 def _headline(one: Found) -> Text:
