@@ -30,6 +30,7 @@ _LAUNCHERS = (
 )
 _PYTHON = re.compile(r"(?:.*/)?(?:python|py)[\d.]*")
 _SHELL = re.compile(r"[|&;<>$`*?~\n]")
+_BUILTINS = ("cd", "source", ".", "export")  # of the shell: no program has these names
 _VARIABLE = re.compile(r"([A-Za-z_]\w*)=(.*)", re.S)
 # Options of pytest that would hide tests from us, stop early, or need a terminal or more processes.
 _DROPPED = {"-x", "--exitfirst", "--pdb", "--trace", "--lf", "--last-failed", "--ff"}
@@ -107,7 +108,7 @@ def parse(command: str) -> Suite:
         words = words[1:]
     if not words:
         raise UsageError("The test command is empty.", 'Try: --test "pytest -q"')
-    if _needs_shell(command):
+    if words[0] in _BUILTINS or _needs_shell(command):
         return Suite("command", ("sh", "-c", command))
     rest = _without_launcher(words)
     if rest[0].rsplit("/")[-1] in ("pytest", "py.test"):
@@ -155,7 +156,7 @@ def is_test_path(path: str) -> bool:
 def _needs_shell(command: str) -> bool:
     """Signs of a shell outside of quotes: then a shell must run it."""
     bare = re.sub(r"'[^']*'|\"[^\"$`]*\"|\[[^\]\s]*\]", "", command)
-    return bool(_SHELL.search(bare)) or command.split()[0] in ("cd", "source", ".", "export")
+    return bool(_SHELL.search(bare))
 
 
 def _without_launcher(words: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sandbox import suite
@@ -92,6 +92,7 @@ def test_a_command_that_cannot_be_read_is_a_usage_error(command: str) -> None:
         suite.parse(command)
 
 
+@example("\x0c")  # white space to str.split, a word to shlex
 @given(st.text(max_size=60))
 def test_any_text_gives_a_suite_or_a_usage_error(command: str) -> None:
     with contextlib.suppress(UsageError):
