@@ -1,5 +1,6 @@
 """How the tests stand before any change: which fail, pass, are flaky, and how long they take."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,7 @@ SHORTEST_LIMIT_S = 1.0
 TRACED = 20.0  # line by line is so much slower at worst
 WATCHED_S = 20.0  # passing tests are watched, the quickest first, until they took so long unwatched
 WATCHED_BAD_S = 5.0  # a failing test that is stopped tells its lines, too
+WATCHED_ENDLESS = 3  # of the variants of one test
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,13 @@ def _limits(run: Run) -> tuple[float, dict[str, float]]:
 
 def _watched(server: TestServer, first: Run, test_s: float, limits: Mapping[str, float]) -> Run:
     """The lines of each test, and the values that failing ones got."""
-    bad = [result.id for result in first.results if result.bad]
+    bad, functions = [], Counter[str]()
+    for result in first.results:
+        function = result.id.split("[")[0]
+        functions[function] += result.outcome == "timeout"
+        # Variants of one endless test tell the same lines, and each is waited for.
+        if result.bad and (result.outcome != "timeout" or functions[function] <= WATCHED_ENDLESS):
+            bad.append(result.id)
     endless = {r.id: test_s for r in first.results if r.outcome == "timeout"}
     good, spent = [], 0.0
     passing = [result for result in first.results if result.outcome == "passed"]

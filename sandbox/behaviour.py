@@ -114,14 +114,14 @@ def record(
         "argv": list(arguments),
         "most": CALLS,
     }
-    for told in _run(sandbox, order, {}, timeout_s):
-        texts = (told.get("module"), told.get("name"))
-        lists = (told.get("path_list"), told.get("calls"))
-        if all(isinstance(text, str) and text for text in texts) and all(map(_texts, lists)):
-            module, name = map(str, texts)
-            path_list, found = (tuple(map(str, one or ())) for one in lists)
-            return Recording(module, name, path_list, found) if found else None
-    return None
+    told = _run(sandbox, order, {}, timeout_s)
+    first = told[0] if told else {}
+    module, name, path_list = (first.get(key) for key in ("module", "name", "path_list"))
+    found = [one["call"] for one in told[1:] if isinstance(one.get("call"), str)][:CALLS]
+    named = isinstance(module, str) and isinstance(name, str) and bool(module and name)
+    if not named or not isinstance(path_list, list) or not all(map(_text, path_list)) or not found:
+        return None
+    return Recording(str(module), str(name), tuple(path_list), tuple(found))
 
 
 def play(
@@ -218,5 +218,5 @@ def _run(
     return found
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+def _text(value: Any) -> bool:
+    return isinstance(value, str)

@@ -71,6 +71,9 @@ TESTS = textwrap.dedent("""
 """)
 
 
+ENDLESS = TILL.replace("best = floor", "while True:\n        pass\n    best = floor")
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     (tmp_path / "till.py").write_text(TILL)
@@ -96,8 +99,9 @@ def recorded(shop: Path, name: str, most: int = 40) -> dict[str, Any]:
     line = next(number for number, text in enumerate(TILL.split("\n"), 1) if f"def {name}(" in text)
     found = function_at(TILL, "till.py", line)
     assert found
-    (told,) = inside(shop, do="record", path="till.py", first=found.first, argv=["-q"], most=most)
-    return told
+    order = {"path": "till.py", "first": found.first, "argv": ["-q"], "most": most}
+    told, *those = inside(shop, do="record", **order)
+    return {**told, "calls": [one["call"] for one in those]}
 
 
 def played(shop: Path, told: dict[str, Any], made: int = 0, **order: Any) -> list[dict[str, Any]]:
@@ -128,9 +132,7 @@ def test_a_method_is_called_with_its_object_as_it_was(shop: Path) -> None:
 
 
 def test_a_function_that_no_test_calls_has_no_calls(shop: Path) -> None:
-    (told,) = inside(shop, do="record", path="till.py", first=1, argv=["-q"], most=9)
-    assert "name" not in told
-    assert told["calls"] == []
+    assert inside(shop, do="record", path="till.py", first=1, argv=["-q"], most=9) == []
 
 
 def test_the_same_seed_makes_the_same_inputs_for_every_candidate(shop: Path) -> None:
@@ -160,6 +162,19 @@ def test_what_does_not_end_is_stopped_and_the_rest_goes_on(shop: Path) -> None:
     assert len(kinds) == 9
     assert "timeout" in kinds
     assert kinds[0] == "value"
+
+
+def test_a_call_that_does_not_end_is_known(shop: Path) -> None:
+    (shop / "till.py").write_text(ENDLESS)
+    assert len(recorded(shop, "biggest")["calls"]) == 1
+
+
+def test_a_play_of_nothing_but_endless_calls_ends(shop: Path) -> None:
+    told = recorded(shop, "biggest")
+    (shop / "till.py").write_text(ENDLESS)
+    found = played(shop, told, made=400, seconds=0.1)
+    assert {one["kind"] for one in found} == {"timeout"}
+    assert len(found) < 100
 
 
 def test_a_generator_is_what_it_yields(shop: Path) -> None:

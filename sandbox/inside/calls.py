@@ -3,7 +3,8 @@
 Asked by one JSON object on stdin, answers with JSON lines on stdout. Standard library only.
 
     {"do": "record", "path": "shop/till.py", "first": 12, "argv": ["-q", ...], "most": 40}
-        runs pytest and keeps the arguments of calls of the function whose code begins at that line
+        runs pytest and keeps the arguments of calls of the function whose code begins at that line:
+        first a line with its names and sys.path, then one for each call, as they come
     {"do": "play", "module": ..., "name": ..., "path_list": [...], "calls": [...], "made": 100,
      "seed": 1, "seconds": 0.5}
         calls it with these arguments and with changed ones, a line for each outcome
@@ -29,6 +30,10 @@ import sys
 LARGEST = 20_000  # bytes of a pickle
 SHOWN = 160  # characters of an outcome that people may read
 _ITEMS = 200  # of a generator
+_RECORDED_S = 2.0  # a call may take while it is recorded; its arguments are known by then
+_ENDLESS_S = 0.2  # may any call take once so many did not end:
+_ENDLESS = 3
+_MOST_ENDLESS = 30  # then a play ends
 _DEPTH = 8
 
 
@@ -36,39 +41,73 @@ class OutOfTime(BaseException):
     """Not an Exception, so that `except Exception` in a candidate does not catch it."""
 
 
+class Enough(BaseException):
+    """As many calls are known as were asked for."""
+
+
 def record(order: dict) -> None:
-    """Answers with module, qualified name, sys.path and the calls, base64; no name: never called."""
+    """Says module, qualified name and sys.path, then the calls, base64; nothing: never called."""
     import pytest
 
     wanted, first, most = os.path.realpath(order["path"]), order["first"], order["most"]
-    kept: dict[bytes, None] = {}
-    told: dict = {}
+    kept: set[bytes] = set()
+    depth = stopped = 0
 
     def watch(frame, event, _argument):
+        nonlocal depth
         code = frame.f_code
-        if event != "call" or code.co_firstlineno != first or len(kept) >= most:
+        if code.co_firstlineno != first or event not in ("call", "return"):
             return
         if "<" in code.co_qualname:  # a module, a comprehension, a function inside a function
             return
         if os.path.realpath(code.co_filename) != wanted:
             return
-        told.setdefault("module", frame.f_globals.get("__name__", ""))
-        told.setdefault("name", code.co_qualname)
+        depth = max(0, depth + (1 if event == "call" else -1))
+        if event == "return":
+            if not depth:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            return
+        if depth == 1:
+            signal.setitimer(signal.ITIMER_REAL, _RECORDED_S if stopped < _ENDLESS else _ENDLESS_S)
         try:
             data = pickle.dumps(_arguments(frame), protocol=4)
         except Exception:  # what cannot be pickled cannot be played again
             return
-        if len(data) <= LARGEST:
-            kept.setdefault(data)
+        if len(data) <= LARGEST and data not in kept:
+            if not kept:
+                module = frame.f_globals.get("__name__", "")
+                _answer({"module": module, "name": code.co_qualname, "path_list": sys.path})
+            kept.add(data)
+            _answer({"call": base64.b64encode(data).decode()})
+            if len(kept) >= most:
+                raise Enough
 
+    def ring(_number, _frame):
+        nonlocal depth, stopped
+        depth, stopped = 0, stopped + 1
+        raise OutOfTime
+
+    signal.signal(signal.SIGALRM, ring)
     sys.setprofile(watch)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            pytest.main([*order["argv"], "-p", "no:cacheprovider"])
+            pytest.main([*order["argv"], "-p", "no:cacheprovider"], plugins=[_Ends(kept, most)])
     finally:
         sys.setprofile(None)
-    calls = [base64.b64encode(data).decode() for data in kept]
-    _answer({**told, "path_list": sys.path, "calls": calls})
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class _Ends:
+    """A plugin that ends the session when enough calls are known."""
+
+    def __init__(self, kept: set, most: int) -> None:
+        self._kept, self._most = kept, most
+
+    def pytest_runtest_logfinish(self):
+        if len(self._kept) >= self._most:
+            import pytest
+
+            pytest.exit("enough calls are known")
 
 
 def _arguments(frame) -> tuple[list, dict]:
@@ -99,11 +138,19 @@ def play(order: dict) -> None:
         return
     signal.signal(signal.SIGALRM, _ring)
     calls = [base64.b64decode(call) for call in order["calls"]]
-    for data in calls:
-        _answer(_called(function, data, None, seconds))
     rng = random.Random(order["seed"])
-    for number in range(order["made"] if calls else 0):
-        _answer(_called(function, calls[number % len(calls)], rng.random(), seconds))
+    asked = [(data, None) for data in calls]
+    asked += [
+        (calls[number % len(calls)], rng.random())
+        for number in range(order["made"] if calls else 0)
+    ]
+    endless = 0
+    for data, seed in asked:
+        told = _called(function, data, seed, seconds if endless < _ENDLESS else _ENDLESS_S)
+        endless += told.get("kind") == "timeout"
+        _answer(told)
+        if endless == _MOST_ENDLESS:
+            break
 
 
 def _called(function, data: bytes, seed, seconds: float) -> dict:
@@ -224,7 +271,8 @@ def _answer(line: dict) -> None:
     _OUT.flush()
 
 
-_OUT = sys.stdout
+# Of its own, as pytest takes hold of the usual one.
+_OUT = os.fdopen(os.dup(1), "w", encoding="utf-8") if __name__ == "__main__" else sys.stdout
 if __name__ == "__main__":
     sys.setrecursionlimit(3000)
     asked = json.load(sys.stdin)
