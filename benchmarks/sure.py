@@ -4,7 +4,8 @@
 
 On answers of the real model at places of real files, as `benchmarks.display_gate --rows FILE` keeps
 them; without a file some are asked for in this repository. A suggestion saves its characters less
-the key that takes it, if all that is shown of it is what the file holds, else nothing.
+the key that takes it, if all that is shown of it is what the file holds, else nothing. What was left
+out follows when its start is taken, and saves keys in the same way.
 """
 
 import sys
@@ -20,7 +21,8 @@ from completion import models, sure
 from completion.engine.tokenizer import Tokenizer
 from tandem.config import Config
 
-CALIBRATIONS = (0.5, 0.6, 0.7, 0.85, 1.0, 1.2)
+# Factors on log-probabilities, and what a look at a part costs.
+TRIED = ((0.5, 0.5), (0.7, 0.5), (1.0, 0.0), (1.0, 0.25), (1.0, 0.5), (1.0, 1.0), (1.3, 0.5))
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,37 @@ def places(found: Sequence[Suggestion], tokenizer: Tokenizer) -> list[Place]:
     return made
 
 
-def saved(found: Sequence[Place], calibration: float | None) -> tuple[int, int]:
-    """How many are right as they are shown, and the keys that taking those saves."""
-    taken = keys = 0
+@dataclass
+class Saved:
+    """Parts shown, those of them that are right, and the keys that taking these saves."""
+
+    shown: int = 0
+    taken: int = 0
+    keys: int = 0
+
+
+def saved(found: Sequence[Place], tried: tuple[float, float] | None) -> Saved:
+    """With everything shown in likely parts, or as a whole (None)."""
+    if tried is not None:
+        sure.CALIBRATION, sure.LOOK = tried
+    told = Saved()
     for one in found:
-        size = len(one.text)
-        if calibration is not None:
-            sure.CALIBRATION = calibration
-            size = sure.sure_part(one.text, one.tokens, one.may_end)
-        if one.right >= size:
-            taken += 1
-            keys += size - 1
-    return taken, keys
+        at = 0
+        while at < len(one.text.rstrip()):
+            rest = one.text[at:]
+            tokens = [(end - at, nats) for end, nats in one.tokens if end > at]
+            size = len(rest)
+            if tried is not None:
+                size = sure.sure_part(
+                    rest, tokens, lambda start, at=at, one=one: one.may_end(one.text[:at] + start)
+                )
+            told.shown += 1
+            if one.right < at + len(rest[:size].rstrip()):
+                break
+            told.taken += 1
+            told.keys += len(rest[:size].rstrip()) - 1
+            at += size
+    return told
 
 
 def main() -> None:
@@ -71,32 +92,33 @@ def main() -> None:
         found = asked(HERE, 5 if arguments.quick else 60, arguments.model, None)
     if arguments.only:
         found = [one for one in found if one.repository in arguments.only]
-    shipped = sure.CALIBRATION
+    shipped = sure.CALIBRATION, sure.LOOK
     tokenizer = Tokenizer.load(models.resolve(arguments.model).folder)
     those = places(found, tokenizer)
     if not those:
         sys.exit("sure: no suggestion has log-probabilities for its tokens.")
     whole = saved(those, None)
-    rows: list[list[object]] = [["whole", *_shares(whole, whole, len(those))]]
-    figures: dict[str, object] = {"places": len(those), "whole": whole}
-    for calibration in CALIBRATIONS:
-        cut = saved(those, calibration)
-        mark = " (ours)" if calibration == shipped else ""
-        rows.append([f"start, {calibration}{mark}", *_shares(cut, whole, len(those))])
-        figures[str(calibration)] = cut
+    rows: list[list[object]] = [["whole", *_told(whole, whole)]]
+    figures: dict[str, object] = {"places": len(those), "whole": vars(whole)}
+    for tried in dict.fromkeys((*TRIED, shipped)):
+        told = saved(those, tried)
+        mark = " (ours)" if tried == shipped else ""
+        rows.append([f"{tried[0]}, {tried[1]}{mark}", *_told(told, whole)])
+        figures[f"{tried[0]} {tried[1]}"] = vars(told)
     ours = saved(those, shipped)
     common.report(
-        f"{len(those)} suggestions; the factor on log-probabilities by row",
-        ["shown", "right", "keys saved", "against whole"],
+        f"{len(those)} suggestions in likely parts; by factor on log-probabilities and cost of a look",
+        ["", "shown", "right", "keys saved", "against whole"],
         rows,
-        ("keys_saved_over_whole", f"{ours[1] / max(1, whole[1]):.2f}"),
+        ("keys_saved_over_whole", f"{ours.keys / max(1, whole.keys):.2f}"),
         figures,
         arguments.json,
     )
 
 
-def _shares(one: tuple[int, int], whole: tuple[int, int], places: int) -> list[str]:
-    return [f"{one[0] / places:.1%}", str(one[1]), f"{one[1] / max(1, whole[1]) - 1:+.1%}"]
+def _told(one: Saved, whole: Saved) -> list[object]:
+    more = one.keys / max(1, whole.keys) - 1
+    return [one.shown, f"{one.taken} ({one.taken / one.shown:.0%})", one.keys, f"{more:+.1%}"]
 
 
 if __name__ == "__main__":

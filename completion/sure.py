@@ -1,17 +1,19 @@
 """How much of a suggestion is worth showing: its start, up to where it is likely to go wrong.
 
-A suggestion is taken as a whole or not at all, so a doubtful end costs its sure start. Shown is the
-start that saves the most keys on average: its chance to be right, by the model's own word, times the
-keys that taking it saves. What is left out is known, and follows as soon as the start is taken.
+A suggestion is taken as a whole or not at all, so a doubtful end costs its sure start. But what is
+left out is known, and follows as soon as the start is taken, for one key more. So a suggestion is
+shown in the parts that save the most keys on average: all that a part brings but the key that takes
+it, times its chance to be right by the model's own word, and what the parts behind it save then.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-# The model's log-probabilities are too sure of long texts and too unsure of short ones; this
-# factor did best on the training repositories of the display gate (docs/LOG.md, 2026-11-26).
-CALIBRATION = 0.7
+# Chosen on the training repositories of the display gate (docs/LOG.md, 2026-11-26).
+CALIBRATION = 1.0  # times a log-probability
+LOOK = 1.0  # keys; what it costs to read one more part
 LEAST = 3  # characters; less is quicker typed
+_UNLIKELY = -300.0  # nats; less is as good as never, and could not be divided by
 
 
 def sure_part(
@@ -23,35 +25,49 @@ def sure_part(
     any it is the whole text. It is cut between words only, and where `may_end` of the start allows
     it.
     """
-    sums: list[tuple[int, float]] = []
-    total = 0.0
-    for end, nats in tokens:
-        total += nats
-        sums.append((min(end, len(text)), total))
+    if not tokens:
+        return len(text)
+    cuts = list(_cuts(text, tokens))
+    while True:
+        first = _first(cuts)
+        # Whether a text may end somewhere costs more to say than where it had best end.
+        if first == len(cuts) - 1:
+            return len(text)
+        if may_end(text[: cuts[first][0]]):
+            return cuts[first][0]
+        del cuts[first]
+
+
+def _cuts(text: str, tokens: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+    """Where it could be cut, in characters, and its chance up to there; last the whole of it."""
+    whole, nats = len(text.rstrip()), 0.0
+    for end, token in tokens:
+        nats = max(nats + token, _UNLIKELY)
+        kept = len(text[:end].rstrip())
+        if LEAST <= kept < whole and _is_border(text, kept):
+            yield kept, math.exp(CALIBRATION * nats)
         if end >= len(text):
             break
-    least = _saved(len(text.rstrip()), sums[-1][1] if sums else 0.0)
-    starts = [(_saved(kept, nats), kept) for kept, nats in _starts(text, sums)]
-    # The best first: whether a text may end somewhere costs more to say than what it saves.
-    for saves, kept in sorted(starts, key=lambda start: -start[0]):
-        if saves <= least:
-            break
-        if may_end(text[:kept]):
-            return kept
-    return len(text)
+    yield whole, math.exp(CALIBRATION * nats)
 
 
-def _starts(text: str, sums: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
-    """Where it could be cut, in characters, and the nats up to there."""
-    for end, nats in sums:
-        kept = len(text[:end].rstrip())
-        if kept >= LEAST and _is_border(text, kept):
-            yield kept, nats
-
-
-def _saved(characters: int, nats: float) -> float:
-    """Keys on average: all but the one that takes it, if it is right."""
-    return math.exp(CALIBRATION * nats) * (characters - 1)
+def _first(cuts: Sequence[tuple[int, float]]) -> int:
+    """The end of the first part of those that save the most keys."""
+    points = [(0, 1.0), *cuts]
+    last = len(points) - 1
+    saves, best = [0.0] * len(points), last
+    for start in range(last - 1, -1, -1):
+        at, sure = points[start]
+        most = -math.inf
+        for end in range(start + 1, len(points)):
+            kept, chance = points[end]
+            if kept - at < LEAST and end < last:
+                continue
+            keys = chance / sure * (kept - at - 1 + saves[end]) - LOOK
+            if keys > most:
+                most, best = keys, end
+        saves[start] = most
+    return best - 1
 
 
 def _is_border(text: str, at: int) -> bool:
