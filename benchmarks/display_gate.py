@@ -88,7 +88,8 @@ def run(arguments: argparse.Namespace) -> None:
     found = asked([*learned, *held_out], count, arguments.model, arguments.rows)
     minutes = (time.perf_counter() - began) / 60
     tokenizer = Tokenizer.load(models.resolve(arguments.model).folder)
-    found = [suggestions.start(one, tokenizer) for one in found]  # what is judged is what is shown
+    # What is judged is what is shown.
+    found = [part for one in found for part in suggestions.parts(one, tokenizer)]
     names = {folder.name for folder in held_out}
     train = rows_of([one for one in found if one.repository not in names])
     test = [one for one in found if one.repository in names]

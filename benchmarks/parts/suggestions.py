@@ -206,9 +206,24 @@ def may_end(one: Suggestion) -> Callable[[str], bool]:
     return filters.may_end(one.shown, prefix, suffix, hole)
 
 
-def start(one: Suggestion, tokenizer: Tokenizer) -> Suggestion:
-    """What the session shows of it, as `completion.sure` has it."""
-    tokens = ends(one, tokenizer)
-    size = sure_part(one.shown, tokens, may_end(one))
-    begun = sum(at < size for at in (0, *(end for end, _ in tokens[:-1])))
-    return replace(one, shown=one.shown[:size], logprobs=one.logprobs[: begun if tokens else None])
+def parts(one: Suggestion, tokenizer: Tokenizer) -> list[Suggestion]:
+    """What the session shows of it, as `completion.sure` has it: a part, and behind each that is
+    right the next one."""
+    found, at, may, tokens = [], 0, may_end(one), ends(one, tokenizer)
+    while at < len(one.shown.rstrip()):
+        rest = one.shown[at:]
+        left = [(end - at, nats) for end, nats in tokens if end > at]
+        size = sure_part(rest, left, lambda start, at=at: may(one.shown[:at] + start))
+        starts = (0, *(end for end, _ in left))
+        begun = [nats for start, (_, nats) in zip(starts, left, strict=False) if start < size]
+        part = replace(
+            one,
+            offset=one.offset + at,
+            shown=rest[:size],
+            logprobs=tuple(begun) if tokens else one.logprobs,
+        )
+        found.append(part)
+        if part.right < len(part.shown.rstrip()):
+            break
+        at += size
+    return found
