@@ -1,18 +1,19 @@
 """How many bugs `tandem fix` mends, the line not given.
 
     python -m benchmarks.repair QUIXBUGS [--only NAME...] [--seconds N] [--no-model] [--json FILE]
-    python -m benchmarks.repair --cases FOLDER
+    python -m benchmarks.repair --cases FOLDER --clones FOLDER
 
 QUIXBUGS is a clone of jkoppel/QuixBugs; each of its Python programs becomes a small repository with
-its own tests. FOLDER is one of `benchmarks.mine_fixes`: real fixes of real repositories, each
-repository as the fix's commit has it, but for the file that it mended. Fixed means: the first patch
-passes all tests. Same: on inputs that no test has it does what the reference does. All code runs in
-sandboxes.
+its own tests. The cases are of `benchmarks.reproduce`: real fixes of the repositories in `--clones`,
+each as the fix's commit has it, but for the file that it mended. Fixed means: the first patch passes
+all tests, but those that fail with the true fix, too. Same: on inputs that no test has it does what
+the reference does. All code runs in sandboxes.
 """
 
 import argparse
 import contextlib
 import json
+import shlex
 import shutil
 import statistics
 import sys
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import common
+from benchmarks.mine_fixes import Case
+from benchmarks.reproduce import laid_out
 from sandbox import assistant, audit, behaviour, daemon, image, suite, worktree
 from sandbox.assistant import Assistant
 from sandbox.container import Sandbox
@@ -97,19 +100,24 @@ def quixbugs(clone: Path, into: Path, only: list[str]) -> Iterator[Bug]:
         yield Bug(name, folder, path, reference.read_text("utf-8"), "pytest python_testcases")
 
 
-def mined(cases: Path, into: Path, only: list[str]) -> Iterator[Bug]:
-    """The cases of a folder of `mine_fixes`: the fix's commit with the file as it was before."""
+def mined(cases: Path, clones: Path, into: Path, only: list[str]) -> Iterator[Bug]:
+    """The cases of `benchmarks.reproduce`, laid out one by one."""
     for file in sorted(cases.rglob("*.json")):
-        told = json.loads(file.read_text("utf-8"))
-        name = file.stem
-        if not isinstance(told, dict) or "before" not in told or (only and name not in only):
+        name, told = file.stem, json.loads(file.read_text("utf-8"))
+        if "mended" not in told:
+            sys.exit(
+                f"repair: {file} tells of no test that the fix mends: see benchmarks.reproduce"
+            )
+        if only and name not in only:
             continue
-        folder = into / name
-        worktree.snapshot(Path(told["repository"]), folder, told["commit"])
-        shutil.rmtree(folder / ".git", ignore_errors=True)
-        (folder / told["path"]).write_text(told["before"], "utf-8")
-        tests = " ".join(told.get("tests", ()))
-        yield Bug(name, folder, told["path"], told["after"], f"pytest {tests}".strip())
+        others = told.pop("others")
+        del told["mended"]
+        case = Case(**{**told, "tests": tuple(told["tests"])})
+        laid_out(case, clones, into / name)
+        shutil.rmtree(into / name / ".git")  # its commit holds the fix
+        left_out = [f"--deselect={test}" for test in others]
+        command = shlex.join(["pytest", *case.tests, *left_out])
+        yield Bug(name, into / name, case.path, case.after, command)
 
 
 def repaired(bug: Bug, seconds: float, helper: Assistant | None) -> Row:
@@ -171,20 +179,22 @@ def agrees(bug: Bug, report: Report) -> tuple[bool | None, int]:
 def main() -> None:
     parser = common.parser(__doc__ or "")
     parser.add_argument("quixbugs", type=Path, nargs="?", help="a clone of jkoppel/QuixBugs")
-    parser.add_argument("--cases", type=Path, help="a folder of benchmarks.mine_fixes")
+    parser.add_argument("--cases", type=Path, help="a folder of benchmarks.reproduce")
+    parser.add_argument("--clones", type=Path, help="where those repositories are")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--seconds", type=float, default=120.0, help="for one search")
     parser.add_argument("--no-model", action="store_true", help="templates alone")
     told = parser.parse_args()
     if (told.quixbugs is None) == (told.cases is None):
         parser.error("name a clone of QuixBugs, or --cases FOLDER")
+    if told.cases and not told.clones:
+        parser.error("name the folder of the cases' repositories: --clones FOLDER")
     daemon.client()
     rows = []
     helper = None if told.no_model else assistant.load(Config().model)
     with tempfile.TemporaryDirectory(prefix="tandem-repair-") as folder:
-        bugs = list(_bugs(told, Path(folder)))
-        for number, bug in enumerate(bugs, 1):
-            print(f"{number}/{len(bugs)} {bug.name}", file=sys.stderr, flush=True)
+        for number, bug in enumerate(_bugs(told, Path(folder)), 1):
+            print(f"{number} {bug.name}", file=sys.stderr, flush=True)
             rows.append(repaired(bug, told.seconds, helper))
             print(f"  {rows[-1]}", file=sys.stderr, flush=True)
     report(rows, told)
@@ -195,7 +205,7 @@ def _bugs(told: argparse.Namespace, folder: Path) -> Iterator[Bug]:
     if told.quixbugs:
         yield from quixbugs(told.quixbugs, folder, only)
     else:
-        found = mined(told.cases, folder, only)
+        found = mined(told.cases, told.clones, folder, only)
         yield from (bug for bug, _ in zip(found, range(2 if told.quick else 10_000), strict=False))
 
 

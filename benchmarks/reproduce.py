@@ -78,7 +78,8 @@ def run(told: argparse.Namespace) -> None:
     for half in HALVES:
         counts: Counter[str] = Counter()
         names: Counter[str] = Counter()
-        for case in in_turns(read(told.cases / half)):
+        folder = told.cases / half
+        for case in in_turns(read(folder) if any(folder.glob("*.json")) else []):
             if counts["shown"] >= each:
                 break
             if case.repository in told.without or names[case.repository] >= told.most:
