@@ -50,13 +50,15 @@ class Recording:
 class Outcome:
     """What one call did: "value", "error", "timeout" or "ended". Equal digests, equal outcomes.
 
-    `asked` and `text` are the arguments and the outcome in short, for people.
+    `asked` and `text` are the arguments and the outcome in short, for people; `shape` is the name
+    of a value's type.
     """
 
     kind: str
     digest: str
     asked: str = ""
     text: str = ""
+    shape: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,20 @@ class Standing:
 
     `kept`: of inputs like those of passing tests, how many it answers as before. `agreed`: over
     inputs like those of failing tests, the mean share of groups of patches that say the same.
-    `broken`: inputs on which it hangs or raises and the original did not.
+    `broken`: inputs on which it hangs or raises and the original did not. `odd`: inputs on which
+    its value is of a type that no right value had.
     """
 
     kept: float
     agreed: float
     broken: int
     inputs: int
+    odd: int = 0
 
     @property
     def score(self) -> float:
-        return self.kept + self.agreed - (self.broken / self.inputs if self.inputs else 0.0)
+        wrong = (self.broken + self.odd) / self.inputs if self.inputs else 0.0
+        return self.kept + self.agreed - wrong
 
 
 def function_at(source: str, path: str, line: int) -> Function | None:
@@ -152,8 +157,9 @@ def play(
         kind, digest = told.get("kind"), told.get("outcome")
         if isinstance(digest, str):
             kind = kind if kind in ("value", "error", "timeout") else _LOST
-            asked, text = (str(told.get(name, ""))[: calls.SHOWN] for name in ("asked", "text"))
-            found.append(Outcome(str(kind), digest[:40], asked, text))
+            names = ("asked", "text", "shape")
+            texts = (str(told.get(name, ""))[: calls.SHOWN] for name in names)
+            found.append(Outcome(str(kind), digest[:40], *texts))
     found = found[:wanted]
     return (*found, *[Outcome(_LOST, _LOST)] * (wanted - len(found)))
 
@@ -173,6 +179,8 @@ def standings(
     voices = list(dict.fromkeys(whole))
     size = len(before)
     tallies = [Counter(column) for column in zip(*(one[size:] for one in voices), strict=True)]
+    # What a passing test got is right, as far as anybody knows.
+    shapes = {old.shape for old in before if old.kind == "value"}
     made = []
     for one, failing, digests in zip(patches, patches_failing, whole, strict=True):
         same = sum(a.digest == b.digest for a, b in zip(before, one, strict=True))
@@ -182,12 +190,15 @@ def standings(
         ]
         pairs = [*zip(before, one, strict=True), *zip(before_failing, failing, strict=True)]
         broken = sum(old.kind == "value" and new.kind != "value" for old, new in pairs)
+        values = [new.shape for _, new in pairs if new.kind == "value"]
+        odd = sum(shape not in shapes for shape in values) if shapes else 0
         made.append(
             Standing(
                 same / size if size else 1.0,
                 sum(agreed) / len(agreed) if agreed else 1.0,
                 broken,
                 len(pairs),
+                odd,
             )
         )
     return made

@@ -279,3 +279,15 @@ def test_an_input_on_which_only_the_patch_hangs_counts_against_it() -> None:
 
 def test_nothing_known_speaks_for_nobody() -> None:
     assert standings((), [(), ()], (), [(), ()]) == [Standing(1.0, 1.0, 0, 0)] * 2
+
+
+def test_a_value_of_a_type_that_no_right_value_had_speaks_against_a_patch() -> None:
+    right = (Outcome("value", "yes", shape="bool"), Outcome("value", "no", shape="bool"))
+    wrong = (Outcome("error", "raises"),)
+    same, odd = (
+        (Outcome("value", "no", shape="bool"),),
+        (Outcome("value", "none", shape="NoneType"),),
+    )
+    one, other = standings(right, [right, right], wrong, [same, odd])
+    assert (one.odd, other.odd) == (0, 1)
+    assert one.score > other.score

@@ -160,7 +160,7 @@ def _called(function, data: bytes, seed, seconds: float) -> dict:
             plain, named = changed(plain, named, random.Random(seed))
     except BaseException as error:
         return {"outcome": f"not made: {type(error).__name__}"}
-    asked = canonical((plain, named))
+    asked, shape = canonical((plain, named)), ""
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -168,7 +168,7 @@ def _called(function, data: bytes, seed, seconds: float) -> dict:
             if hasattr(result, "__next__"):
                 result = list(itertools.islice(result, _ITEMS))
         outcome = f"{canonical(result)} | {canonical((plain, named))}"
-        kind = "value"
+        kind, shape = "value", type(result).__name__
     except OutOfTime:
         outcome, kind = "no end", "timeout"
     except BaseException as error:
@@ -176,7 +176,8 @@ def _called(function, data: bytes, seed, seconds: float) -> dict:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     digest = hashlib.sha256(outcome.encode("utf-8", "replace")).hexdigest()[:20]
-    return {"outcome": digest, "kind": kind, "asked": asked[:SHOWN], "text": outcome[:SHOWN]}
+    told = {"asked": asked[:SHOWN], "text": outcome[:SHOWN], "shape": shape[:SHOWN]}
+    return {"outcome": digest, "kind": kind, **told}
 
 
 def _ring(_number, _frame):
