@@ -19,6 +19,7 @@ from completion.pieces import Context
 from completion.reader import Reader
 from completion.reply import Reply
 from completion.repository import Repositories
+from completion.rules import parses
 from completion.stages import Stages
 from tandem.errors import EngineError
 
@@ -27,6 +28,7 @@ MEMORY_WEIGHT = 0.5
 TIMED_OUT = "timeout"  # how we end an answer that takes too long; servers never say it
 # Characters after the cursor that an answer is held against, whatever the model has read of them.
 FILTERED_SUFFIX = 8000
+SENT_S = 0.002  # by then a request is on its way
 
 
 @dataclass
@@ -90,8 +92,15 @@ class Asking:
             )
 
         reader = self._reader = new_reader()
-        with self.stages.stage("generate"):
-            answer = await self._answer(client, built, can_heal, reader)
+        # The filters' first look at a file costs up to 50 ms, and nothing while the model works.
+        language = hole.lexer.language.name
+        loop = asyncio.get_running_loop()
+        look = loop.call_later(SENT_S, parses.without_line, before, below, language)
+        try:
+            with self.stages.stage("generate"):
+                answer = await self._answer(client, built, can_heal, reader)
+        finally:
+            look.cancel()
         self._tokens = [(token.end, token.logprob) for token in answer.tokens if token.text]
         self.details["finish"] = answer.finish or "stopped here"
         self.details["usage"] = answer.usage
