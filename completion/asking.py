@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from completion import branches, candidates, filters, prompt, silence
+from completion import branches, candidates, filters, prompt, silence, spelled
 from completion.client import Answer, Busy, Client, Superseded, Unavailable
 from completion.connection import Connection
 from completion.document import Document, name_in_repository
@@ -62,8 +62,15 @@ class Asking:
             text, reason = await self._ask(hole), ""
         except silence.Silence as silent:
             text, reason = "", str(silent)
-        tokens = tuple(self._tokens)
-        return Reply(text, reason, self.model, hole.kind, tokens, self.details, self.stages.total())
+        return Reply(
+            text,
+            reason,
+            self.model,
+            hole.kind,
+            tuple(self._tokens),
+            self.details,
+            self.stages.total(),
+        )
 
     def first_line(self) -> str:
         """The answer's first line once it is complete, as it may be shown; "" before."""
@@ -101,7 +108,6 @@ class Asking:
                 answer = await self._answer(client, built, can_heal, reader)
         finally:
             look.cancel()
-        self._tokens = [(token.end, token.logprob) for token in answer.tokens if token.text]
         self.details["finish"] = answer.finish or "stopped here"
         self.details["usage"] = answer.usage
         self.memories.told(self.document, answer.usage)
@@ -109,6 +115,8 @@ class Asking:
         with self.stages.stage("filter"):
             complete = stop.stopped or answer.finish == "stop"
             kept = reader.finish(stop.text, complete)
+        heal = built.heal if can_heal else ""
+        self._tokens = spelled.ends(reader.answer, answer.tokens, heal, kept.text)
         self.details["rules"] = list(kept.rules)
         if kept.text and options.candidates > 1 and can_heal and answer.tokens:
             with self.stages.stage("candidates"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from completion.client import TokenTold
+from completion.spelled import healed
 
 # Of each token's place, so many likeliest ones are asked for: the greedy one is among them.
 TOLD = 3
@@ -48,9 +49,9 @@ def branches(
     """
     found: list[Branch] = []
     spelled, sums = "", ()
-    healed = _healed(answer, tokens, heal)
+    size = healed(answer, tokens, heal)
     for token in tokens:
-        if len(spelled) - healed >= len(answer) and token.text:
+        if len(spelled) - size >= len(answer) and token.text:
             break
         for text, logprob in token.top.items():
             costs = token.logprob - logprob
@@ -58,22 +59,10 @@ def branches(
                 continue
             begins = spelled + text
             # The first token may spell healed text, too; the branch's must do so as well.
-            if len(spelled) < healed and not begins.startswith(tokens[0].text[:healed]):
+            if len(spelled) < size and not begins.startswith(tokens[0].text[:size]):
                 continue
-            if text or spelled[healed:].strip():
+            if text or spelled[size:].strip():
                 told = (*sums, logprob)
-                found.append(Branch(begins[healed:], told, costs, complete=not text))
+                found.append(Branch(begins[size:], told, costs, complete=not text))
         spelled, sums = spelled + token.text, (*sums, token.logprob)
     return sorted(found, key=lambda branch: branch.margin)[:most]
-
-
-def _healed(answer: str, tokens: Sequence[TokenTold], heal: str) -> int:
-    """Characters of the first token that spell what was healed, not the answer."""
-    if not tokens:
-        return 0
-    text, first = "".join(token.text for token in tokens), tokens[0].text
-    for size in range(len(first) + 1):
-        rest = text[size:]
-        if heal.endswith(first[:size]) and (rest.startswith(answer) or answer.startswith(rest)):
-            return size
-    return 0

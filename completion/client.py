@@ -43,14 +43,12 @@ class ServedModel:
 class TokenTold:
     """A token of an answer, in nats, and how likely the likeliest ones in its place were.
 
-    An empty text is the end of the answer. `end`: characters of the answer that had come with it;
-    its own text may begin with what was healed.
+    An empty text is the end of the answer. The first one's may begin with what was healed.
     """
 
     text: str
     logprob: float
     top: dict[str, float]
-    end: int = 0
 
     @property
     def margin(self) -> float:
@@ -66,7 +64,6 @@ class Answer:
     finish: str = ""
     usage: dict[str, Any] = field(default_factory=dict)
     tokens: list[TokenTold] = field(default_factory=list)
-    characters: int = 0
 
 
 class Client:
@@ -144,8 +141,7 @@ class Client:
                     answer.usage = event.get("usage") or answer.usage
                     for choice in event.get("choices", []):
                         answer.finish = choice.get("finish_reason") or answer.finish
-                        answer.characters += len(choice.get("text") or "")
-                        answer.tokens += _tokens(choice.get("logprobs"), answer.characters)
+                        answer.tokens += _tokens(choice.get("logprobs"))
                         if choice.get("text"):
                             yield choice["text"]
         except httpx.TimeoutException as error:
@@ -184,13 +180,13 @@ def _served(row: dict[str, Any]) -> ServedModel:
     )
 
 
-def _tokens(told: dict[str, Any] | None, end: int) -> list[TokenTold]:
+def _tokens(told: dict[str, Any] | None) -> list[TokenTold]:
     """Servers may leave parts of it out, or give null."""
     told = told or {}
     texts, logprobs = told.get("tokens") or (), told.get("token_logprobs") or ()
     top = told.get("top_logprobs") or [None] * len(texts)
     return [
-        TokenTold(text, logprob, others or {}, end)
+        TokenTold(text, logprob, others or {})
         for text, logprob, others in zip(texts, logprobs, top, strict=False)
         if logprob is not None
     ]

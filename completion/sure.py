@@ -22,7 +22,7 @@ def sure_part(
     """How many characters of `text` to show.
 
     `tokens`: where each ends in the text, in characters, and its log-probability in nats; without
-    any it is the whole text. It is cut between words only, and where `may_end` of the start allows
+    any it is the whole text. It is cut between words and parts of names only, and where `may_end` of the start allows
     it.
     """
     if not tokens:
@@ -71,7 +71,12 @@ def _first(cuts: Sequence[tuple[int, float]]) -> int:
 
 
 def _is_border(text: str, at: int) -> bool:
-    return at == len(text) or not (_is_word(text[at - 1]) and _is_word(text[at]))
+    """Between words, or between the words of a name, as in `row_count` and `rowCount`."""
+    if at == len(text):
+        return True
+    one, other = text[at - 1], text[at]
+    within = _is_word(one) and _is_word(other)
+    return not within or (one == "_" != other) or (one.islower() and other.isupper())
 
 
 def _is_word(ch: str) -> bool:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 from completion import filters
 from completion.asking import FILTERED_SUFFIX
+from completion.branches import TOLD, branches
+from completion.client import TokenTold
 from completion.document import Document, language_of, read_text
-from completion.engine.request import Request
+from completion.engine.request import Request, TokenLogprob
 from completion.engine.tokenizer import Tokenizer
 from completion.gate import Ask, refusal
 from completion.hole import Hole, hole_kind
@@ -88,6 +90,30 @@ class Suggestion:
         """What an earlier one is once the characters between the two are typed."""
         typed = _read(self.file)[before.offset : self.offset]
         return typed + self.shown == before.shown
+
+
+@dataclass(frozen=True)
+class Told:
+    """A text that may be shown, and where its tokens end in it, with their nats."""
+
+    text: str
+    tokens: tuple[tuple[int, float], ...] = ()
+
+    def cut(self, size: int) -> "Told":
+        """Its first characters, with the tokens that begin in them."""
+        starts = (0, *(end for end, _ in self.tokens))
+        pairs = zip(starts, self.tokens, strict=False)
+        return Told(self.text[:size], tuple(token for start, token in pairs if start < size))
+
+    def after(self, size: int) -> "Told":
+        """What follows these characters."""
+        return Told(self.text[size:], tuple((e - size, n) for e, n in self.tokens if e > size))
+
+    def right(self, coming: str) -> int:
+        """Characters of it, from the start, that are what comes."""
+        pairs = enumerate(zip(self.text, coming, strict=False))
+        least = min(len(self.text), len(coming))
+        return next((at for at, (one, other) in pairs if one != other), least)
 
 
 def ask(folders: Sequence[Path], variant: Variant, count: int, seed: int) -> Iterator[Suggestion]:
@@ -173,20 +199,86 @@ def _shown(
     variant: Variant, prefix: str, suffix: str, hole: Hole, built: "Prompt"
 ) -> tuple[str, list[float], float]:
     """What the editor would show, its tokens' log-probabilities, milliseconds."""
-    decoder, after = variant.decoder, suffix[:FILTERED_SUFFIX]
-    dedent = Dedent(prefix, hole)
-    stop = filters.StopRule(prefix, after, hole, _OPTIONS.max_lines)
-    prompt = tuple(decoder.tokenizer.encode(built.text, begin=True))
-    request = Request(prompt, TOKENS, stop=built.stop, heal=built.heal, logprobs=0)
-    raw, ended, tokens, ms = "", False, [], 0.0
-    for chunk in decoder.generate(request):
-        tokens += [(len(raw), one.logprob) for one in chunk.logprobs]
-        raw += chunk.text
-        ended, ms = chunk.finish == "stop", chunk.usage.prefill_ms + chunk.usage.decode_ms
-        if stop.feed(dedent.feed(chunk.text)):
-            break
-    kept = filters.finish(stop.text, prefix, after, hole, stop.stopped or ended).text
-    return kept, [logprob for at, logprob in tokens if at < max(1, len(kept))], round(ms, 1)
+    kept, tokens, ms = _Question(variant, prefix, suffix, hole, built).answer(
+        built.text, built.heal
+    )
+    return kept, [told.logprob for at, told in tokens if at < max(1, len(kept))], round(ms, 1)
+
+
+def told(
+    variant: Variant, prefix: str, suffix: str, language: str, path: str, most: int
+) -> list[Told]:
+    """The greedy answer and its closest calls, at most `most`, as they may be shown."""
+    hole = hole_kind(prefix + suffix, len(prefix), language)
+    built = variant.encoder.prompt(prefix, suffix, language, hole.kind, variant.prompt_tokens, path)
+    if built is None:
+        return []
+    question = _Question(variant, prefix, suffix, hole, built)
+    kept, tokens, _ = question.answer(built.text, built.heal)
+    found = [Told(kept, _ends(tokens, kept))]
+    for branch in branches(question.raw, [one for _, one in tokens], built.heal, most - 1, 2.0):
+        text = built.text + built.heal + branch.text
+        other, more, _ = question.answer(text, "", branch.text, branch.complete)
+        before = ((len(branch.text), sum(branch.logprobs)),)
+        found.append(Told(other, (*before, *_ends(more, other))))
+    return [one for one in found if one.text.strip()]
+
+
+def _ends(tokens: Sequence[tuple[int, TokenTold]], kept: str) -> tuple[tuple[int, float], ...]:
+    """Where the tokens of what is kept end in it."""
+    starts = [at for at, _ in tokens]
+    pairs = zip(starts, [*starts[1:], len(kept)], tokens, strict=False)
+    return tuple((end, told.logprob) for at, end, (_, told) in pairs if at < len(kept) and end > 0)
+
+
+class _Question:
+    """One place that the model is asked about; `raw` is its last answer as it came."""
+
+    def __init__(
+        self, variant: Variant, prefix: str, suffix: str, hole: Hole, built: "Prompt"
+    ) -> None:
+        self._variant, self._stop = variant, built.stop
+        self._prefix, self._suffix, self._hole = prefix, suffix, hole
+        self.raw = ""
+
+    def answer(
+        self, prompt: str, heal: str, begun: str = "", ended: bool = False
+    ) -> tuple[str, list[tuple[int, TokenTold]], float]:
+        """What may be shown of it, its tokens with where each begins in it, milliseconds.
+
+        It begins with `begun`; `ended`: that is all of it.
+        """
+        decoder, after = self._variant.decoder, self._suffix[:FILTERED_SUFFIX]
+        dedent = Dedent(self._prefix, self._hole)
+        stop = filters.StopRule(self._prefix, after, self._hole, _OPTIONS.max_lines)
+        ids = tuple(decoder.tokenizer.encode(prompt, begin=True))
+        request = Request(ids, TOKENS, stop=self._stop, heal=heal, logprobs=TOLD)
+        raw, ms = begun, 0.0
+        tokens: list[tuple[int, TokenTold]] = []
+        stopped = bool(begun) and stop.feed(dedent.feed(begun))
+        for chunk in () if stopped or ended else decoder.generate(request):
+            tokens += [(len(raw), self._told(one)) for one in chunk.logprobs]
+            raw += chunk.text
+            ended, ms = chunk.finish == "stop", chunk.usage.prefill_ms + chunk.usage.decode_ms
+            if stop.feed(dedent.feed(chunk.text)):
+                break
+        self.raw = raw
+        complete = stop.stopped or ended
+        kept = filters.finish(stop.text, self._prefix, after, self._hole, complete).text
+        return kept, tokens, ms
+
+    def _told(self, one: TokenLogprob) -> TokenTold:
+        return TokenTold(
+            self._text(one.token), one.logprob, {self._text(id): nats for id, nats in one.top}
+        )
+
+    def _text(self, token: int) -> str:
+        """ "" for the end of an answer."""
+        decoder = self._variant.decoder
+        special = decoder.model.config.eos_ids | decoder.tokenizer.special_ids
+        return (
+            "" if token in special else decoder.tokenizer.bytes_at(token).decode("utf-8", "replace")
+        )
 
 
 def ends(one: Suggestion, tokenizer: Tokenizer) -> list[tuple[int, float]]:
