@@ -6,8 +6,8 @@
 Answers are made from the true text and the file around it: with the suffix after it, brackets too
 many, special tokens, loops, other indentation, lines from above, cut at any place. With --model
 the installed model gives them. They go through the dedent, the stop rule and the filters as in the
-editor; of the model's the likely start is judged too, since that is what the editor shows. Ends
-with 1 if anything shown repeats the suffix, unbalances brackets, leaks a special token, or hides
+editor; of the model's the likely part that is shown first is judged too. Ends with 1 if anything
+shown repeats the suffix, unbalances brackets, leaks a special token, or hides
 the code right of the cursor in a comment or string.
 """
 
@@ -39,7 +39,7 @@ QUICK, QUICK_WITH_MODEL = 400, 20
 @dataclass
 class Tally:
     """One language's counts. `judged`: shown in files that parse with the true text; `parsed` of
-    them with what is shown, `begun` with its likely start."""
+    them with all of what may be shown, `begun` with the part that is shown first alone."""
 
     holes: int = 0
     answers: int = 0
@@ -83,12 +83,12 @@ def shown(spot: Spot, text: str, ended: bool, rng: random.Random) -> Filtered:
 
 
 def start(one: Answer, kept: str) -> str:
-    """The likely start of it that the editor shows where the end is doubtful."""
+    """The part of it that the editor shows first."""
     if not one.text.startswith(kept):  # a repaired text has no tokens
         return kept
     prefix, suffix = one.spot.prefix, one.spot.suffix
     hole = hole_kind(prefix + suffix, len(prefix), one.spot.language)
-    return kept[: sure_part(kept, one.tokens, may_end(kept, prefix, suffix, hole))]
+    return kept[: sure_part(kept, one.tokens, may_end(suffix, hole))]
 
 
 def _groups(folders: list[Path]) -> dict[str, list[Path]]:
@@ -128,6 +128,10 @@ def run(arguments: argparse.Namespace) -> bool:
             wrong = checks.errors(spot, kept.text)
             tally.errors.update(wrong)
             examples += [Example(error, one, kept.text) for error in wrong]
+            if part != kept.text:
+                wrong = [error for error in checks.errors(spot, part) if error not in wrong]
+                tally.errors.update(wrong)
+                examples += [Example(error, one, part) for error in wrong]
             if checks.parses(spot.text, spot.language):
                 tally.judged += 1
                 fits = checks.parses(spot.prefix + kept.text + spot.suffix, spot.language)
@@ -138,8 +142,8 @@ def run(arguments: argparse.Namespace) -> bool:
                     else checks.parses(spot.prefix + part + spot.suffix, spot.language)
                 )
                 tally.begun += begins
-                if not (fits and begins):
-                    unparsed.append(Example("does not parse", one, kept.text if begins else part))
+                if not fits:
+                    unparsed.append(Example("does not parse", one, kept.text))
         if done % 1000 == 999:
             print(f"{done + 1} of {holes} holes", file=sys.stderr, flush=True)
     for example in (examples + unparsed)[: arguments.examples]:
@@ -198,7 +202,7 @@ def _report(tallies: dict[str, Tally], arguments: argparse.Namespace) -> None:
     title = "Answers of the model" if arguments.model else "Bad answers"
     common.report(
         f"{title} in real files: errors in what is shown",
-        ["", "holes", "shown", *checks.ERRORS, "parses", "its start", "ms, p50 / p99"],
+        ["", "holes", "shown", *checks.ERRORS, "parses", "its first part", "ms, p50 / p99"],
         rows,
         ("overlap_errors", str(sum(total.errors.values()))),
         {

@@ -125,11 +125,11 @@ def finish(
     return Filtered(text, "", tuple(acted))
 
 
-def may_end(text: str, prefix: str, suffix: str, hole: Hole) -> Callable[[str], bool]:
-    """Tells whether a start of `text`, which `finish` left, may be shown in its place: it leaves
-    nothing open, and the file parses with it if it does with all of it."""
-    parses = Parses(prefix, suffix, hole, Pairs(prefix, suffix, hole.lexer.language))
-    return lambda start: not unclosed(start, suffix, hole) and parses.ends_with(start, text)
+def may_end(suffix: str, hole: Hole) -> Callable[[str], bool]:
+    """Tells whether a start of an answer, which `finish` left, may be shown before the rest of it:
+    whether it leaves nothing open. That it parses alone is not asked: it is the start of what
+    does, and would be typed in any case (docs/quiet.md tells what asking for it costs)."""
+    return lambda start: not unclosed(start, suffix, hole)
 
 
 def blank(text: str) -> bool:

@@ -67,12 +67,6 @@ class Parses:
             return True
         return not (self._breaks_near(text) if self._completes(text) else self._tells())
 
-    def ends_with(self, start: str, whole: str) -> bool:
-        """Whether a start of a text may be shown in its place: a file that may parse with the whole
-        has to parse with the start, if it is one that we can parse."""
-        untold = self._without_line() is None
-        return untold or self.with_text(whole) is False or self.with_text(start) is True
-
     def _tells(self) -> bool:
         """Whether the file parses with something that is fine in any hole, or without the line."""
         errors = self._without_line()
