@@ -15,10 +15,10 @@ from tests.paced import paced
 BEFORE = "value = "
 BODY = {"model": "tandem-135m", "prompt": BEFORE, "max_tokens": 16, "temperature": 0}
 CLOSE = [
-    TokenTold("alpha", -0.8, {"alpha": -0.8, "beta": -0.9}, 5),
-    TokenTold("()", -3.0, {"()": -3.0}, 7),
+    TokenTold("alpha", -0.8, {"alpha": -0.8, "beta": -0.9}),
+    TokenTold("()", -3.0, {"()": -3.0}),
 ]
-FAR = [TokenTold("alpha", -0.1, {"alpha": -0.1, "beta": -4.0}, 5), CLOSE[1]]
+FAR = [TokenTold("alpha", -0.1, {"alpha": -0.1, "beta": -4.0}), CLOSE[1]]
 
 
 def reader() -> Reader:

@@ -33,6 +33,11 @@ def test_it_is_not_cut_within_a_word() -> None:
     assert sure_part(text, [(9, -0.1), (14, -4.0)], anywhere) == 14
 
 
+@pytest.mark.parametrize(("text", "end"), [("row_count_total", 10), ("rowCountTotal", 8)])
+def test_but_between_the_words_of_a_name(text: str, end: int) -> None:
+    assert sure_part(text, [(end, -0.01), (len(text), -4.0)], anywhere) == end
+
+
 def test_nor_where_it_may_not_end() -> None:
     text = "print(value) if x"
     tokens = [(5, 0.0), (6, -0.02), (11, -0.03), (12, -0.01), (17, -6.0)]
