@@ -92,7 +92,7 @@ class CompletionConfig(Section):
     )
     cut_unsure: bool = Field(
         default=True,
-        description="Show a suggestion up to where it is likely right; the rest follows.",
+        description="Show a suggestion in likely parts: one up to where it may go wrong, then the rest.",
     )
     next_edit: bool = Field(
         default=True, description="After a change, suggest the next place that it implies."

@@ -135,11 +135,11 @@ def test_an_answer_is_read_as_it_was_saved(folder: Path, tmp_path: Path) -> None
     assert list(answers.load(file)) == made
 
 
-def test_the_likely_start_is_what_the_editor_shows() -> None:
+def test_the_likely_part_is_what_the_editor_shows_first() -> None:
     place = spot("total = «first + second»\n")
     tokens = ((5, -0.1), (7, -0.2), (14, -6.0))
     one = Answer(place, "model", "first + second", True, tokens)
-    assert start(one, "first + second") == "first"  # "first +" would not parse
+    assert start(one, "first + second") == "first +"
     assert start(one, "first + other") == "first + other"
     assert start(replace(one, tokens=()), "first + second") == "first + second"
 
