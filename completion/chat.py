@@ -25,7 +25,8 @@ from completion import chat_tools
 from completion.chat_stream import Gathering
 from completion.choice import choose
 from completion.client import Busy, Client, ServedModel, TooMuch, Unavailable
-from completion.counting import estimate
+from completion.counting import Counter as Counts
+from completion.counting import counter_for, estimate
 from completion.messages import Finish, Message, Role, Said, Tool, ToolCall, Usage
 from tandem import secrets, trace
 from tandem.config import Config
@@ -79,8 +80,8 @@ class _Again(Exception):
 class Chat:
     """One model at one server. Close it, or use it as an async context manager.
 
-    `url` ends in /v1; `context` is in tokens; `capabilities` are those of `/v1/models`. Several
-    answers may be asked for at once.
+    `url` ends in /v1; `context` is in tokens; `capabilities` are those of `/v1/models`; `count`
+    gives a text's length in tokens. Several answers may be asked for at once.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Chat:
         self.url = url.rstrip("/")
         self.context = self.options.context or context or DEFAULT_CONTEXT
         self.capabilities = capabilities
+        self.count: Counts = estimate
         self._source = source
         self._manner = _manner(self.url, model)
         # trust_env off: a proxy variable must not send code off the machine.
@@ -332,7 +334,7 @@ async def connect(
         url, token = address.url, address.token
     name = {"": "", "planner": options.planner, "executor": options.executor}[role]
     served = await _served(url, token, name or options.model, config if own else None)
-    return Chat(
+    chat = Chat(
         url,
         served.id,
         token,
@@ -341,6 +343,9 @@ async def connect(
         capabilities=served.capabilities,
         source=source,
     )
+    if own and not config.endpoint:
+        chat.count = await asyncio.to_thread(counter_for, config)
+    return chat
 
 
 async def _served(url: str, token: str, name: str, own: Config | None) -> ServedModel:
