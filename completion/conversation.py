@@ -8,14 +8,13 @@ Used alike by the command line, the language server and other front ends.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 from completion import chat_prompts
 from completion.chat import Chat, OnText
 from completion.chat_context import Selection, gather
 from completion.chat_history import History
-from completion.chat_prompts import Part, Task
+from completion.chat_prompts import Part, Prompt, Task
 from completion.index import Index
 from completion.messages import Message, Said
 
@@ -27,11 +26,10 @@ _ANSWER_SHARE = 4
 
 @dataclass(frozen=True)
 class Answer:
-    """`shown` is the context that the model saw, `left_out` what there was no room for."""
+    """`prompt` tells what the model saw, and what there was no room for."""
 
     said: Said
-    shown: list[Part] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    prompt: Prompt
 
     @property
     def text(self) -> str:
@@ -87,7 +85,7 @@ class Conversation:
             if self._history is not None and text:
                 self._history.add(Message("user", question))
                 self._history.add(Message("assistant", text), note)
-        return Answer(said, fitted.shown, fitted.left_out)
+        return Answer(said, fitted)
 
     def prompt(
         self,
@@ -95,7 +93,7 @@ class Conversation:
         selections: Sequence[Selection] = (),
         task: Task = "ask",
         parts: Sequence[Part] = (),
-    ) -> chat_prompts.Prompt:
+    ) -> Prompt:
         """What the model would be told. Blocking: looks into the index."""
         count = self.chat.count
         # A change speaks for itself: chunks with the same words are no help to judge it.
