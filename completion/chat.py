@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from completion import chat_tools
-from completion.chat_stream import Gathering
+from completion.chat_stream import Gathering, loop_in
 from completion.chat_wire import Again, Wanted, manner_of, message_of, refusal, without_secrets
 from completion.choice import choose
 from completion.client import Busy, Client, ServedModel, Unavailable
@@ -182,6 +182,9 @@ class Chat:
                         break
                     if piece := self._take(data, gathered):
                         on_text(piece)
+                        if (start := loop_in(gathered.text)) >= 0:
+                            gathered.text, gathered.finish = gathered.text[:start], "loop"
+                            return
         except httpx.TimeoutException:
             raise
         except httpx.HTTPError as error:

@@ -24,6 +24,19 @@ from tandem.secrets import is_secret_file
 # Tokens for what one selection uses; and of what a question's words find.
 PIECES = 1500
 MOST_DEFINITIONS, MOST_CHUNKS, MOST_LINES = 6, 4, 40
+# Sources that say what a name is; the others bring what a completion could be alike.
+_CERTAIN = ("definitions", "members", "callees")
+# Of a question's words those that say what it is about; so many of them a chunk must say.
+_FILLERS = frozenset(
+    [
+        *("and", "are", "can", "code", "did", "does", "explain", "for", "from", "function", "has"),
+        *("have", "how", "into", "its", "make", "not", "python", "return", "should", "tell"),
+        *("that", "the", "there", "these", "this", "use", "used", "uses", "using", "want", "was"),
+        *("what", "when", "where", "which", "who", "why", "will", "with", "work", "works", "would"),
+        *("you", "your"),
+    ]
+)
+_LEAST_SHARED, _SHARED = 2, 0.5
 _NAME = re.compile(r"[A-Za-z_]\w{2,}")
 _PLACE = re.compile(r"(?P<path>.+?)(?::(?P<first>\d+)(?:-(?P<last>\d+))?)?$")
 
@@ -39,7 +52,7 @@ class Selection:
     @property
     def text(self) -> str:
         """Its lines, each with its end, as far as it has one."""
-        return "".join(self.document.text.splitlines(keepends=True)[self.first : self.last + 1])
+        return "".join(lines_of(self.document.text)[self.first : self.last + 1])
 
     @property
     def whole(self) -> bool:
@@ -54,6 +67,12 @@ class Selection:
         return f"{path}, lines {lines}" if self.last > self.first else f"{path}, line {lines[-1]}"
 
 
+def lines_of(text: str) -> list[str]:
+    """Each with its end; only "\\n" ends one."""
+    *whole, last = text.split("\n")
+    return [f"{line}\n" for line in whole] + [last] * bool(last)
+
+
 def selection_of(place: str) -> Selection:
     """What FILE, FILE:LINE or FILE:FIRST-LAST names, lines from 1. Raises UsageError."""
     match = _PLACE.fullmatch(place)
@@ -66,7 +85,7 @@ def selection_of(place: str) -> Selection:
         raise UsageError(f"{path} is a file of secrets.", "Its text is never given to a model.")
     text, _ = read_text(path)
     document = Document(path.resolve(), language_of(path), text)
-    count = max(1, len(text.splitlines()))
+    count = max(1, len(lines_of(text)))
     if match is None:
         return Selection(document, 0, count - 1)
     first = int(match["first"])
@@ -126,13 +145,13 @@ def _defined(question: str, index: Index) -> Iterator[Part]:
 
 def _used(selection: Selection, index: Index, count: Counter) -> Iterator[Part]:
     """Of what a completion at the selection's end would see, what the selection names."""
-    lines = selection.document.text.splitlines(keepends=True)
+    lines = lines_of(selection.document.text)
     offset = len("".join(lines[: selection.last + 1]).rstrip("\n"))
     retriever = Retriever(index, count, gate=False, time_box_ms=math.inf)
     context = retriever.context(selection.document, offset, PIECES)
     said = set(_NAME.findall(selection.text))
     for piece in context.pieces:
-        if piece.symbol and said.isdisjoint(piece.symbol.split(".")):
+        if piece.source not in _CERTAIN or said.isdisjoint(piece.symbol.split(".")):
             continue
         where = f"{piece.path}, line {piece.first + 1}"
         yield Part(where, piece.text, language_of(Path(piece.path)), piece.reason, named=False)
@@ -142,8 +161,12 @@ def _alike(question: str, selections: Sequence[Selection], index: Index) -> Iter
     """Chunks that say most of the question's words."""
     if selections:  # then retrieval has looked for the like already
         return
-    for chunk in index.neighbours(terms_of(question), MOST_CHUNKS):
-        text = index.text_of(chunk)
-        if text:
+    about = set(terms_of(question)) - _FILLERS
+    least = max(_LEAST_SHARED, _SHARED * len(about))
+    for chunk in index.neighbours(sorted(about), MOST_CHUNKS):
+        text = index.text_of(chunk) or ""
+        shared = sorted(about.intersection(terms_of(text)))
+        if len(shared) >= least:
             where = f"{chunk.file.path}, lines {chunk.first + 1}–{chunk.last + 1}"
-            yield Part(where, text, chunk.file.language, "says the same words", named=False)
+            reason = f"says {', '.join(shared)}"
+            yield Part(where, text, chunk.file.language, reason, named=False)
