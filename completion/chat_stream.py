@@ -7,8 +7,8 @@ from typing import Any, cast, get_args
 from completion.chat_tools import parsed
 from completion.messages import Finish, ToolCall
 
-REPEATS = 4
-SHORTEST_LOOP, LONGEST_PIECE = 160, 600  # characters
+REPEATS = 3
+SHORTEST_LOOP, LONGEST_PIECE = 120, 600  # characters
 
 
 @dataclass
