@@ -63,8 +63,9 @@ class Selection:
         path = path_in(self.document.path, root) if root else self.document.path.name
         if self.whole:
             return path
-        lines = f"{self.first + 1}–{self.last + 1}"
-        return f"{path}, lines {lines}" if self.last > self.first else f"{path}, line {lines[-1]}"
+        if self.last == self.first:
+            return f"{path}, line {self.first + 1}"
+        return f"{path}, lines {self.first + 1}–{self.last + 1}"
 
 
 def lines_of(text: str) -> list[str]:
@@ -115,9 +116,10 @@ def gather(
     ]
     seen = {part.text.strip() for part in parts}
     for part in found:
-        # What stands in a selection is shown already.
-        if not any(part.text.strip() in text for text in seen):
-            seen.add(part.text.strip())
+        text = part.text.strip()
+        # What stands in a selection is shown already, and so is a chunk around a definition.
+        if not any(text in other or other in text for other in seen):
+            seen.add(text)
             parts.append(part)
     return parts
 
