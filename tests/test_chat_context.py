@@ -102,12 +102,13 @@ def test_selected_code_brings_what_it_uses(root: Path, index: Index) -> None:
     assert not used.named
 
 
-def test_names_in_a_question_bring_their_definitions(index: Index) -> None:
-    function, whole = gather("Does format_price round? And Basket?", [], index, estimate)
+def test_names_in_a_question_bring_their_definitions_and_uses(index: Index) -> None:
+    function, whole, use = gather("Does format_price round? And Basket?", [], index, estimate)
     assert function.reason == "defines format_price"
     assert 'return f"{cents / 100:.2f}"' in function.text
     assert "def add(self, item: str) -> None" in whole.text
     assert "append" not in whole.text
+    assert (use.name, use.text) == ("app.py, lines 1–5", APP.rstrip())
 
 
 def test_words_of_a_question_bring_chunks_that_say_most_of_them(index: Index) -> None:
