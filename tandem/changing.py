@@ -1,7 +1,6 @@
 """A change that a chat model proposes: shown while it comes, made only to the text that was shown."""
 
 import codecs
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -11,7 +10,7 @@ from completion.chat_context import Selection, lines_of
 from completion.chat_edit import diff_so_far
 from completion.document import read_text
 from tandem import paths
-from tandem.errors import TandemError, UsageError
+from tandem.errors import TandemError
 from tandem.visible import visible
 
 
@@ -67,25 +66,6 @@ def apply(selection: Selection, code: str) -> None:
     changed = begins + "".join(lines).replace("\n", newline).encode()
     with paths.atomic_write(path, "wb", path.stat().st_mode & 0o7777) as stream:
         stream.write(changed)
-
-
-def new_test_file(path: Path, root: Path | None) -> Path:
-    """A name for tests of that file that nothing has yet."""
-    folder = root / "tests" if root and (root / "tests").is_dir() else path.parent
-    for number in ("", *(f"_{n}" for n in range(2, 100))):
-        file = folder / f"test_{path.stem}{number}{path.suffix}"
-        if not file.exists():
-            return file
-    raise UsageError(f"{folder} has too many tests of {path.name}.", "Remove some.")
-
-
-def create(file: Path, code: str) -> None:
-    """Raises TandemError if the file is there already."""
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(code if code.endswith("\n") else code + "\n")
-    except OSError as error:
-        raise TandemError(f"Cannot write {file}: {error.strerror}.") from error
 
 
 def _coloured(told: str) -> Syntax:

@@ -16,9 +16,10 @@ from completion.chat_history import History
 from completion.chat_prompts import Part, Task
 from completion.conversation import Answer, Conversation
 from completion.index import Index
-from tandem import ask_cli, changing
+from tandem import ask_cli, changing, new_tests
 from tandem.errors import TandemError, UsageError
 from tandem.spoken import Spoken, aside, interactive
+from tandem.visible import visible
 
 Run = Callable[[Coroutine[Any, Any, Answer]], Answer]
 
@@ -144,16 +145,34 @@ class Talk:
         self._change(asked, selections, "document")
 
     def tests(self, rest: str) -> None:
-        """New tests are shown and, with a yes, saved in a new file."""
+        """New tests are shown, tried in the sandbox and, with a yes, saved in a new file."""
         selections, asked = self._places(rest)
-        answer = self._ask(asked, selections, "tests")
+        path = selections[0].document.path
+        file = new_tests.file_for(path, self._root)
+        wish = " ".join(filter(None, (new_tests.wish(path, self._root), asked)))
+        answer = self._ask(wish, selections, "tests")
         code = code_of(answer.text)
         if not code.strip():
             raise TandemError("The answer holds no code.", "Ask again in other words.")
-        file = changing.new_test_file(selections[0].document.path, self._root)
+        self._try(file, code)
         if self._agreed(f"Save it as {file}?"):
-            changing.create(file, code)
-            aside(f"Saved {file}. Run it: tandem fix --help, or your own test command.")
+            new_tests.create(file, code)
+            aside(f"Saved {file}.")
+
+    def _try(self, file: Path, code: str) -> None:
+        """Run new tests where that can be done; that it cannot is no reason not to have them."""
+        if self._root is None or file.suffix != ".py":
+            aside("Not tried: only Python tests of a repository are.")
+            return
+        try:
+            with Console(stderr=True).status("Trying the tests in the sandbox"):
+                outcome = new_tests.run(self._root, file, code)
+        except TandemError as error:
+            aside(f"Not tried: {error}", "yellow")
+            return
+        if outcome.told:
+            print(visible(outcome.told))
+        print(f"In the sandbox: {outcome}.")
 
     def context(self, rest: str) -> None:
         """Pin files for the questions to come, or tell what the last answer saw."""

@@ -142,9 +142,11 @@ def test_tests_are_saved_in_a_new_file_with_a_yes(repository: Path, empty_home: 
     (repository / "tests").mkdir()
     (repository / "tests" / "test_app.py").write_text("mine\n")
     wrote = says("```python\ndef test_show():\n    pass\n```")
-    done = Person(repository, empty_home, wrote).types("/tests app.py:1-2", "y")
+    person = Person(repository, empty_home, wrote)
+    done = person.types("/tests app.py:1-2", "y")
     assert done.returncode == 0, done.stderr
     assert (repository / "tests" / "test_app.py").read_text() == "mine\n"
+    assert "import what you test from app." in person.messages[0][-1]["content"]
     new = repository / "tests" / "test_app_2.py"
     assert new.read_text() == "def test_show():\n    pass\n"
 
@@ -241,12 +243,6 @@ def test_a_change_is_made_only_to_what_was_shown(tmp_path: Path) -> None:
         changing.apply(selection, "never\n")
     changing.apply(selection_of(f"{file}:4"), "3")
     assert file.read_bytes().endswith(b"zwei\r\n3")
-
-
-def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
-    (tmp_path / "test_a.py").write_text("mine\n")
-    with pytest.raises(TandemError, match="Cannot write"):
-        changing.create(tmp_path / "test_a.py", "x = 1")
 
 
 ANSWER = "# Title\n\nSome *words*.\n\n```python\nx = 1\n\ny = 2\n```\n\n- one\n- two\n\nThe end."
