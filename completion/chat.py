@@ -125,8 +125,9 @@ class Chat:
         event.reason = "cancelled"
         try:
             said = await self._said(wanted, on_piece, event)
-            event.reason, event.shown = "", said.text[:_SHOWN]
-            event.details |= {"finish": said.finish, "calls": [call.name for call in said.calls]}
+            called = [call.name for call in said.calls]
+            event.reason, event.shown = "", said.text[:_SHOWN] or f"calls {', '.join(called)}"
+            event.details |= {"finish": said.finish, "calls": called}
             event.details["usage"] = {"prompt": said.usage.prompt, "answer": said.usage.completion}
         except EngineError as error:
             event.reason = str(error)

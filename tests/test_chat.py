@@ -13,6 +13,7 @@ from completion.client import Busy, TooMuch, Unavailable
 from tandem import trace
 from tandem.config import Config
 from tandem.errors import ConfigError, EngineError
+from tandem.requests import requests
 from tandem.sections import ChatConfig
 from tests.scripted_chat import (
     MODEL,
@@ -338,6 +339,16 @@ async def test_each_answer_leaves_one_event_and_each_failure_its_reason() -> Non
     assert first["stages_ms"].keys() == {"first_token", "total"}
     assert second["shown"] is None
     assert "418" in second["reason"]
+
+
+async def test_the_trace_lists_answers_and_calls_by_who_asked() -> None:
+    with scripted(says("fine"), calls(("search", {"query": "a"}))) as server:
+        async with Chat(server.url, MODEL, source="agent") as chat:
+            await chat.say(QUESTION)
+            await chat.say(QUESTION, [SEARCH])
+    first, second = requests(trace.read())
+    assert [first.place, second.place] == ["chat from agent"] * 2
+    assert [first.event["shown"], second.event["shown"]] == ["fine", "calls search"]
 
 
 async def test_answers_may_be_asked_for_side_by_side() -> None:
