@@ -66,6 +66,13 @@ class History:
     def messages(self) -> list[Message]:
         return [line.message for line in self.lines()]
 
+    def followed(self) -> list[Message]:
+        """What the next answer may follow: without answers that went round in a loop, which
+        would lead to more of them."""
+        lines = self.lines()
+        looped = {n for n, line in enumerate(lines) if line.note == "loop"}
+        return [line.message for n, line in enumerate(lines) if not looped & {n, n + 1}]
+
     def _lines(self) -> Iterator[Line]:
         try:
             with self.file.open("rb") as stream:

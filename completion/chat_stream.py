@@ -1,6 +1,7 @@
 """A chat answer put together from the events of its stream, or from one whole body."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
@@ -8,6 +9,7 @@ from completion.chat_tools import parsed
 from completion.messages import Finish, ToolCall
 
 REPEATS = 3
+SAME_LINES = 40
 SHORTEST_LOOP, LONGEST_PIECE = 120, 600  # characters
 
 
@@ -88,8 +90,13 @@ def loop_in(text: str) -> int:
     """Where a text begins to say again and again what it has just said; -1 if it does not.
 
     Small models do, and would go on to the limit. A loop is `REPEATS` times the same at the end,
-    of `SHORTEST_LOOP` characters in all, with some words in it.
+    of `SHORTEST_LOOP` characters in all, with some words in it; or very many short lines that are
+    the same and say nothing, such as "+".
     """
+    line = text[text.rfind("\n", 0, -1) + 1 :]
+    silent = line.endswith("\n") and len(line) < LONGEST_PIECE and not re.search(r"\w", line)
+    if silent and text.endswith(line * SAME_LINES):
+        return len(text) - (SAME_LINES - 1) * len(line)
     for period in range(SHORTEST_LOOP // REPEATS, min(LONGEST_PIECE, len(text) // REPEATS) + 1):
         piece = text[-period:]
         # Most periods differ in one character already.

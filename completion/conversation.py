@@ -99,7 +99,8 @@ class Conversation:
         # A change speaks for itself: chunks with the same words are no help to judge it.
         index = None if task in ("review", "commit") else self._index
         found = [*parts, *gather(asked, selections, index, count)]
-        history = self._history.messages() if self._history is not None else []
+        # A task stands for itself; small models take up again what they said about another.
+        history = self._history.followed() if self._history is not None and task == "ask" else []
         budget = self.chat.context - self._answer_tokens() - _SPARE
         return chat_prompts.prompt(task, asked, found, history, budget=budget, count=count)
 

@@ -10,7 +10,7 @@ import pytest
 from completion.chat import Chat, Message, Said, Tool, ToolCall, Usage, connect
 from completion.chat_wire import manner_of
 from completion.client import Busy, TooMuch, Unavailable
-from tandem import trace
+from tandem import config, trace
 from tandem.config import Config
 from tandem.errors import ConfigError, EngineError
 from tandem.requests import requests
@@ -391,13 +391,13 @@ async def test_a_server_that_does_not_stream_is_understood() -> None:
 
 async def test_the_settings_name_server_model_and_roles() -> None:
     with scripted(says("a"), context=4096) as server:
-        config = Config(chat=ChatConfig(endpoint=server.url, planner="big"))
-        async with await connect(config) as chat:
+        settings = Config(chat=ChatConfig(endpoint=server.url, planner="big"))
+        async with await connect(settings) as chat:
             assert (chat.model, chat.context) == (MODEL, 4096)
             assert (await chat.say(QUESTION)).text == "a"
-        async with await connect(config, "planner") as planner:
+        async with await connect(settings, "planner") as planner:
             assert planner.model == "big"
-        async with await connect(config, "executor") as executor:
+        async with await connect(settings, "executor") as executor:
             assert executor.model == MODEL
 
 
@@ -409,13 +409,23 @@ async def test_a_server_without_a_list_needs_a_models_name() -> None:
             assert (chat.model, chat.context) == ("x", 8192)
 
 
+def test_prices_in_a_variable_are_json() -> None:
+    def prices(text: str) -> dict[str, tuple[float, float]]:
+        return config.load(environment={"TANDEM_CHAT__PRICES": text}).chat.prices
+
+    assert prices('{"big": [1.5, 6]}') == {"big": (1.5, 6.0)}
+    for broken in ("{", "3", '{"big": 1}'):
+        with pytest.raises(ConfigError, match=r"chat\.prices"):
+            prices(broken)
+
+
 async def test_the_token_may_come_from_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted(says("a")) as server:
-        config = Config(chat=ChatConfig(endpoint=server.url, token_env="MY_CHAT_KEY"))
+        settings = Config(chat=ChatConfig(endpoint=server.url, token_env="MY_CHAT_KEY"))
         with pytest.raises(ConfigError, match="MY_CHAT_KEY"):
-            await connect(config)
+            await connect(settings)
         monkeypatch.setenv("MY_CHAT_KEY", "open sesame")
-        async with await connect(config) as chat:
+        async with await connect(settings) as chat:
             await chat.say(QUESTION)
     assert server.headers[-1]["authorization"] == "Bearer open sesame"
 
@@ -430,17 +440,17 @@ async def test_the_embedded_model_answers(tandem_home: Path) -> None:
     """The real engine; what it says is its own affair."""
     from completion.engine import background
 
-    config = Config()
+    settings = Config()
     pieces: list[str] = []
     try:
-        async with await connect(config, source="test") as chat:
-            assert chat.context == config.engine.context
+        async with await connect(settings, source="test") as chat:
+            assert chat.context == settings.engine.context
             assert chat.count("def add(a, b):") < len("def add(a, b):")
             said = await chat.say(QUESTION, [SEARCH], max_tokens=12, on_text=pieces.append)
             again = await chat.say(QUESTION, [SEARCH], max_tokens=12)
     finally:
-        background.stop(config)
+        background.stop(settings)
     assert said.text == again.text
     assert 0 < said.usage.completion <= 12
     assert not said.usage.guessed
-    assert trace.read()[-1]["model"] == config.model
+    assert trace.read()[-1]["model"] == settings.model

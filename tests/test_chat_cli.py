@@ -88,6 +88,7 @@ def test_explaining_shows_the_code_and_pinned_code_stays(
     )
     assert done.returncode == 0, done.stderr
     explain, sure, _ = (messages[-1]["content"] for messages in person.messages)
+    assert [len(messages) for messages in person.messages] == [2, 4, 6]
     assert "Explain what this code does" in explain
     assert "in one word." in explain
     assert "def show(cents):" in explain
@@ -158,6 +159,12 @@ def test_staged_changes_are_reviewed_and_named(repository: Path, empty_home: Pat
     assert done.stdout == "Fine.\napp: show and hide\n", done.stderr
     assert "be strict." in person.messages[0][-1]["content"]
     assert all("+def show(cents):" in messages[-1]["content"] for messages in person.messages)
+
+
+def test_a_task_stands_for_itself(repository: Path, empty_home: Path) -> None:
+    person = Person(repository, empty_home, says("Earlier talk."), says("It prints."))
+    person.types("hello?", "/explain app.py:1-2")
+    assert [message["role"] for message in person.messages[1]] == ["system", "user"]
 
 
 def test_mistakes_are_told_and_the_chat_goes_on(repository: Path, empty_home: Path) -> None:

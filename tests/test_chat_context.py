@@ -149,6 +149,16 @@ def test_a_chat_is_kept_with_its_workspace(root: Path) -> None:
     assert chat_history.latest(root / "elsewhere").messages() == []
 
 
+def test_answers_that_went_round_in_a_loop_are_kept_and_not_followed(root: Path) -> None:
+    history = chat_history.new(root)
+    for name, note in (("one", ""), ("two", "loop"), ("three", "interrupted")):
+        history.add(Message("user", f"{name}?"))
+        history.add(Message("assistant", f"{name}."), note)
+    assert len(history.messages()) == 6
+    followed = [message.content for message in history.followed()]
+    assert followed == ["one?", "one.", "three?", "three."]
+
+
 def test_a_kept_chat_holds_no_secrets(root: Path) -> None:
     history = chat_history.new(root)
     history.add(Message("user", "my key is sk-" + "a1b2c3d4e5f6a7b8c9d0e1f2"))

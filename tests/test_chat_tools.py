@@ -143,9 +143,22 @@ def test_what_is_said_again_and_again_is_a_loop_from_its_second_time() -> None:
     assert loop_in(f"A beginning. {SENTENCE * 2}") == -1
 
 
+@pytest.mark.parametrize("line", ["+\n", "- +++\n", "\n", "    )\n"])
+def test_very_many_lines_that_say_nothing_are_a_loop(line: str) -> None:
+    assert loop_in(f"```diff\n{line * 60}") >= 0
+    assert loop_in(f"```diff\n{line * 60}end") == -1
+
+
 @pytest.mark.parametrize(
     "text",
-    ["=" * 500, "| - | - |\n" * 80, "    0, 0, 0, 0,\n" * 40, "x = [\n" + "    None,\n" * 4, ""],
+    [
+        "=" * 500,
+        "| - | - |\n" * 30,
+        "\n" * 30,
+        "    0, 0, 0, 0,\n" * 40,
+        "x = [\n" + "    None,\n" * 4,
+        "",
+    ],
 )
 def test_rules_tables_and_short_lists_are_no_loops(text: str) -> None:
     assert loop_in(text) == -1
