@@ -4,9 +4,10 @@ In CompletionConfig an untrusted repository may turn each field towards less: a 
 longer list of what is left alone, false, or for what keeps suggestions away (RESTRAINTS) true.
 """
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 RESTRAINTS = frozenset({"gate", "debounce", "display_gate", "cut_unsure"})
 
@@ -158,3 +159,9 @@ class ChatConfig(Section):
         default_factory=dict,
         description="By model: what a million prompt tokens and a million answer tokens cost.",
     )
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        """A variable of the environment has them as JSON."""
+        return json.loads(value) if isinstance(value, str) else value
