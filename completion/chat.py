@@ -28,17 +28,7 @@ from tandem.config import Config
 from tandem.errors import ConfigError, EngineError
 from tandem.sections import ChatConfig
 
-__all__ = [
-    "Chat",
-    "Finish",
-    "Message",
-    "Role",
-    "Said",
-    "Tool",
-    "ToolCall",
-    "Usage",
-    "connect",
-]
+__all__ = ["Chat", "Finish", "Message", "Role", "Said", "Tool", "ToolCall", "Usage", "connect"]
 
 DEFAULT_CONTEXT = 8192
 ATTEMPTS = 6
@@ -189,10 +179,8 @@ class Chat:
         except httpx.TimeoutException:
             raise
         except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise Again(
-                Unavailable(f"{self.url} cannot be reached: {reason}.", "Is the server running?")
-            ) from error
+            told = f"{self.url} cannot be reached: {str(error) or type(error).__name__}."
+            raise Again(Unavailable(told, "Is the server running?")) from error
         if gathered.empty and not gathered.finish:
             raise Again(EngineError(f"{self.url} ended its answer before it began."))
 
