@@ -24,6 +24,9 @@ class Request:
 
     @property
     def place(self) -> str:
+        """Where in which file; what is about no place is named by its kind and who asked."""
+        if not self.event["file"]:
+            return f"{self.event['kind']} from {self.event['source']}"
         return f"{self.event['file']}:{self.event['line']}:{self.event['column']}"
 
     @property

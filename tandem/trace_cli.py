@@ -57,7 +57,8 @@ def table(rows: list[Request]) -> Table:
         event = row.event
         result.add_row(
             _clock(event["time"]),
-            printable(f"{PurePath(event['file']).name}:{event['line']}:{event['column']}"),
+            # A file by its name alone: the table is narrow.
+            printable(PurePath(row.place).name if event["file"] else row.place),
             f"{row.total:.0f} ms",
             printable(" ".join(f"{name} {ms:.0f}" for name, ms in row.stages.items()), style="dim"),
             printable("\n").join([_shown(row), *_notes(row)]),
