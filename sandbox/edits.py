@@ -26,7 +26,7 @@ _HUNK = re.compile(
     r"@@(?: -(?P<old>\d{1,9})(?:,(?P<removed>\d{1,9}))?"
     r" \+(?P<new>\d{1,9})(?:,(?P<added>\d{1,9}))?)?(?:[ .]*@@.*|\s*)"
 )
-_PATH_WORDS = re.compile(r"^(?:[#>*\-\s]*)(?:(?:file|path|in)\b\s*:?)?[\s`*\"']*", re.IGNORECASE)
+_PATH_WORDS = re.compile(r"^[#>*\-\s]*(?:(?:file|filename|path)\s*:)?[\s`*\"']*", re.IGNORECASE)
 _KEYS = {"path", "before", "after", "line"}
 _REFUSED = ("rename from ", "copy from ", "GIT binary patch", "Binary files ", "new mode ")
 
@@ -172,7 +172,9 @@ class _Reader:
             if _REPLACE.fullmatch(line):
                 return ""
             name = _PATH_WORDS.sub("", line).rstrip("`*:\"' ")
-            if name and not re.search(r"\s", name) and ("." in name or "/" in name):
+            # Makefile alone could be any word, so it needs a sign that it is a name.
+            signs = "./" if line == name else "./`:"
+            if name and not re.search(r"\s", name) and any(sign in line for sign in signs):
                 return _plain(name)
             if line and not fence:
                 return ""

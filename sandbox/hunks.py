@@ -140,7 +140,7 @@ def _far(edit: Edit, place: Place) -> int:
 
 def _is_clear(near: int, far: int) -> bool:
     """Whether a place is so much nearer to the stated line than another that it must be meant."""
-    return near < far if near == 0 else far >= 4 * near + 4
+    return near < far if near == 0 else far >= 4 * near + 2
 
 
 def _matcher(wanted: list[str], new: list[str]) -> SequenceMatcher[str]:

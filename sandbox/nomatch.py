@@ -31,6 +31,17 @@ def nowhere(edit: Edit, wanted: list[str], file: list[str]) -> NoMatch:
     """What to say of an edit that fits no place: the nearest one, and where it first differs."""
     if not any(line.strip() for line in wanted):
         return NoMatch(f"{edit.path}: the edit's old lines are blank.", "Add lines around them.")
+    new = [line.strip() for line in edit.after.split("\n") if line.strip()]
+    there = [n for n in range(len(file)) if new and file[n].strip() == new[0]]
+    there = [
+        n for n in there if [line.strip() for line in file[n:] if line.strip()][: len(new)] == new
+    ]
+    if len(there) == 1:
+        return NoMatch(
+            f"{edit.path}: the old lines are not there, but the new ones are, at line "
+            f"{there[0] + 1}.",
+            "Was it applied already?",
+        )
     first = places.nearest(wanted, file, edit.line)
     if first is None:
         shown = next(line for line in wanted if line.strip())

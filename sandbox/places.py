@@ -27,8 +27,8 @@ MAX_BLANK = 3  # so many blank lines in a row may be more or less
 MAX_ELIDED = 400
 MAX_ENDS = 20  # more than so many ends of an elided part are as good as any
 NEAR = 0.7  # of the characters of a stale line must be as in the file
-STALE_SHARE = 1 / 3  # of the lines may be stale, and one always
-MIN_SURE = 2  # so many others must be right, each of
+STALE_SHARE = 0.4  # of the lines may be stale, and one always
+MIN_SURE = 2  # so many others must be right, or one that the file has once; each of
 MIN_WORDS = 3  # letters or digits
 _STRING = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
 _SPACE = re.compile(r"\s+")
@@ -126,6 +126,7 @@ class _Finder:
         self._file_blank = [not line.strip() for line in file]
         elided = level is Level.ELIDED
         self._elided = [elided and is_elided(line) for line in wanted]
+        self._in_block = False  # what is elided does not leave its block
         self._firm = [n for n in range(len(wanted)) if not (self._blank[n] or self._elided[n])]
 
     def places(self) -> list[Place]:
@@ -133,6 +134,14 @@ class _Finder:
             return []
         if self._level > Level.TRAILING and not self._firm:
             return []
+        found = self._all()
+        if self._level is Level.ELIDED and len(found) > 1:
+            # Of several ends that which is in the same block is meant, if there is one.
+            self._in_block = True
+            found = self._all() or found
+        return found
+
+    def _all(self) -> list[Place]:
         found: dict[tuple[tuple[int, int], ...], Place] = {}
         for start in self._starts():
             for spans, stale in self._walk(0, start, (), ()):
@@ -213,11 +222,7 @@ class _Finder:
         if firm is None or not any(first < end for first, end in spans):
             yield from self._walk(at + 1, number, (*spans, (number, number)), stale)
             return
-        # Lines that are not shown are inside of what is shown: as deep as the line of dots says,
-        # or as the line below it.
-        deep = _width(self._wanted[at]) or _width(self._wanted[firm])
-        before = next(n for n in range(len(spans) - 1, -1, -1) if spans[n][0] < spans[n][1])
-        deep += _width(self._file[spans[before][0]]) - _width(self._wanted[before])
+        deep = self._depth(at, firm, spans) if self._in_block else 0
         ends = 0
         for end in range(number, min(len(self._file), number + MAX_ELIDED)):
             if self._same(firm, end) and ends < MAX_ENDS:
@@ -225,6 +230,12 @@ class _Finder:
                 yield from self._walk(at + 1, end, (*spans, (number, end)), stale)
             if not self._file_blank[end] and _width(self._file[end]) < deep:
                 return
+
+    def _depth(self, at: int, firm: int, spans: tuple[tuple[int, int], ...]) -> int:
+        """How deep in the file a block is: as the line of dots says, or the line below it."""
+        deep = _width(self._wanted[at]) or _width(self._wanted[firm])
+        above = next(n for n in range(len(spans) - 1, -1, -1) if spans[n][0] < spans[n][1])
+        return deep + _width(self._file[spans[above][0]]) - _width(self._wanted[above])
 
     def _same(self, at: int, number: int) -> bool:
         return self._keys[at] == self._file_keys[number]
@@ -244,7 +255,10 @@ class _Finder:
     def _is_sure(self, spans: tuple[tuple[int, int], ...], stale: tuple[int, ...]) -> bool:
         """Whether enough lines that say something are as in the file."""
         right = [n for n in self._firm if spans[n][0] not in stale]
-        return sum(len(re.findall(r"\w", self._wanted[n])) >= MIN_WORDS for n in right) >= MIN_SURE
+        telling = {
+            self._keys[n] for n in right if len(re.findall(r"\w", self._wanted[n])) >= MIN_WORDS
+        }
+        return len(telling) >= MIN_SURE or any(self._file_keys.count(key) == 1 for key in telling)
 
     def _place(self, spans: tuple[tuple[int, int], ...], stale: tuple[int, ...]) -> Place | None:
         pairs = [
