@@ -129,6 +129,11 @@ def _case(kind: str, cut: Cut, random: Random) -> Case | None:
         if rows is None or harms.loosely(harms.side(rows, "-"), cut.old):
             return None
         return _written(kind, cut, rows, (), line, random, refused=True)
+    if kind == "applied already":
+        if harms.loosely(cut.before, cut.true):
+            return None
+        done = replace(cut, old=cut.true)
+        return _written(kind, done, list(cut.rows), (), line, random, refused=True)
     names = (
         tuple(random.sample((*DRIFTS, "blanks", "stale"), 2)) if kind == "two harms" else (kind,)
     )
