@@ -8,9 +8,8 @@ which line differs, or which places there are, for a model that tries again.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
-from sandbox import allowed, places
+from sandbox import alike, allowed, places
 from sandbox.edits import Edit, called, parse
 from sandbox.nomatch import NoMatch, cut, nowhere, several
 from sandbox.patch import Patch, lines
@@ -22,6 +21,7 @@ __all__ = ["Applied", "Edit", "NoMatch", "apply", "apply_all", "called", "parse"
 _HOW = {
     Level.EXACT: "exact",
     Level.TRAILING: "spaces at line ends differ",
+    Level.TABS: "tabs and spaces differ",
     Level.INDENTATION: "the indentation differs",
     Level.SPACING: "spaces within lines differ",
     Level.BLANK: "blank lines differ",
@@ -51,10 +51,7 @@ def apply(edit: Edit, text: str) -> Applied:
     file = lines(text)
     wanted, new = lines(edit.before), lines(edit.after)
     bare, bare_wanted, bare_new = map(_bare, (file, wanted, new))
-    context = [False] * len(wanted)
-    for at, _, size in _matcher(bare_wanted, bare_new).get_matching_blocks():
-        context[at : at + size] = [True] * size
-    found = _found(bare_wanted, context, bare)
+    found = _found(edit, bare_wanted, bare_new, bare)
     if not found and not edit.before.endswith("\n"):
         within = _within(edit, text)
         if within is not None:
@@ -98,16 +95,15 @@ def apply_all(edits: Sequence[Edit], read: Callable[[str], str | None]) -> Patch
     return Patch({path: text for path, text in texts.items() if text is not None})
 
 
-def _found(wanted: list[str], context: list[bool], file: list[str]) -> list[Place]:
+def _found(edit: Edit, wanted: list[str], new: list[str], file: list[str]) -> list[Place]:
     """The places at the first level that has any, then those that looser spacing would add."""
     found: list[Place] = []
     for level in Level:
         if found and level > Level.BLANK:
             break
         known = {place.first for place in found}
-        found += [
-            place for place in places.find(wanted, context, file, level) if place.first not in known
-        ]
+        more = places.find(wanted, new, file, level, edit.line - 1)
+        found += [place for place in more if place.first not in known]
     return found
 
 
@@ -143,10 +139,6 @@ def _is_clear(near: int, far: int) -> bool:
     return near < far if near == 0 else far >= 4 * near + 2
 
 
-def _matcher(wanted: list[str], new: list[str]) -> SequenceMatcher[str]:
-    return SequenceMatcher(None, wanted, new, autojunk=False)
-
-
 def _made(
     edit: Edit, place: Place, file: list[str], wanted: list[str], new: list[str], text: str
 ) -> list[str]:
@@ -155,13 +147,13 @@ def _made(
     end = _end(text)
     made: list[str] = []
     at = place.first  # the file's lines up to here are dealt with
-    for tag, a, b, c, d in _matcher(wanted, new).get_opcodes():
+    for tag, a, b, c, d in alike.matcher(wanted, new).get_opcodes():
         if tag == "equal":
             made += file[at : place.spans[b - 1][1]]
             at = place.spans[b - 1][1]
             continue
         if place.level is Level.ELIDED and any(
-            places.is_elided(line) for line in (*wanted[a:b], *new[c:d])
+            alike.is_elided(line) for line in (*wanted[a:b], *new[c:d])
         ):
             raise NoMatch(
                 f"{edit.path}: the edit would change lines that it leaves out by `...`.",

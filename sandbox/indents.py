@@ -52,6 +52,11 @@ class Indents:
         """Whether the file's indentation is just ours."""
         return self.first is None and all(ours == theirs for ours, theirs in self.known.items())
 
+    @property
+    def in_columns(self) -> bool:
+        """Whether it is the same by columns, if a tab is taken for some number of them."""
+        return self.first is None and self.shift == 0
+
     def line(self, text: str, is_first: bool = False) -> str | None:
         """A new line as the file would indent it; None where it would have to stand left of all."""
         body = text.lstrip()

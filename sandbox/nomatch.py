@@ -1,6 +1,6 @@
 """What to say of an edit that was not applied, so that a model can mend it: in one line."""
 
-from sandbox import places
+from sandbox import alike
 from sandbox.edits import Edit
 from tandem.errors import TandemError
 
@@ -16,7 +16,7 @@ def several(edit: Edit, numbers: list[int]) -> NoMatch:
     """Of an edit that could stand at each of these lines."""
     if len(set(numbers)) == 1:
         return NoMatch(
-            f"{edit.path}: the text at line {numbers[0]} could end at several places.",
+            f"{edit.path}: the text at line {numbers[0]} could end at several alike.",
             "Write out the lines instead of `...`.",
         )
     listed = ", ".join(map(str, numbers[:LISTED])) + (" and more" if len(numbers) > LISTED else "")
@@ -31,18 +31,16 @@ def nowhere(edit: Edit, wanted: list[str], file: list[str]) -> NoMatch:
     """What to say of an edit that fits no place: the nearest one, and where it first differs."""
     if not any(line.strip() for line in wanted):
         return NoMatch(f"{edit.path}: the edit's old lines are blank.", "Add lines around them.")
+    firm = [number for number, line in enumerate(file) if line.strip()]
     new = [line.strip() for line in edit.after.split("\n") if line.strip()]
-    there = [n for n in range(len(file)) if new and file[n].strip() == new[0]]
-    there = [
-        n for n in there if [line.strip() for line in file[n:] if line.strip()][: len(new)] == new
-    ]
+    there = alike.standing(new, [file[number].strip() for number in firm]) if new else []
     if len(there) == 1:
         return NoMatch(
             f"{edit.path}: the old lines are not there, but the new ones are, at line "
-            f"{there[0] + 1}.",
+            f"{firm[there[0]] + 1}.",
             "Was it applied already?",
         )
-    first = places.nearest(wanted, file, edit.line)
+    first = alike.nearest(wanted, file, edit.line)
     if first is None:
         shown = next(line for line in wanted if line.strip())
         return NoMatch(
@@ -57,7 +55,7 @@ def nowhere(edit: Edit, wanted: list[str], file: list[str]) -> NoMatch:
     for at, ours in enumerate(wanted):
         number = first + at
         theirs = file[number] if number < len(file) else None
-        if theirs is None or places.spaced(theirs) != places.spaced(ours):
+        if theirs is None or alike.spaced(theirs) != alike.spaced(ours):
             has = f"is {cut(theirs)}" if theirs is not None else "is not there"
             return NoMatch(
                 f"{edit.path}: the text is not there. Nearest are lines {first + 1} to "

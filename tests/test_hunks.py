@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sandbox import hunks
+from sandbox import alike, hunks
 from sandbox.hunks import Applied, Edit, NoMatch, apply, apply_all
 from sandbox.patch import Patch, lines
 from sandbox.patch import parse as parse_diff
@@ -125,6 +125,12 @@ def test_tabs_stand_for_spaces_and_the_file_keeps_its_own(unit: str) -> None:
     assert back.text == applied.text.replace("\t", unit)
 
 
+def test_tabs_for_spaces_are_likelier_than_that_and_another_depth() -> None:
+    text = "a(\n    )\n" + "-\n" * 40 + "            )\n"
+    assert done("\t)\n", "\t]\n", text).first == 2
+    assert "lines 2, 43" in refused("\t)\n", "\t]\n", text, line=43)
+
+
 def test_a_stripped_first_line_is_indented_as_in_the_file() -> None:
     applied = done("x = 1\n    return x + 1", "x = 2\n    return x + 1")
     assert applied.text == TEXT[:-30] + TEXT[-30:].replace("x = 1", "x = 2")
@@ -207,6 +213,12 @@ def test_a_line_that_is_to_go_must_be_the_files() -> None:
     assert "line 7 is '    x = 1', your edit has '    x = 2'" in message
 
 
+def test_a_line_that_the_edit_brings_is_no_stale_context_of_it() -> None:
+    old = "History\n-------\n\n1.0.1 (2012-12-17)\n++++++\n"
+    new = "History\n-------\n\n1.0.2 (2012-12-17)\n++++++\n- a\n\n1.0.1 (2012-12-17)\n++++++\n"
+    assert "applied already" in refused(old, new, new)
+
+
 def test_the_context_of_another_function_is_no_context() -> None:
     message = refused(
         "def third(a):\n    x = 1\n    return x + 1\n", "def third(a):\n    x = 1\n    return 2\n"
@@ -239,6 +251,14 @@ def test_lines_are_put_in_at_a_line_and_new_files_only_where_none_is() -> None:
     assert done("", "new\n", "").text == "new\n"
     assert "there already" in refused("", "new\n", "a\n")
     assert "none can begin at line 9" in refused("", "new\n", "a\n", line=9)
+
+
+def test_a_long_edit_of_lines_that_are_all_the_same_ends() -> None:
+    same = "x = 1\n" * 3000
+    assert "and more" in refused("x = 1\n" * 300, "y\n", same)
+    dots = "x = 1\n...\n" * 8
+    assert refused(f"{dots}z\n", f"{dots}y\n", same)
+    assert done("x = 1\n" * 300, "y\n", same, line=900).first == 900
 
 
 # Several edits
@@ -351,10 +371,10 @@ def test_an_edit_changes_only_what_it_found_or_nothing(
     assert below == 0 or made[-below:] == old[-below:]
     gone = [one.strip() for one in old[above : len(old) - below] if one.strip()]
     asked = [one.strip() for one in before if one.strip()]
-    if not any(hunks.places.is_elided(one) for one in before):
-        same = [hunks.places.spaced(one) for one in gone]
+    if not any(alike.is_elided(one) for one in before):
+        same = [alike.spaced(one) for one in gone]
         assert len(same) == len(asked)
-        assert applied.how.startswith("context") or same == list(map(hunks.places.spaced, asked))
+        assert applied.how.startswith("context") or same == list(map(alike.spaced, asked))
 
 
 @settings(max_examples=300, deadline=None)
