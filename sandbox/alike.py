@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 NEAR = 0.7  # of the characters of lines that are nearly the same
+OFTEN = 200  # times; where a line stands more often does not tell where a text belongs
 LONGEST = 1_000  # characters; longer lines are the same or not
 _STRING = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
 _SPACE = re.compile(r"\s+")
@@ -94,7 +95,8 @@ def nearest(wanted: Sequence[str], file: Sequence[str], line: int) -> int | None
         key = spaced(text)
         # A bracket alone says little of where it belongs.
         weight = 0 if not key else 4 if any(map(_is_word, key)) else 1
-        for number in where.get(key, ()) if weight else ():
+        numbers = where.get(key, ())
+        for number in numbers if weight and len(numbers) <= OFTEN else ():
             votes[number - at] += weight
     if not votes:
         return _resembling(wanted, file)

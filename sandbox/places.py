@@ -170,6 +170,7 @@ class _Finder:
         votes = {
             number - (at - first) + drift
             for at in self._firm
+            if len(where.get(self._keys[at], ())) <= alike.OFTEN
             for number in where.get(self._keys[at], ())
             for drift in range(-2, 3)
         }
