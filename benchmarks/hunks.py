@@ -145,10 +145,14 @@ def _case(kind: str, cut: Cut, random: Random) -> Case | None:
 def _harmed(
     kind: str, cut: Cut, names: tuple[str, ...], line: int, random: Random, refused: bool = False
 ) -> Case | None:
-    rows: list[Row] | None = list(cut.rows)
+    rows: list[Row] = list(cut.rows)
     for name in names:
-        rows = harms.HARMS[name](rows, random) if rows else None
-    if not rows or rows == list(cut.rows) or harms.side(rows, "-") == harms.side(rows, "+"):
+        harmed = harms.HARMS[name](rows, random)
+        # What the old lines do not show, nobody can mend.
+        if not harmed or harms.side(harmed, "-") == harms.side(rows, "-"):
+            return None
+        rows = harmed
+    if harms.side(rows, "-") == harms.side(rows, "+"):
         return None
     before = harms.side(rows, "-")
     # Trailing spaces alone make no other place of it, but what is the same is not harmed.

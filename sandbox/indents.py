@@ -61,7 +61,7 @@ class Indents:
         """A new line as the file would indent it; None where it would have to stand left of all."""
         body = text.lstrip()
         if not body:
-            return text if self.same else ""
+            return text
         ours = text[: len(text) - len(body)]
         if is_first and self.first is not None and ours == "":
             return self.first + body

@@ -140,6 +140,10 @@ def test_lines_moved_by_different_columns_are_another_text() -> None:
     assert "not indented like" in refused("def first(a):\n  x = 1\n return x\n", "pass\n")
 
 
+def test_spaces_of_new_blank_lines_are_as_the_edit_has_them() -> None:
+    assert done("b()\n", "b()\n  \nc()\n", "    b()\n").text == "    b()\n  \n    c()\n"
+
+
 def test_a_new_line_left_of_the_margin_is_refused() -> None:
     text = "if a:\n    b()\n"
     assert "left of the margin" in refused("        b()\n", "  c()\n", text)
