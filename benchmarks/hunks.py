@@ -15,7 +15,6 @@ Only git's objects are read: nothing of a repository runs.
 """
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -38,7 +37,6 @@ REFUSED = (*REPEATED, "another line", "applied already")
 SHARES = {**dict.fromkeys(APPLIED, 60), **dict.fromkeys(REPEATED, 75)}
 SHARES |= {"another line": 30, "applied already": 25}
 WIDE = 9  # lines of context, where some are to be left out
-DIVIDER = "======="
 
 
 @dataclass(frozen=True)
@@ -194,7 +192,7 @@ def _repeated(kind: str, cut: Cut, random: Random) -> Case | None:
         line = narrow.start + 1 + random.choice((-1, 1)) * random.randint(0, gap // 8)
         if line < 1 or harms.loosely(before, narrow.old) != len(places):
             return None
-        return _written(kind, narrow, list(narrow.rows), (), line, random, exact=True)
+        return _written(kind, narrow, list(narrow.rows), (), line, random)
     line = 0
     if kind == "repeated, a line between" or (kind.endswith("drifted") and random.random() < 0.5):
         line = narrow.start + 1 + toward * (gap // 2 + random.randint(-(gap // 10), gap // 10))
@@ -203,7 +201,7 @@ def _repeated(kind: str, cut: Cut, random: Random) -> Case | None:
     if kind.endswith("drifted"):
         names = (random.choice(DRIFTS),)
         return _harmed(kind, narrow, names, line, random, refused=True)
-    return _written(kind, narrow, list(narrow.rows), (), line, random, refused=True, exact=True)
+    return _written(kind, narrow, list(narrow.rows), (), line, random, refused=True)
 
 
 def _all_same(cut: Cut, places: list[int]) -> bool:
@@ -222,33 +220,17 @@ def _written(
     line: int,
     random: Random,
     refused: bool = False,
-    exact: bool = False,
 ) -> Case | None:
-    """The case with its answer. `exact`: the line is what the case is about."""
-    exact = exact or (refused and kind.startswith("repeated"))
+    """The case with its answer, in a form that can say what the case is about."""
     if not harms.side(rows, "-"):
         return None
-    form = random.choice(("diff", "call") if exact and line else ("block", "diff", "call"))
-    if form == "block" and any(text.rstrip() == DIVIDER for _, text in rows):
+    is_about_line = kind.startswith("repeated")
+    form = random.choice(("diff", "call") if is_about_line and line else harms.FORMS)
+    if form == "block" and any(text.rstrip() == harms.DIVIDER for _, text in rows):
         form = "call"
-    before, after = ("".join(f"{t}\n" for t in harms.side(rows, sign)) for sign in "-+")
-    if form == "block":
-        answer = (
-            f"{cut.path}\n```\n<<<<<<< SEARCH\n{before}{DIVIDER}\n{after}>>>>>>> REPLACE\n```\n"
-        )
-    elif form == "diff":
-        numbers = (
-            f" -{line},{random.randint(1, 40)} +{line},{random.randint(1, 40)}" if line else ""
-        )
-        body = "".join(f"{sign}{text}\n" for sign, text in rows)
-        if not after:  # it is named by the line above
-            numbers = f" -{line} +{line - 1},0" if line else ""
-        answer = f"```diff\n--- a/{cut.path}\n+++ b/{cut.path}\n@@{numbers} @@\n{body}```\n"
-    else:
-        call: dict[str, object] = {"path": cut.path, "before": before, "after": after}
-        if exact or random.random() < 0.5:
-            call["line"] = line
-        answer = json.dumps(call)
+    if form == "call" and not is_about_line and random.random() < 0.5:
+        line = 0
+    answer = harms.written(form, cut.path, rows, line, random)
     return Case(kind, form, cut.path, cut.old, None if refused else cut.true, names, answer)
 
 

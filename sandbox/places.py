@@ -12,6 +12,9 @@ grows level by level, and the first level that finds any place decides:
     elided       a line of `...` stands for lines that are not shown
     stale        a few lines that are only context are nearly, but not quite, the file's
 
+A limit: where the place that was meant is gone, a twin of it that differs in one context line is
+nearly right, and is taken for it.
+
 Nothing here knows line ends: lines come without them. Places count from 0.
 """
 

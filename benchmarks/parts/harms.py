@@ -5,6 +5,7 @@ their order, and says what white space of the result cannot be told any more. Wh
 judged by rules of our own that share no code with `sandbox.hunks`.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from sandbox.patch import Hunk, Patch, lines, parse
 
 Row = tuple[str, str]
 Blur = Callable[[str], str]
+FORMS = ("block", "diff", "call")
+DIVIDER = "======="
 MOST_ROWS = 60
 CONTEXT = 3
 _WORD = re.compile(r"[A-Za-z_]\w{2,}")
@@ -132,7 +135,8 @@ def shifted(rows: list[Row], random: Random) -> list[Row] | None:
     if any("\t" in space for space in spaces) or not spaces:
         return None
     room = min(map(len, spaces))
-    by = random.choice([2, 4, 8, *([-room] * 3 if room else [])])
+    ways = [2, 4, 8, -room, -room, -room] if room else [2, 4, 8]
+    by = random.choice(ways)
     return [
         (sign, (" " * by + line if by > 0 else line[-by:]) if line.strip() else line)
         for sign, line in rows
@@ -268,3 +272,18 @@ def same(made: str, true: str, harms: Sequence[str]) -> bool:
         if harm == "blanks":
             sides = [[line for line in one if line.strip()] for one in sides]
     return sides[0] == sides[1]
+
+
+def written(form: str, path: str, rows: Sequence[Row], line: int, random: Random) -> str:
+    """The edit as a model writes it; a diff's counts are wrong. `line`, from 1; 0 is not said."""
+    before, after = ("".join(f"{text}\n" for text in side(rows, sign)) for sign in "-+")
+    if form == "block":
+        return f"{path}\n```\n<<<<<<< SEARCH\n{before}{DIVIDER}\n{after}>>>>>>> REPLACE\n```\n"
+    if form == "call":
+        return json.dumps({"path": path, "before": before, "after": after, "line": line})
+    removed, added = random.randint(1, 40), random.randint(1, 40)
+    # A hunk that leaves no line is named by the line above it.
+    ranges = f"-{line},{removed} +{line},{added}" if after else f"-{line},{removed} +{line - 1},0"
+    body = "".join(f"{sign}{text}\n" for sign, text in rows)
+    head = f"@@ {ranges} @@" if line else "@@ @@"
+    return f"```diff\n--- a/{path}\n+++ b/{path}\n{head}\n{body}```\n"
