@@ -78,7 +78,7 @@ def cases(folder: Path, skips: Counter[str], tested: bool = True) -> Iterator[Ca
     `tested` False takes commits without a test as well.
     """
     seen: set[tuple[str, ...]] = set()
-    for commit, parent, time, message, files in _commits(folder):
+    for commit, parent, time, message, files in commits(folder):
         picked = _picked(files, tested)
         if picked is None or not parent or " " in parent:
             continue
@@ -86,7 +86,7 @@ def cases(folder: Path, skips: Counter[str], tested: bool = True) -> Iterator[Ca
             skips["message speaks of no fix"] += 1
             continue
         path, old, new = picked
-        before, after = _blob(folder, old), _blob(folder, new)
+        before, after = blob(folder, old), blob(folder, new)
         if before is None or after is None:
             skips["unreadable"] += 1
             continue
@@ -132,7 +132,7 @@ def read(folder: Path) -> list[Case]:
     return found
 
 
-def _commits(
+def commits(
     folder: Path,
 ) -> Iterator[tuple[str, str, int, str, list[tuple[str, str, str, str]]]]:
     """Commit, parents, time, message, and of each file its status, blobs and path."""
@@ -163,7 +163,8 @@ def _picked(
     return (path, old, new) if status == "M" and not _NOT_SOURCE.search(path) else None
 
 
-def _blob(folder: Path, name: str) -> str | None:
+def blob(folder: Path, name: str) -> str | None:
+    """A file's text with "\\n" at its line ends; None if it is too large or no UTF-8."""
     data = _git(folder, "cat-file", "blob", name)
     try:
         return None if len(data) > LARGEST else data.decode("utf-8").replace("\r\n", "\n")
