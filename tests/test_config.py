@@ -245,7 +245,7 @@ def test_what_the_user_protects_a_repository_cannot_give_free(
 @pytest.mark.parametrize("glob", ["!/src/", " !x", "", "#x"])
 def test_a_glob_that_takes_another_back_is_an_error(repository: Path, glob: str) -> None:
     write(repository, f"[agent]\nprotected = ['{glob}']\n")
-    with pytest.raises(ConfigError, match="agent.protected"):
+    with pytest.raises(ConfigError, match=r"agent\.protected"):
         config.load(repository, environment={})
 
 
