@@ -18,9 +18,9 @@ def policy(
     return Policy(AgentConfig(**settings), FILES, judges, own)  # pyright: ignore[reportArgumentType]
 
 
-def changed(path: str, after: str | None = "x = 2\n", **settings: object) -> Ruling:
+def changed(path: str, after: str | None = "x = 2\n", **settings: list[str]) -> Ruling:
     before = "x = 1\n" if path in FILES else None
-    return policy(**settings).change(path, before, after)
+    return Policy(AgentConfig.model_validate(settings), FILES).change(path, before, after)
 
 
 @pytest.mark.parametrize("path", ["app.py", "src/core.py", "src/new.py", "docs/a.md", "README.md"])
