@@ -117,12 +117,14 @@ class Search:
         candidates: Iterable[Proposal],
         on_tried: Callable[[Tried], None] = lambda one: None,
         known: Sequence[Tried] = (),
+        first: int = 1,
     ) -> list[Tried]:
-        """All that were tried, by number. What is `known` from before is not tried again.
+        """All that were tried, by number, which count from `first`. What is `known` from before is
+        not tried again.
 
         `on_tried` is called by one thread at a time, in the order in which they end.
         """
-        numbered = enumerate(candidates, 1)
+        numbered = enumerate(candidates, first)
         tried = list[Tried]()
         self._taken = len(known)
         for one in known:
