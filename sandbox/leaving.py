@@ -41,7 +41,7 @@ class Leaving:
 
     def _held(self, one: Judged, made: Found) -> Found | None:
         candidate = one.candidate
-        said = self.judge({candidate.path: candidate.applied(self.sources[candidate.path])})
+        said = self.judge(candidate.changed(self.sources))
         reasons = list(said.reasons)
         self.log.append("verdict", number=made.number, holds=said.holds, reasons=reasons)
         if not said.holds:
@@ -54,22 +54,21 @@ class Leaving:
     def _found(self, one: Judged) -> Found | None:
         """None for a patch that may not leave the sandbox."""
         candidate = one.candidate
-        old = {candidate.path: self.sources[candidate.path]}
-        patch = Patch({candidate.path: candidate.applied(old[candidate.path])})
+        old, patch = self.sources, Patch(candidate.changed(self.sources))
         refused = allowed.refusals(patch, old)
         if refused:
             self.log.append("refused", number=one.tried.number, why=str(refused[0]))
             self.note(f"candidate {one.tried.number} is refused: {refused[0]}")
             return None
-        line = old[candidate.path].count("\n", 0, candidate.start) + 1
+        first = candidate.places(old)[0]
         return Found(
             patch.diff(old),
-            candidate.path,
-            line,
+            first.path,
+            first.first,
             candidate.template,
             one.label,
             one.tried.number,
-            self._rank(candidate.path, line),
+            self._rank(first.path, first.first),
             one.checks,
             "",
             tuple(map(str, allowed.flags(patch, old))),

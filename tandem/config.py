@@ -23,13 +23,22 @@ from tandem.sections import (
     RESTRAINTS,
     STRICTER,
     AgentConfig,
+    ChatConfig,
     CompletionConfig,
     EngineConfig,
     SandboxConfig,
     Section,
 )
 
-__all__ = ["AgentConfig", "CompletionConfig", "Config", "EngineConfig", "load", "save_user", "trust"]
+__all__ = [
+    "AgentConfig",
+    "CompletionConfig",
+    "Config",
+    "EngineConfig",
+    "load",
+    "save_user",
+    "trust",
+]
 
 REPO_FILE = ".tandem.toml"
 ENV_PREFIX = "TANDEM_"
@@ -54,6 +63,7 @@ class Config(Section):
     engine: EngineConfig = Field(default_factory=EngineConfig)
     completion: CompletionConfig = Field(default_factory=CompletionConfig)
     sandbox: SandboxConfig = Field(default_factory=SandboxConfig)
+    chat: ChatConfig = Field(default_factory=ChatConfig)
     agent: AgentConfig = Field(default_factory=AgentConfig)
 
     notices: list[str] = Field(default_factory=list, exclude=True)

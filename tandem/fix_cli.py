@@ -133,8 +133,9 @@ def _apply(run: "RunFolder", report: "Report", yes: bool) -> None:
         sys.stdin.isatty() and typer.confirm(f"Apply this to {report.repository}?")
     ):
         raise TandemError("Nothing was applied.", "Say yes, or add --yes.")
-    old = {best.path: run.copy().text(best.path)}
-    new = patch.apply(patch.parse(best.diff), old)
+    parsed = patch.parse(best.diff)
+    old = {one.path: run.copy().text(one.path) for one in parsed if not one.made}
+    new = patch.apply(parsed, old)
     done = apply.apply(Path(report.repository), new, old, run.id)
     typer.echo(f"Applied to {', '.join(done.files)}. What was there before is {done.ref}.")
 
