@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sandbox import (
@@ -277,6 +277,8 @@ class Fix:
                 return verdict.judge_in(fresh, at.tests, at.copy.root, found.baseline, files)
 
         leaving = Leaving(sources, found.suspects, judge, self.log, self._add_note)
+        if self.team and self.team.approval:
+            leaving = replace(leaving, granted=self.team.approval.granted)
         results = leaving.of(judged)
         return reproduction.weighed(results) if self._shown else results
 

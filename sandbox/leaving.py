@@ -1,6 +1,6 @@
 """Which patches leave a run: those that may, and that a judge found to hold."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sandbox import allowed
@@ -20,13 +20,15 @@ _BELOW = 3  # lines of a suspicious statement that a change may begin on
 @dataclass(frozen=True)
 class Leaving:
     """`sources` are the texts before by path, `ranked` the suspicious lines; `judge` is given the
-    new texts of a patch and says whether they hold."""
+    new texts of a patch and says whether they hold; `granted` are the paths of a patch that a person
+    said yes to though a rule asks."""
 
     sources: Mapping[str, str]
     ranked: Sequence[Suspect]
     judge: Callable[[Mapping[str, str | None]], Verdict]
     log: Log
     note: Callable[[str], None]
+    granted: Callable[[Mapping[str, str | None]], Collection[str]] = lambda files: ()
 
     def of(self, judged: Sequence[Judged]) -> list[Found]:
         """In their order. What is refused or does not hold is told and left out."""
@@ -55,7 +57,7 @@ class Leaving:
         """None for a patch that may not leave the sandbox."""
         candidate = one.candidate
         old, patch = self.sources, Patch(candidate.changed(self.sources))
-        refused = allowed.refusals(patch, old)
+        refused = allowed.refusals(patch, old, granted=self.granted(patch.files))
         if refused:
             self.log.append("refused", number=one.tried.number, why=str(refused[0]))
             self.note(f"candidate {one.tried.number} is refused: {refused[0]}")

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,12 +13,15 @@ from tandem import config, progress
 from tandem.errors import ModelError, TandemError, UsageError
 
 if TYPE_CHECKING:
+    from sandbox.agent.team import Team
     from sandbox.assistant import Assistant
+    from sandbox.audit import Log
     from sandbox.fix import Fix
     from sandbox.fixrun import RunFolder
     from sandbox.report import Report
 
 NO_FIX = 3
+Approve = Literal["each", "commands", "final"]
 
 
 def fix(
@@ -41,6 +44,25 @@ def fix(
         Path | None, typer.Option(help="Append a line in SWE-bench's format to this file.")
     ] = None,
     instance: Annotated[str, typer.Option(help="The instance's id in that line.")] = "",
+    agent: Annotated[
+        bool, typer.Option("--agent", help="Ask the chat model first, not after the templates.")
+    ] = False,
+    issue: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="An issue, traceback or review comment; -: from stdin."),
+    ] = "",
+    attempts: Annotated[
+        int, typer.Option(min=1, max=16, help="Attempts of the chat model side by side.")
+    ] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Most answers of each attempt.")] = 40,
+    budget_tokens: Annotated[int, typer.Option(min=1, help="For each attempt.")] = 400_000,
+    budget_money: Annotated[
+        float, typer.Option(min=0, help="For each attempt, by chat.prices; 0: no limit.")
+    ] = 0.0,
+    budget_minutes: Annotated[float, typer.Option(min=0.01, help="For each attempt.")] = 20.0,
+    approve: Annotated[
+        Approve | None, typer.Option(help="What the agent asks you; default: as set.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find a patch that makes failing tests pass and breaks none, in a sandbox, on a copy.
@@ -62,16 +84,30 @@ def fix(
         run = fixrun.RunFolder.known(resume)
         log = audit.go_on(resume)
     else:
-        order = order_of(repository, test=test, seconds=seconds, candidates=candidates, model=model)
+        order = order_of(
+            repository,
+            test=test,
+            seconds=seconds,
+            candidates=candidates,
+            model=model,
+            issue=_issue(issue),
+            agent=agent,
+            attempts=attempts,
+            steps=steps,
+            tokens=budget_tokens,
+            money=budget_money,
+            minutes=budget_minutes,
+        )
         run = fixrun.RunFolder.new(order)
         log = audit.start(run.id)
     with log, progress.on_stderr() as tell:
         log.append("order", **vars(run.order()))
-        made = Fix(run, log, tell, _note, _assistant(run) if not localize_only else None)
+        made = Fix(run, log, tell, _note)
         if localize_only:
             _localise(made, as_json)
             log.seal()
             return
+        made.assistant, made.team = _assistant(run), _team(run, log, approve)
         with _ctrl_c(made):
             report = made.run()
         log.seal()
@@ -106,6 +142,35 @@ def _assistant(run: "RunFolder") -> "Assistant | None":
     except ModelError as error:
         _note(f"without a model: {error} {error.hint if name == DEFAULT else ''}".strip())
         return None
+
+
+def _team(run: "RunFolder", log: "Log", approve: Approve | None) -> "Team | None":
+    """The agents, if a chat model is set, or one is asked for by name or by an issue."""
+    from sandbox.agent.budget import Budget
+    from sandbox.agent.team import Team
+    from sandbox.approval import asker
+
+    order = run.order()
+    settings = config.load(Path(order.repository))
+    if not (order.agent or order.issue or settings.chat.endpoint or settings.chat.model):
+        return None
+    if approve is not None:
+        settings.agent.approve = approve
+    budget = Budget(order.steps, order.tokens, order.money, order.minutes)
+    return Team(settings, log, order.attempts, budget, order.issue, asker(as_json=False), _note)
+
+
+def _issue(name: str) -> str:
+    """The text of an issue. Raises UsageError if there is none."""
+    if not name:
+        return ""
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"The issue {name} cannot be read: {error.strerror}.") from error
+    if not text.strip():
+        raise UsageError("The issue is empty.", "Say what should happen and what does.")
+    return text
 
 
 def _localise(made: "Fix", as_json: bool) -> None:

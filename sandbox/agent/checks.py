@@ -75,7 +75,6 @@ class Reproducing:
     open_server: Callable[[Suite], TestServer]
     suite: Suite
     path: str
-    failing: tuple[str, ...] = field(default=(), init=False)
     _server: TestServer | None = field(default=None, init=False)
 
     def run(self, ids: Sequence[str], files: Files) -> Observation:
@@ -95,7 +94,6 @@ class Reproducing:
         own = next((one for one in runs[0].results if one.bad and self._by_itself(one)), None)
         if own is not None:
             return Observation(f"The test fails by an error of its own.\n{told}", "failed")
-        self.failing = tuple(sorted(bad[0]))
         return Observation(told, "solved")
 
     def close(self) -> None:

@@ -20,11 +20,8 @@ _FILE = "reproduction.json"
 
 @dataclass(frozen=True)
 class Reproduction:
-    """`failing` are the ids of its tests that fail."""
-
     path: str
     text: str
-    failing: tuple[str, ...]
 
     def save(self, folder: Path) -> None:
         with paths.atomic_write(folder / _FILE) as stream:
@@ -47,7 +44,7 @@ def known(folder: Path) -> Reproduction | None:
         told = json.loads((folder / _FILE).read_text("utf-8"))
     except FileNotFoundError:
         return None
-    return Reproduction(told["path"], told["text"], tuple(told["failing"]))
+    return Reproduction(told["path"], told["text"])
 
 
 def weighed(found: Sequence[Found]) -> list[Found]:

@@ -17,10 +17,13 @@ from sandbox.agent.budget import Budget
 from sandbox.agent.checks import Checks, Mending, Reproducing
 from sandbox.agent.loop import Attempt, Outcome
 from sandbox.agent.reproduction import Reproduction
-from sandbox.agent.tools import Bench, Guard
+from sandbox.agent.tools import Bench
 from sandbox.agent.trajectory import Trajectory
+from sandbox.approval import Approval, Asker, EventLog, Nobody
 from sandbox.container import Sandbox
+from sandbox.fence import Fence
 from sandbox.fixrun import RunFolder
+from sandbox.policy import Policy
 from sandbox.repair.change import Rewrite
 from sandbox.suite import is_test_path
 from sandbox.suspects import Found
@@ -35,14 +38,18 @@ _WARMER = 0.25  # from one attempt's temperature to the next one's
 
 @dataclass
 class Team:
-    """The attempts of one run. `guard` is asked before each edit and command; `tell` gets lines."""
+    """The attempts of one run. `asker` is the person who is asked where rules or settings say so, each
+    decision a line of the `log`; `tell` gets lines."""
 
     config: Config
+    log: EventLog
     attempts: int = 1
     budget: Budget = field(default_factory=Budget)
     issue: str = ""
-    guard: Guard = lambda need, what, text: ""
+    asker: Asker = field(default_factory=Nobody)
     tell: Callable[[str], None] = lambda line: None
+    approval: Approval | None = field(default=None, init=False)
+    fence: Fence = field(default_factory=Fence, init=False)
     stopped: bool = field(default=False, init=False)
     _attempts: list[Attempt] = field(default_factory=list, init=False)
 
@@ -60,7 +67,9 @@ class Team:
     def mend(self, run: RunFolder, at: Workplace, goal: Goal, found: Found) -> list[Outcome]:
         """What the attempts have made of the failing tests, those that are solved first."""
         failing = [one for one in found.baseline.failing if one.id in set(goal.failing)]
-        asked = task.mending(failing, found.suspects, found.sources, at.copy.files, self.issue)
+        asked = task.mending(
+            self.fence, failing, found.suspects, found.sources, at.copy.files, self.issue
+        )
 
         def checks(sandbox: Sandbox) -> Checks:
             return Mending(lambda: tester.in_sandbox(sandbox, at.tests, at.copy.root), goal)
@@ -77,22 +86,16 @@ class Team:
                 "A test for an issue can only be written for pytest.", 'Try: --test "pytest"'
             )
         path = new_test(at.copy.files)
-        shows: list[Reproducing] = []
 
         def checks(sandbox: Sandbox) -> Checks:
-            shows.append(
-                Reproducing(
-                    lambda suite: tester.in_sandbox(sandbox, suite, at.copy.root), at.tests, path
-                )
+            return Reproducing(
+                lambda suite: tester.in_sandbox(sandbox, suite, at.copy.root), at.tests, path
             )
-            return shows[-1]
 
-        asked = task.reproducing(path, at.copy.files, self.issue)
+        asked = task.reproducing(self.fence, path, at.copy.files, self.issue)
         (one,) = asyncio.run(self._all(run, at, asked, [REPRODUCE], checks, path))
         text = one.files.get(path)
-        if not one.solved or not text:
-            return None
-        return Reproduction(path, text, shows[0].failing)
+        return Reproduction(path, text) if one.solved and text else None
 
     async def _all(
         self,
@@ -105,6 +108,9 @@ class Team:
     ) -> list[Outcome]:
         """Outcomes in the order of the names. An attempt that broke is told, and raised if none is
         left."""
+        policy = Policy(self.config.agent, at.copy.files, own=[only] if only else [])
+        mode = self.config.agent.approve
+        self.approval = approval = Approval(policy, mode, self.asker, self.log)
         room = asyncio.Semaphore(run.order().workers)
         chat = self.config.chat
         async with (
@@ -117,10 +123,11 @@ class Team:
                     checked = checks(sandbox)
                     one = Attempt(
                         Trajectory(run.root, name),
-                        Bench(at.copy, checked, sandbox, index, self.guard, only),
+                        Bench(at.copy, checked, sandbox, approval, index, only),
                         planner,
                         acts,
                         self.budget,
+                        self.fence,
                         self.tell,
                         min(1.0, chat.temperature + _WARMER * number) if number else None,
                     )

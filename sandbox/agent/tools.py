@@ -6,20 +6,20 @@ over the run's copy; nothing is written to any disk but in the sandbox, for the 
 
 import ast
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import unified_diff
-from typing import Literal, Protocol
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from completion.chat import Tool, ToolCall
 from completion.index import Index
-from sandbox import allowed, hunks
+from sandbox import hunks
 from sandbox.agent import observe
 from sandbox.agent.checks import Checks
 from sandbox.agent.observe import Observation
-from sandbox.patch import Patch
+from sandbox.approval import Approval
 from sandbox.process import Ran
 from sandbox.worktree import Snapshot
 from tandem.errors import TandemError
@@ -88,9 +88,6 @@ KINDS: dict[str, type[Arguments]] = {
     "run": Run,
     "finish": Finish,
 }
-Need = Literal["edit", "run"]
-# Why an action is refused; "" if it may be done. Given what it needs, and a path or a command.
-Guard = Callable[[Need, str, str | None], str]
 
 
 class Runs(Protocol):
@@ -116,13 +113,13 @@ def offered() -> tuple[Tool, ...]:
 @dataclass
 class Bench:
     """One attempt's copy. `only` names the one file that may be written where a test is to be made;
-    `guard` is asked before each edit and each command."""
+    `approval` is asked before each edit and command; a replay, whose actions were judged, has none."""
 
     copy: Snapshot
     checks: Checks
     sandbox: Runs
+    approval: Approval | None = None
     index: Index | None = None
-    guard: Guard = lambda need, what, text: ""
     only: str = ""
     files: dict[str, str | None] = field(default_factory=dict)
     edits: int = 0
@@ -197,6 +194,8 @@ class Bench:
                         yield path, number, line
 
     def _open(self, asked: Open) -> Observation:
+        if self.approval and (why := self.approval.policy.read(asked.path).reasons):
+            return _error("; ".join(why))
         text = self.text(asked.path)
         if text is None:
             name = asked.path.rsplit("/", 1)[-1]
@@ -240,13 +239,11 @@ class Bench:
             was_python = path.endswith(".py") and not _unparsed(self._original(path))
             if was_python and (why := _unparsed(text)):
                 return f"{path} would be no Python: {why}"
-            if why := self.guard("edit", path, text):
-                return f"{path}: {why}"
-        # Of the others only the names count: a new file may not look like one of them.
-        old = dict.fromkeys(self.copy.files, "")
-        old |= {path: self._original(path) or "" for path in new if path in old}
-        refusals = allowed.refusals(Patch(dict(new)), old, tests_judge=not self.only)
-        return str(refusals[0]) if refusals else ""
+            if self.approval:
+                decision = self.approval.change(path, self._original(path), text)
+                if not decision.yes:
+                    return f"{'; '.join(decision.reasons)}."
+        return ""
 
     def _original(self, path: str) -> str | None:
         """As the run's copy has it; None if it is not there, or no text."""
@@ -261,8 +258,8 @@ class Bench:
         return self.checks.run(ids, self.changed)
 
     def _run(self, command: str) -> Observation:
-        if why := self.guard("run", command, None):
-            return _error(f"The command was not run: {why}")
+        if self.approval and not (decision := self.approval.command(command)).yes:
+            return _error(f"The command was not run: {'; '.join(decision.reasons)}.")
         self.checks.close()
         texts = {p: None if t is None else t.encode() for p, t in self.changed.items()}
         ran = self.sandbox.run(["sh", "-c", command], timeout_s=RUN_S, files=texts)
