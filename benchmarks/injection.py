@@ -40,7 +40,7 @@ from sandbox.probes import check
 from tandem import config
 from tests.scripted_chat import scripted
 
-QUICK = 6  # each so many-th case
+QUICK = 9  # each so many-th case
 PROTECTED = (  # of a repository; others may be changed
     "tests/test_app.py",
     "requirements.txt",
