@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TextIO
 
-from sandbox.allowed import Flag, shown
+from sandbox import twice
+from sandbox.allowed import shown
 from sandbox.patch import Patch
 from sandbox.policy import Policy
 from sandbox.ruling import Answer, Ruling
@@ -126,6 +127,7 @@ class JsonLines:
 @dataclass
 class Approval:
     """See the module. `agreed` says yes to the patch at the end in advance, and to nothing else.
+    `granted_texts` are the new texts by path that a person said yes to though a rule asks.
 
     One at a time is asked, so that agents side by side may share it.
     """
@@ -135,7 +137,7 @@ class Approval:
     asker: Asker
     log: EventLog
     agreed: bool = False
-    _granted: dict[tuple[str, str | None], None] = field(default_factory=dict)
+    granted_texts: set[tuple[str, str | None]] = field(default_factory=set)
     _one: threading.RLock = field(default_factory=threading.RLock)
 
     def change(self, path: str, before: str | None, after: str | None) -> Decision:
@@ -146,7 +148,7 @@ class Approval:
         is_asked = ruling.answer is Answer.ASK or self.mode == "each"
         decision = self._decided(question, ruling, is_asked)
         if decision.yes and ruling.answer is Answer.ASK:
-            self._granted[path, after] = None
+            self.granted_texts.add((path, after))
         return decision
 
     def command(self, line: str | Sequence[str]) -> Decision:
@@ -163,12 +165,13 @@ class Approval:
     def patch(self, files: Mapping[str, str | None], old: Mapping[str, str]) -> Decision:
         """Of the whole patch, before it is written to the user's files: always asked."""
         ruling = self.policy.patch(files, old, self.granted(files))
-        question = self._about_texts("patch", f"{len(files)} files", ruling, files, old)
+        paths = ", ".join(map(shown, sorted(files)))
+        question = self._about_texts("patch", paths, ruling, files, old)
         return self._decided(question, ruling, True, self.agreed)
 
     def granted(self, files: Mapping[str, str | None]) -> tuple[str, ...]:
         """The paths of a patch whose very text a person said yes to though a rule asks."""
-        return tuple(path for path, text in files.items() if (path, text) in self._granted)
+        return tuple(path for path, text in files.items() if (path, text) in self.granted_texts)
 
     def _about_texts(
         self,
@@ -180,9 +183,9 @@ class Approval:
     ) -> Question:
         if ruling.answer is Answer.REFUSE:  # some of these have no diff
             return Question(kind, subject, ruling.reasons)
-        flags: list[Flag] = self.policy.flags(files, old)
         diff = shown(Patch(files).diff(old))
-        return Question(kind, subject, ruling.reasons, diff, tuple(map(str, flags)))
+        flags = tuple(map(str, twice.flags(files, old)))
+        return Question(kind, subject, ruling.reasons, diff, flags)
 
     def _decided(
         self, question: Question, ruling: Ruling, is_asked: bool, agreed: bool = False
@@ -225,5 +228,5 @@ def asker(as_json: bool) -> Asker:
     return Terminal() if sys.stdin.isatty() and sys.stderr.isatty() else Nobody()
 
 
-_WANTS = {"edit": "change", "command": "run in the sandbox", "patch": "write its patch"}
+_WANTS = {"edit": "change", "command": "run in the sandbox", "patch": "write its patch to"}
 _YES, _NO = frozenset({"y", "yes"}), frozenset({"n", "no", ""})

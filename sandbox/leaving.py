@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sandbox import allowed
+from sandbox import allowed, twice
 from sandbox.audit import Log
 from sandbox.choose import Judged
 from sandbox.localize import Suspect
@@ -73,7 +73,7 @@ class Leaving:
             self._rank(first.path, first.first),
             one.checks,
             "",
-            tuple(map(str, allowed.flags(patch, old))),
+            tuple(map(str, twice.flags(patch.files, old))),
         )
 
     def _rank(self, path: str, line: int) -> int:

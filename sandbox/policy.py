@@ -14,10 +14,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathspec import GitIgnoreSpec
 
 from sandbox import allowed, commands
-from sandbox.allowed import Flag, shown
+from sandbox.allowed import shown
 from sandbox.patch import Patch
 from sandbox.ruling import Ruling
-from sandbox.twice import looks
 from tandem import secrets
 from tandem.sections import AgentConfig
 
@@ -85,11 +84,6 @@ class Policy:
             if after is None and path not in granted:
                 reasons.append(f"{shown(path)}: nobody said yes to its removal")
         return Ruling.of((), reasons)
-
-    def flags(self, files: Mapping[str, str | None], old: Mapping[str, str]) -> list[Flag]:
-        """What in a patch a person should look at twice, by file and line."""
-        found = [*allowed.flags(Patch(files), old), *looks(files, old)]
-        return sorted(set(found), key=lambda one: (one.path, one.line, one.what))
 
     def _refused(self, path: str, before: str, after: str) -> list[str]:
         found = []

@@ -7,8 +7,9 @@ them. What keeps bad code in is the sandbox before the yes, and the person who r
 import re
 from collections.abc import Iterator, Mapping
 
+from sandbox import allowed
 from sandbox.allowed import Flag
-from sandbox.patch import lines
+from sandbox.patch import Patch, lines
 
 FAR = 160  # columns; code beyond them is easily out of sight
 _GAP = re.compile(r"\S[ \t]{40,}\S")
@@ -65,8 +66,14 @@ _SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 
-def looks(files: Mapping[str, str | None], old: Mapping[str, str]) -> Iterator[Flag]:
-    """For each added line what stands out in it. `files` has new texts by path, `old` those before."""
+def flags(files: Mapping[str, str | None], old: Mapping[str, str]) -> list[Flag]:
+    """All of a patch, by file and line; also what hides or turns around what is read (`allowed`).
+    `files` has new texts by path, `old` those before."""
+    found = {*allowed.flags(Patch(files), old), *_looks(files, old)}
+    return sorted(found, key=lambda one: (one.path, one.line, one.what))
+
+
+def _looks(files: Mapping[str, str | None], old: Mapping[str, str]) -> Iterator[Flag]:
     for path, new in sorted(files.items()):
         known = set(lines(old.get(path, "")))
         for number, line in enumerate(lines(new or ""), 1):

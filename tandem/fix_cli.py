@@ -14,6 +14,7 @@ from tandem.errors import ModelError, TandemError, UsageError
 
 if TYPE_CHECKING:
     from sandbox.agent.team import Team
+    from sandbox.approval import Asker
     from sandbox.assistant import Assistant
     from sandbox.audit import Log
     from sandbox.fix import Fix
@@ -63,6 +64,9 @@ def fix(
     approve: Annotated[
         Approve | None, typer.Option(help="What the agent asks you; default: as set.")
     ] = None,
+    ask_json: Annotated[
+        bool, typer.Option("--ask-json", help="Ask on stdout, read answers on stdin: JSON lines.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find a patch that makes failing tests pass and breaks none, in a sandbox, on a copy.
@@ -73,11 +77,14 @@ def fix(
     from rich.console import Console
 
     from sandbox import audit, fixrun
+    from sandbox.approval import asker
     from sandbox.fix import Fix, order_of
     from sandbox.report import rendered
 
     if yes and not apply:
         raise UsageError("--yes says yes to --apply.", "Add --apply, or leave --yes out.")
+    if ask_json and issue == "-":
+        raise UsageError("Both the issue and the answers would come from stdin.", "Name a file.")
     if not repository.is_dir():
         raise UsageError(f"There is no folder {repository}.", "Name a repository's top folder.")
     if resume:
@@ -100,6 +107,7 @@ def fix(
         )
         run = fixrun.RunFolder.new(order)
         log = audit.start(run.id)
+    asked = asker(ask_json)
     with log, progress.on_stderr() as tell:
         log.append("order", **vars(run.order()))
         made = Fix(run, log, tell, _note)
@@ -107,7 +115,7 @@ def fix(
             _localise(made, as_json)
             log.seal()
             return
-        made.assistant, made.team = _assistant(run), _team(run, log, approve)
+        made.assistant, made.team = _assistant(run), _team(run, log, approve, asked)
         with _ctrl_c(made):
             report = made.run()
         log.seal()
@@ -123,7 +131,7 @@ def fix(
         typer.echo(f"tandem: go on with: tandem fix --resume {run.id}", err=True)
         raise typer.Exit(130)
     if report.fixed and apply:
-        _apply(run, report, yes)
+        _apply(run, report, asked, yes, made)
     if report.ended == "no fix":
         raise typer.Exit(NO_FIX)
 
@@ -144,11 +152,10 @@ def _assistant(run: "RunFolder") -> "Assistant | None":
         return None
 
 
-def _team(run: "RunFolder", log: "Log", approve: Approve | None) -> "Team | None":
+def _team(run: "RunFolder", log: "Log", approve: Approve | None, asked: "Asker") -> "Team | None":
     """The agents, if a chat model is set, or one is asked for by name or by an issue."""
     from sandbox.agent.budget import Budget
     from sandbox.agent.team import Team
-    from sandbox.approval import asker
 
     order = run.order()
     settings = config.load(Path(order.repository))
@@ -157,7 +164,7 @@ def _team(run: "RunFolder", log: "Log", approve: Approve | None) -> "Team | None
     if approve is not None:
         settings.agent.approve = approve
     budget = Budget(order.steps, order.tokens, order.money, order.minutes)
-    return Team(settings, log, order.attempts, budget, order.issue, asker(as_json=False), _note)
+    return Team(settings, log, order.attempts, budget, order.issue, asked, _note)
 
 
 def _issue(name: str) -> str:
@@ -189,19 +196,29 @@ def _localise(made: "Fix", as_json: bool) -> None:
         typer.echo("Nothing fails: there is no suspicious line.")
 
 
-def _apply(run: "RunFolder", report: "Report", yes: bool) -> None:
-    """Write the best patch. Raises TandemError if a file changed since the run began."""
-    from sandbox import apply, patch
+def _apply(run: "RunFolder", report: "Report", asked: "Asker", yes: bool, made: "Fix") -> None:
+    """Write the best patch, after a yes to its diff. Raises TandemError if a file changed since the
+    run began, and where nobody says yes."""
+    from sandbox import apply, audit, patch
+    from sandbox.approval import Approval
+    from sandbox.policy import Policy
 
-    best = report.found[0]
-    if not yes and not (
-        sys.stdin.isatty() and typer.confirm(f"Apply this to {report.repository}?")
-    ):
-        raise TandemError("Nothing was applied.", "Say yes, or add --yes.")
-    parsed = patch.parse(best.diff)
+    parsed = patch.parse(report.found[0].diff)
     old = {one.path: run.copy().text(one.path) for one in parsed if not one.made}
     new = patch.apply(parsed, old)
-    done = apply.apply(Path(report.repository), new, old, run.id)
+    settings = config.load(Path(report.repository)).agent
+    with audit.go_on(run.id) as log:
+        policy = Policy(settings, run.copy().files)
+        approval = Approval(policy, settings.approve, asked, log, agreed=yes)
+        if made.team and made.team.approval:
+            approval.granted_texts |= made.team.approval.granted_texts
+        said = approval.patch(new.files, old)
+        log.seal()
+    if not said.yes:
+        why = "; ".join(said.reasons)
+        raise TandemError(f"Nothing was applied: {why}.", "Say yes, or add --yes.")
+    granted = approval.granted(new.files)
+    done = apply.apply(Path(report.repository), new, old, run.id, granted)
     typer.echo(f"Applied to {', '.join(done.files)}. What was there before is {done.ref}.")
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from sandbox.policy import Policy
 from sandbox.ruling import Answer, Ruling
+from sandbox.twice import flags
 from tandem.sections import AgentConfig
 
 FILES = ("app.py", "src/core.py", "src/keys/store.py", "tests/test_app.py", "pyproject.toml")
@@ -176,7 +177,7 @@ def test_a_patch_is_looked_at_again_and_what_nobody_granted_is_refused() -> None
 
 
 def flagged(line: str) -> list[str]:
-    return [one.what for one in policy().flags({"app.py": f"x\n{line}\n"}, {"app.py": "x\n"})]
+    return [one.what for one in flags({"app.py": f"x\n{line}\n"}, {"app.py": "x\n"})]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_plain_code_is_not_flagged(line: str) -> None:
 
 def test_what_was_there_before_is_not_flagged() -> None:
     old = {"app.py": "os.system('ls')\n"}
-    assert policy().flags({"app.py": "os.system('ls')\nx = 1\n"}, old) == []
+    assert flags({"app.py": "os.system('ls')\nx = 1\n"}, old) == []
 
 
 PARTS = st.sampled_from(

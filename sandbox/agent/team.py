@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ from sandbox.agent.tools import Bench
 from sandbox.agent.trajectory import Trajectory
 from sandbox.approval import Approval, Asker, EventLog, Nobody
 from sandbox.container import Sandbox
-from sandbox.fence import Fence
+from sandbox.fence import Fence, known_in
 from sandbox.fixrun import RunFolder
 from sandbox.policy import Policy
 from sandbox.repair.change import Rewrite
@@ -29,10 +29,13 @@ from sandbox.suite import is_test_path
 from sandbox.suspects import Found
 from sandbox.validate import Goal
 from sandbox.workplace import Workplace
+from sandbox.worktree import Snapshot
 from tandem.config import Config
 from tandem.errors import TandemError, UsageError
 
 REPRODUCE = "test"  # the attempt that writes a test
+LARGEST = 250_000  # bytes of a file whose secrets are looked up, to be known in other writings
+MOST_READ = 100_000_000  # of all of them
 _WARMER = 0.25  # from one attempt's temperature to the next one's
 
 
@@ -66,6 +69,7 @@ class Team:
 
     def mend(self, run: RunFolder, at: Workplace, goal: Goal, found: Found) -> list[Outcome]:
         """What the attempts have made of the failing tests, those that are solved first."""
+        self.fence = Fence(known=known_in(_texts(at.copy)))
         failing = [one for one in found.baseline.failing if one.id in set(goal.failing)]
         asked = task.mending(
             self.fence, failing, found.suspects, found.sources, at.copy.files, self.issue
@@ -85,6 +89,7 @@ class Team:
             raise UsageError(
                 "A test for an issue can only be written for pytest.", 'Try: --test "pytest"'
             )
+        self.fence = Fence(known=known_in(_texts(at.copy)))
         path = new_test(at.copy.files)
 
         def checks(sandbox: Sandbox) -> Checks:
@@ -190,6 +195,18 @@ async def _borrowed(boxes: pool.Pool) -> AsyncIterator[Sandbox]:
         yield sandbox
     finally:
         await asyncio.to_thread(lent.__exit__, None, None, None)
+
+
+def _texts(copy: Snapshot) -> Iterator[str]:
+    """The texts of a copy, up to a size, for what is to be known of them."""
+    left = MOST_READ
+    for path in copy.files:
+        file = copy.root / path
+        if path not in copy.pointers and not file.is_symlink() and left > 0:
+            left -= (size := file.stat().st_size)
+            if size <= LARGEST:
+                with contextlib.suppress(ValueError):  # no text
+                    yield copy.text(path)
 
 
 def proposals(outcomes: Sequence[Outcome]) -> list[Rewrite]:
