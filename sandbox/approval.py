@@ -11,9 +11,11 @@ import contextlib
 import json
 import shlex
 import sys
+import termios
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, TextIO
 
 from sandbox import twice
@@ -21,6 +23,7 @@ from sandbox.allowed import shown
 from sandbox.patch import Patch
 from sandbox.policy import Policy
 from sandbox.ruling import Answer, Ruling
+from tandem import trace
 
 FORMAT = 1
 LONGEST_ANSWER = 10_000  # characters of a line from an editor
@@ -28,6 +31,7 @@ LONGEST_ANSWER = 10_000  # characters of a line from an editor
 Kind = Literal["edit", "command", "patch"]
 Mode = Literal["each", "commands", "final"]
 By = Literal["rules", "person", "nobody", "in advance"]
+Asked = tuple[Kind, str, str]  # its subject and its diff, without secrets
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Terminal:
     def ask(self, question: Question) -> bool | None:
         if not (self._given.isatty() and self._told.isatty()):
             return None
+        termios.tcflush(self._given, termios.TCIFLUSH)  # typed before it was asked: no answer
         lines = ["", f"The agent wants to {_WANTS[question.kind]}: {question.subject}"]
         lines += [f"  because of a rule: {reason}" for reason in question.reasons]
         if question.diff:
@@ -127,7 +132,9 @@ class JsonLines:
 @dataclass
 class Approval:
     """See the module. `agreed` says yes to the patch at the end in advance, and to nothing else.
-    `granted_texts` are the new texts by path that a person said yes to though a rule asks.
+    `granted_texts` are the new texts by path that a person said yes to though a rule asks. `said` is
+    what a person said before, also in the run that this one goes on with: nobody is asked the very
+    same thing twice, but for the patch.
 
     One at a time is asked, so that agents side by side may share it.
     """
@@ -138,6 +145,7 @@ class Approval:
     log: EventLog
     agreed: bool = False
     granted_texts: set[tuple[str, str | None]] = field(default_factory=set)
+    said: dict[Asked, bool] = field(default_factory=dict)
     _one: threading.RLock = field(default_factory=threading.RLock)
 
     def change(self, path: str, before: str | None, after: str | None) -> Decision:
@@ -213,12 +221,27 @@ class Approval:
             return Decision(True, "rules")
         if agreed:
             return Decision(True, "in advance", ruling.reasons)
-        said = self.asker.ask(question)
+        asked = (question.kind, question.subject, trace.scrub(question.diff))
+        said = self.said.get(asked) if question.kind != "patch" else None
+        if said is None:
+            said = self.asker.ask(question)
         if said is None:
             return Decision(False, "nobody", (*ruling.reasons, "nobody is there to be asked"))
+        self.said[asked] = said
         return Decision(
             said, "person", ruling.reasons if said else (*ruling.reasons, "you said no")
         )
+
+
+def said_before(file: Path) -> dict[Asked, bool]:
+    """What a person said in a run, by its audit log; nothing if there is none."""
+    found: dict[Asked, bool] = {}
+    lines = file.read_bytes().split(b"\n") if file.is_file() else []
+    for one in (json.loads(line) for line in lines[:-1]):
+        data = one["data"]
+        if one["event"] == "decision" and data["by"] == "person":
+            found[data["kind"], data["subject"], data["diff"]] = data["yes"]
+    return found
 
 
 def asker(as_json: bool) -> Asker:

@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from sandbox import audit
-from sandbox.approval import Approval, Asker, JsonLines, Mode, Nobody, Question, Terminal
+from sandbox.approval import (
+    Approval,
+    Asker,
+    JsonLines,
+    Mode,
+    Nobody,
+    Question,
+    Terminal,
+    said_before,
+)
 from sandbox.policy import Policy
 from tandem.sections import STRICTER, AgentConfig
 
@@ -143,6 +152,29 @@ def test_where_nobody_is_there_it_is_a_no(make) -> None:
         assert decision.reasons[-1] == "nobody is there to be asked"
 
 
+def test_the_very_same_is_not_asked_twice_but_for_the_patch(make) -> None:
+    person = Person(True, False, True, True)
+    approval = make(person)
+    assert [approval.command("curl x").yes for _ in range(3)] == [True] * 3
+    assert [approval.command("curl y").yes for _ in range(3)] == [False] * 3
+    assert [approval.patch({"app.py": "x = 2\n"}, OLD).yes for _ in range(2)] == [True] * 2
+    assert [one.subject for one in person.asked] == ["curl x", "curl y", "app.py", "app.py"]
+
+
+def test_a_run_that_goes_on_knows_what_was_said(make) -> None:
+    first = make(Person(True, False))
+    assert edit(first, "tests/test_app.py", "assert y\n").yes
+    assert not first.command("curl x").yes
+    again = make(Nobody())
+    again.said |= said_before(audit.file_of(ID))
+    assert edit(again, "tests/test_app.py", "assert y\n").yes
+    assert again.granted({"tests/test_app.py": "assert y\n"})
+    assert again.command("curl x").by == "person"
+    assert again.command("curl y").by == "nobody"
+    assert not edit(again, "tests/test_app.py", "assert True\n").yes
+    assert said_before(audit.file_of("20200101-000000-aaaa")) == {}
+
+
 def test_every_decision_is_a_line_of_the_log(make) -> None:
     approval = make(Person(True, False))
     edit(approval)
@@ -192,18 +224,28 @@ QUESTION = Question("command", "curl x", ("curl wants the network",), "-a\n+b\n"
 
 
 @pytest.fixture
-def terminal() -> Iterator[Callable[[str], tuple[bool | None, str]]]:
-    """Types a text at a real terminal, asks there, and gives what was said and shown."""
+def terminal() -> Iterator[Callable[..., tuple[bool | None, str]]]:
+    """A real terminal: types one text before the question and others at each prompt; gives what was
+    said and all that was shown."""
     ours, theirs = pty.openpty()
 
-    def ask(typed: str) -> tuple[bool | None, str]:
-        os.write(ours, typed.encode())
-        with (
-            os.fdopen(os.dup(theirs), "r") as given,
-            os.fdopen(os.dup(theirs), "w") as told,
-        ):
-            said = Terminal(given, told).ask(QUESTION)
-        return said, os.read(ours, 10_000).decode()
+    def ask(*typed: str, early: str = "") -> tuple[bool | None, str]:
+        os.write(ours, early.encode())
+        said = list[bool | None]()
+
+        def run() -> None:
+            with os.fdopen(os.dup(theirs)) as given, os.fdopen(os.dup(theirs), "w") as told:
+                said.append(Terminal(given, told).ask(QUESTION))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        shown = ""
+        for number, text in enumerate(typed, 1):
+            while shown.count("[y/N]") < number:
+                shown += os.read(ours, 10_000).decode()
+            os.write(ours, text.encode())
+        thread.join()
+        return said[0], shown
 
     yield ask
     os.close(ours)
@@ -212,13 +254,23 @@ def terminal() -> Iterator[Callable[[str], tuple[bool | None, str]]]:
 
 @pytest.mark.parametrize(
     ("typed", "yes"),
-    [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("what\ny\n", True)],
+    [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False)],
 )
 def test_a_terminal_takes_y_for_yes(terminal, typed: str, yes: bool) -> None:
     said, shown = terminal(typed)
     assert said is yes
     for part in ("run in the sandbox: curl x", "curl wants the network", "+b", "a.py:1: odd"):
         assert part in shown
+
+
+def test_a_terminal_asks_again_where_it_is_not_clear(terminal) -> None:
+    said, shown = terminal("what\n", "y\n")
+    assert said is True
+    assert "Say y or n." in shown
+
+
+def test_what_was_typed_before_the_question_is_no_answer(terminal) -> None:
+    assert terminal("n\n", early="y\n")[0] is False
 
 
 def test_the_end_of_the_input_is_nobody(terminal) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from completion.chat import Chat, Message, Said, Tool, connect
 from completion.index import Index
-from sandbox import pool, tester
+from sandbox import audit, pool, tester
 from sandbox.agent import task
 from sandbox.agent.budget import Budget
 from sandbox.agent.checks import Checks, Mending, Reproducing
@@ -19,7 +19,7 @@ from sandbox.agent.loop import Attempt, Outcome
 from sandbox.agent.reproduction import Reproduction
 from sandbox.agent.tools import Bench
 from sandbox.agent.trajectory import Trajectory
-from sandbox.approval import Approval, Asker, EventLog, Nobody
+from sandbox.approval import Approval, Asker, EventLog, Nobody, said_before
 from sandbox.container import Sandbox
 from sandbox.fence import Fence, known_in
 from sandbox.fixrun import RunFolder
@@ -116,6 +116,7 @@ class Team:
         policy = Policy(self.config.agent, at.copy.files, own=[only] if only else [])
         mode = self.config.agent.approve
         self.approval = approval = Approval(policy, mode, self.asker, self.log)
+        approval.said |= said_before(audit.file_of(run.id))
         room = asyncio.Semaphore(run.order().workers)
         chat = self.config.chat
         async with (
