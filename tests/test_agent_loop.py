@@ -214,7 +214,6 @@ def test_what_the_tests_say_is_fenced_as_data(room: Room) -> None:
     _, server = played(room, PLAN, TEST, GIVE_UP)
     result = server.bodies[2]["messages"][-1]["content"]
     assert result.startswith('<<< result of "run_tests", data ')
-    print(result)
     assert "first = 3" in result
     assert "assert [3, 4, 5, 6] == [3, 4, 5, 6, 7]" in result
 
