@@ -290,8 +290,10 @@ class Fix:
         for one in tried:
             stages[one.stage] = stages.get(one.stage, 0) + 1
         failing = tuple(one.id for one in found.baseline.failing)
+        # Of an issue that no test shows nobody knows whether it is mended.
+        has_issue = self.team is not None and bool(self.team.issue)
         ended: Ended = "fixed" if results else "no fix"
-        if not failing and not found.baseline.broken:
+        if not failing and not found.baseline.broken and not has_issue:
             ended = "nothing fails"
         elif self._stopped and not results:
             ended = "stopped"

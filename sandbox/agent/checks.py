@@ -17,6 +17,7 @@ from sandbox.tester import TestServer
 from sandbox.validate import Goal
 
 ALL_S = 300.0
+WATCHED_S = 20.0  # of a test whose values are told: watching takes time
 _REPRODUCED = 2  # times that it must fail
 # An error of the test's own, if no line of the repository was on the way to it.
 _OWN = frozenset({"NameError", "ImportError", "ModuleNotFoundError", "SyntaxError", "TypeError"})
@@ -49,18 +50,28 @@ class Mending:
         run = self._run(wanted, files)
         if ids or not _all_pass(run, wanted):
             kind = "told" if _all_pass(run, wanted) else "failed"
-            more = "" if ids or not self.goal.passing else " The others were not run yet."
-            return Observation(observe.of_tests(run) + more, kind)
+            more = "" if ids or not self.goal.passing else "\nThe others were not run yet."
+            return Observation(observe.of_tests(self._fuller(run, files)) + more, kind)
         rest = self._run(self.goal.passing, files) if self.goal.passing else Run()
         if self.goal.passing and not _all_pass(rest, self.goal.passing):
             told = f"The {len(wanted)} tests that failed pass now, but others do not any more.\n"
-            return Observation(told + observe.of_tests(rest), "failed")
+            return Observation(told + observe.of_tests(self._fuller(rest, files)), "failed")
         return Observation(f"All {len(known)} tests pass.", "solved")
 
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    def _fuller(self, run: Run, files: Files) -> Run:
+        """With the values that the first of the failing tests saw: that is told by another run."""
+        assert self._server is not None
+        bad = [one.id for one in run.results if one.outcome in ("failed", "error")][: observe.TOLD]
+        if not bad:
+            return run
+        watched = self._server.run(bad, files, coverage=True, values=True, test_s=WATCHED_S)
+        seen = {one.id: one for one in watched.results if one.bad}
+        return replace(run, results=tuple(seen.get(one.id, one) for one in run.results))
 
     def _run(self, ids: Sequence[str], files: Files) -> Run:
         assert self._server is not None

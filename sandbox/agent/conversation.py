@@ -6,7 +6,6 @@ from completion.chat import Message
 from sandbox.agent.reflect import Reflection
 
 MOST = 48_000  # characters, about 12,000 tokens
-_LEAST = 2_000
 _NOTES = 8  # reflections that are kept
 
 
@@ -20,6 +19,8 @@ class Conversation:
     most: int = MOST
     notes: list[Reflection] = field(default_factory=list)
     turns: list[list[Message]] = field(default_factory=list)
+    _kept: int = field(default=0, init=False)  # turns, when it was last put together
+    _size: int = field(default=0, init=False)
 
     def add(self, *turn: Message) -> None:
         self.turns.append(list(turn))
@@ -36,14 +37,15 @@ class Conversation:
             if left < 0 and kept:
                 break
             kept.append(turn)
+        self._kept, self._size = len(kept), self.most - left
         head = [Message("system", self.system), Message("user", self._task(len(kept)))]
         return [*head, *(one for turn in reversed(kept) for one in turn), *last]
 
     def shorten(self) -> bool:
-        """Keep half as much from now on; False where nothing can be left out any more."""
-        if len(self.turns) < 2 or self.most < _LEAST:
+        """Keep half as much from now on; False where no turn can be left out any more."""
+        if self._kept < 2:
             return False
-        self.most //= 2
+        self.most = self._size // 2
         return True
 
     def _task(self, kept: int) -> str:

@@ -48,6 +48,10 @@ class Stopped(EngineError):
     """A person ended the attempt while the model was asked."""
 
 
+class Ended(EngineError):
+    """A replay came to the end of what was written down."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of an attempt. `files` are its new texts; `solved` is what the tests said."""
@@ -221,7 +225,12 @@ class Attempt:
             self._asking = None
 
     def _before(self, kind: str) -> dict[str, Any] | None:
-        return self.trajectory.next(kind) if self.trajectory.more else None
+        """The step of before that comes now, if there is one. Raises Ended where nothing else may
+        be done."""
+        step = self.trajectory.next(kind)
+        if step is None and self.trajectory.read_only:
+            raise Ended("the trajectory ends here.")
+        return step
 
 
 def _as_step(said: Said) -> dict[str, Any]:

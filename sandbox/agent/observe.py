@@ -6,7 +6,7 @@ from typing import Literal
 
 from sandbox.messages import Run
 from sandbox.process import Ran
-from sandbox.suite import TestResult
+from sandbox.suite import Frame, TestResult
 
 TOLD = 4  # failing tests that are told whole
 NAMED = 20  # further ones by name
@@ -46,12 +46,15 @@ def failure(one: TestResult) -> str:
     kind = f"{one.kind}: " if one.kind and not one.message.startswith(one.kind) else ""
     lines = [f"{one.id} {one.outcome}: {trimmed(kind + one.message, MESSAGE)}"]
     for frame in one.frames[-FRAMES:]:
-        values = [f"{name} = {value[:SHORT]}" for name, value in frame.values.items()]
-        lines.append(f"  {frame.path}:{frame.line} in {frame.function}")
-        lines += [f"    {value}" for value in values[:VALUES]]
+        lines += _frame("", frame)
     for frame in one.returned[:FRAMES]:
-        lines.append(f"  its value came from {frame.path}:{frame.line} in {frame.function}")
+        lines += _frame("its value came from ", frame)
     return "\n".join(lines)
+
+
+def _frame(how: str, frame: Frame) -> list[str]:
+    values = [f"    {name} = {value[:SHORT]}" for name, value in frame.values.items()]
+    return [f"  {how}{frame.path}:{frame.line} in {frame.function}", *values[:VALUES]]
 
 
 def of_command(ran: Ran) -> str:

@@ -162,7 +162,8 @@ class _Asked:
     """A chat model that is connected to when it is first asked: a replayed run needs none."""
 
     def __init__(self, config: Config, role: Literal["planner", "executor"]) -> None:
-        self._config, self._role = config, role
+        self._config = config
+        self._role: Literal["planner", "executor"] = role
         self._connecting = asyncio.Lock()
         self._chat: Chat | None = None
 

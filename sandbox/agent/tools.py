@@ -214,6 +214,8 @@ class Bench:
         told: list[str] = []
         try:
             for edit in hunks.parse(asked.diff) if asked.diff else [one]:
+                if self.only and edit.path != self.only:
+                    return _error(f"Only {self.only} may be written now. Nothing was changed.")
                 old = new[edit.path] if edit.path in new else self.text(edit.path)
                 if old is None and edit.before:
                     return _error(f"There is no text file {edit.path!r}: open or search first.")
@@ -234,8 +236,6 @@ class Bench:
     def _refused(self, new: Mapping[str, str | None]) -> str:
         """Why these texts may not be; "" if they may."""
         for path, text in new.items():
-            if self.only and path != self.only:
-                return f"Only {self.only} may be written now."
             was_python = path.endswith(".py") and not _unparsed(self._original(path))
             if was_python and (why := _unparsed(text)):
                 return f"{path} would be no Python: {why}"

@@ -22,8 +22,8 @@ class Trajectory:
 
     def __init__(self, folder: Path, attempt: str, read_only: bool = False) -> None:
         self.attempt = attempt
+        self.read_only = read_only
         self._file = folder / NAME
-        self._read_only = read_only
         if not read_only:
             _whole(self._file)
         known = lines(self._file) if self._file.exists() else []
@@ -54,7 +54,7 @@ class Trajectory:
         """Write a step."""
         self.steps += 1
         line = {"v": FORMAT, "attempt": self.attempt, "step": self.steps, "kind": kind, **data}
-        if not self._read_only:
+        if not self.read_only:
             with self._file.open("ab") as stream:
                 stream.write(json.dumps(line).encode() + b"\n")
                 stream.flush()
