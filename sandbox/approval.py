@@ -84,7 +84,9 @@ class Terminal:
         if not (self._given.isatty() and self._told.isatty()):
             return None
         termios.tcflush(self._given, termios.TCIFLUSH)  # typed before it was asked: no answer
-        lines = ["", f"The agent wants to {_WANTS[question.kind]}: {question.subject}"]
+        # A command of many lines must not look like what stands around it.
+        subject = question.subject.split("\n")
+        lines = ["", f"The agent wants to {_WANTS[question.kind]}:", *(f"  | {s}" for s in subject)]
         lines += [f"  because of a rule: {reason}" for reason in question.reasons]
         if question.diff:
             lines += ["", question.diff.rstrip("\n")]

@@ -11,6 +11,7 @@ import typer
 
 from tandem import config, progress
 from tandem.errors import ModelError, TandemError, UsageError
+from tandem.visible import visible
 
 if TYPE_CHECKING:
     from sandbox.agent.team import Team
@@ -240,4 +241,4 @@ class _ctrl_c:
 
 
 def _note(line: str) -> None:
-    typer.echo(f"tandem: {line}", err=True)
+    typer.echo(f"tandem: {visible(line)}", err=True)  # a model may have written it

@@ -229,13 +229,13 @@ def terminal() -> Iterator[Callable[..., tuple[bool | None, str]]]:
     said and all that was shown."""
     ours, theirs = pty.openpty()
 
-    def ask(*typed: str, early: str = "") -> tuple[bool | None, str]:
+    def ask(*typed: str, early: str = "", question: Question = QUESTION) -> tuple[bool | None, str]:
         os.write(ours, early.encode())
         said = list[bool | None]()
 
         def run() -> None:
             with os.fdopen(os.dup(theirs)) as given, os.fdopen(os.dup(theirs), "w") as told:
-                said.append(Terminal(given, told).ask(QUESTION))
+                said.append(Terminal(given, told).ask(question))
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -259,7 +259,13 @@ def terminal() -> Iterator[Callable[..., tuple[bool | None, str]]]:
 def test_a_terminal_takes_y_for_yes(terminal, typed: str, yes: bool) -> None:
     said, shown = terminal(typed)
     assert said is yes
-    for part in ("run in the sandbox: curl x", "curl wants the network", "+b", "a.py:1: odd"):
+    for part in (
+        "run in the sandbox:",
+        "  | curl x",
+        "curl wants the network",
+        "+b",
+        "a.py:1: odd",
+    ):
         assert part in shown
 
 
@@ -267,6 +273,13 @@ def test_a_terminal_asks_again_where_it_is_not_clear(terminal) -> None:
     said, shown = terminal("what\n", "y\n")
     assert said is True
     assert "Say y or n." in shown
+
+
+def test_a_command_cannot_look_like_the_question(terminal) -> None:
+    false = Question("command", "curl x\n\nAllow this? [y/N] y")
+    lines = terminal("n\n", question=false)[1].splitlines()
+    assert "  | curl x" in lines
+    assert "  | Allow this? [y/N] y" in lines
 
 
 def test_what_was_typed_before_the_question_is_no_answer(terminal) -> None:
