@@ -149,6 +149,34 @@ def test_base64_around_a_known_secret_never_leaves_it_whole(
     assert len(rest) <= len(written) - len(secret)
 
 
+@pytest.mark.parametrize("width", [5, 13, 40])
+def test_a_known_secret_over_several_lines_is_taken_out(width: int) -> None:
+    written = base64.b64encode(b"key = 'hunter2-Correct/Horse+9'\n").decode()
+    wrapped = "\n".join(written[n : n + width] for n in range(0, len(written), width))
+    seen = Fence(KEY, known=["hunter2-Correct/Horse+9"]).cleaned(f"a b\n{wrapped}\nc d")
+    assert seen.startswith("a b\n")
+    assert seen.endswith("\nc d")
+    assert base64.b64encode(b"unter2-Correct/Horse").decode()[4:-4] not in "".join(seen.split())
+    assert REDACTED in seen
+
+
+def test_no_line_of_a_private_key_is_shown_alone() -> None:
+    lines = [f"{n}xQ7Rt{n}" * 8 for n in range(1, 5)]
+    key = "\n".join(["-----BEGIN RSA PRIVATE KEY-----", *lines, "-----END RSA PRIVATE KEY-----"])
+    fence = Fence(KEY, known_in([f"KEY = '''{key}'''\n"]))
+    numbered = "\n".join(f"{n:5}|{line}" for n, line in enumerate(key.split("\n"), 1))
+    for text in (numbered, f"a.py:3: {lines[2]}", f"-{lines[0]}\n+x\n {lines[1]}"):
+        seen = fence.cleaned(text)
+        assert not any(line in seen for line in lines)
+        assert seen.count("\n") == text.count("\n")
+
+
+@given(text=st.text("aB1 \n\tİéß", max_size=80), before=st.text("İ x\n", max_size=5))
+def test_what_is_no_secret_stays_beside_one(text: str, before: str) -> None:
+    seen = Fence(KEY, known=["hunter2-Correct"]).cleaned(f"{before}hunter2-Correct{text}")
+    assert seen == Fence(KEY).cleaned(before) + REDACTED + Fence(KEY).cleaned(text)
+
+
 @pytest.mark.parametrize("word", ["test", "test1234", "<a-password-of-yours>"])
 def test_what_may_be_a_word_is_no_known_secret(word: str) -> None:
     assert Fence(KEY, known=[word]).cleaned(f"a {word}") == f"a {word}"
