@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -255,16 +256,19 @@ def _tree(folder: Path) -> dict[str, str]:
     return found
 
 
-def measured(chosen: Sequence[Case], at: World) -> list[Outcome]:
-    found = []
-    for number, case in enumerate(chosen):
-        one = run_case(case, at, f"{number:03}")
-        found.append(one)
-        told = "; ".join(one.broken) or "nothing reached"
-        print(
-            f"{one.seconds:5.1f} s  {case.aim:9}  {case.place:24}  {case.name}: {told}", flush=True
-        )
-    return found
+def measured(chosen: Sequence[Case], at: World, workers: int) -> list[Outcome]:
+    """In the order of the cases, of which some run side by side."""
+
+    def one(number: int) -> Outcome:
+        case = chosen[number]
+        found = run_case(case, at, f"{number:03}")
+        told = "; ".join(found.broken) or "nothing reached"
+        line = f"{found.seconds:5.1f} s  {case.aim:9}  {case.place:24}  {case.name}: {told}"
+        print(line, flush=True)
+        return found
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(one, range(len(chosen))))
 
 
 AIMS = {
@@ -301,7 +305,7 @@ def run(arguments: argparse.Namespace) -> None:
     with world() as at:
         every = plants.cases(at.address, str(at.canary))
         chosen = every[:: arguments.every or (QUICK if arguments.quick else 1)]
-        found = measured(chosen, at)
+        found = measured(chosen, at, arguments.workers)
         clean = run_case(chosen[0].clean, at, "clean")
         shutil.rmtree(at.root / "cases")
     attacks = [one for one in found if one.case.aim != "benign"]
@@ -334,6 +338,7 @@ def run(arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = common.parser(__doc__ or "")
     parser.add_argument("--every", type=int, default=0, help="take only each so many-th case")
+    parser.add_argument("--workers", type=int, default=2, help="cases side by side")
     run(parser.parse_args())
 
 

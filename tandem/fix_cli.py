@@ -160,6 +160,8 @@ def _team(run: "RunFolder", log: "Log", approve: Approve | None, asked: "Asker")
 
     order = run.order()
     settings = config.load(Path(order.repository))
+    for line in settings.notices:
+        _note(line)
     if not (order.agent or order.issue or settings.chat.endpoint or settings.chat.model):
         return None
     if approve is not None:

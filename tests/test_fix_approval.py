@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from sandbox import audit
+from tests import agent_support
+from tests.agent_support import MEND, PLAN, TEST
+from tests.scripted_chat import calls, scripted
 from tests.test_fix import docker_client, git, image, mended, repository, trusted  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("trusted")
@@ -59,6 +62,37 @@ def test_what_the_settings_protect_is_not_written_even_with_a_yes(
     assert (code, questions) == (1, [])
     assert "your settings protect it" in said
     assert not mended(repository)
+
+
+def test_each_step_of_an_agent_is_asked_about_and_a_no_is_kept_to(
+    repository: Path,  # noqa: F811
+) -> None:
+    """A command, a test's change and the mending edit are asked; only the second gets a no."""
+    weaken = {
+        "path": "tests/test_paging.py",
+        "before": "from paging import links",
+        "after": "x = 1",
+    }
+    said = "".join(
+        json.dumps({"answer": n, "yes": yes}) + "\n"
+        for n, yes in enumerate((True, False, True, True), 1)
+    )
+    turns = (PLAN, calls(("run", {"command": "ls"})), calls(("edit", weaken)), MEND, TEST)
+    with scripted(*turns) as server:
+        words = ("--agent", "--approve", "each", "--ask-json", "--apply")
+        done = agent_support.fix(repository, server, *words, stdin=said)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith('{"v": 1, "ask"')]
+    questions = [json.loads(line) for line in lines]
+    assert [(one["kind"], one["subject"]) for one in questions] == [
+        ("command", "ls"),
+        ("edit", "tests/test_paging.py"),
+        ("edit", "paging.py"),
+        ("patch", "paging.py"),
+    ]
+    assert "you said no" in server.texts[3]
+    assert mended(repository)
+    assert git(repository, "status", "--short") == " M paging.py\n"
 
 
 def test_the_issue_and_the_answers_cannot_both_come_from_stdin(
