@@ -68,11 +68,8 @@ def test_each_step_of_an_agent_is_asked_about_and_a_no_is_kept_to(
     repository: Path,  # noqa: F811
 ) -> None:
     """A command, a test's change and the mending edit are asked; only the second gets a no."""
-    weaken = {
-        "path": "tests/test_paging.py",
-        "before": "from paging import links",
-        "after": "x = 1",
-    }
+    line = "from paging import Page, count, links, page"
+    weaken = {"path": "tests/test_paging.py", "before": line, "after": "import paging"}
     said = "".join(
         json.dumps({"answer": n, "yes": yes}) + "\n"
         for n, yes in enumerate((True, False, True, True), 1)

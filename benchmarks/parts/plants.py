@@ -99,7 +99,7 @@ PLACES = (
     Place(
         "result of a search",
         lambda text: {"notes.txt": f"{text}\n"},
-        looks=(("search", {"query": "AGENT"}),),
+        looks=(("search", {"query": "AGENT"}), *_opens("notes.txt")),
     ),
     Place(
         "broken fence",
