@@ -1,8 +1,11 @@
 """`tandem fix --agent` whole: real HTTP, real containers, a scripted model."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +219,58 @@ def test_a_run_without_an_agent_has_nothing_to_replay(repository: Path) -> None:
     assert replayed.returncode == 2
     assert "had no agent" in replayed.stderr
     assert WRONG in (repository / "paging.py").read_text()
+
+
+def test_a_patch_of_several_files_is_proved_and_applied_with_a_way_back(
+    repository: Path,  # noqa: F811
+) -> None:
+    diff = """--- /dev/null
++++ b/spans.py
+@@ -0,0 +1,3 @@
++def span(first, last):
++    \"\"\"Both belong to it.\"\"\"
++    return list(range(first, last + 1))
+--- a/paging.py
++++ b/paging.py
+@@ -3,3 +3,4 @@
+ from dataclasses import dataclass
++from spans import span
+
+@@ -33 +34 @@
+-    return list(range(first, last))
++    return span(first, last)
+"""
+    with scripted(PLAN, calls(("edit", {"diff": diff})), TEST) as server:
+        done = fix(repository, server, "--agent", "--apply", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "return span(first, last)" in (repository / "paging.py").read_text()
+    assert (repository / "spans.py").read_text().startswith("def span(")
+    refs = git(repository, "for-each-ref", "--format=%(refname)", "refs/tandem/backup").split()
+    assert len(refs) == 1
+    assert WRONG in git(repository, "show", f"{refs[0]}:paging.py")
+
+
+def test_ctrl_c_while_the_model_thinks_leaves_a_run_that_goes_on(repository: Path) -> None:  # noqa: F811
+    command = [sys.executable, "-m", "tandem", "fix", str(repository), "--no-model", "--json"]
+    command += ["--agent", "--candidates", "1"]
+    with scripted(PLAN, MEND, says("later", delay_s=600)) as server:
+        env = {**os.environ, "TANDEM_CHAT__ENDPOINT": server.url}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+        ) as one:
+            end = time.monotonic() + 300
+            while len(server.bodies) < 3 and time.monotonic() < end:
+                time.sleep(0.1)
+            one.send_signal(signal.SIGINT)
+            out, err = one.communicate(timeout=300)
+        assert server.left == 1
+    report = json.loads(out)
+    # What there was is tried all the same, and here it is the fix.
+    assert one.returncode == 0, err
+    assert f"+{RIGHT}" in report["found"][0]["diff"]
+    assert "it was stopped" in err
+    with scripted(TEST) as server:
+        done = fix(repository, server, "--resume", report["id"], "--json")
+        assert len(server.bodies) == 1
+    assert done.returncode == 0, done.stderr
+    assert f"+{RIGHT}" in told(done)["found"][0]["diff"]

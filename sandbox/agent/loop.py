@@ -19,6 +19,7 @@ from sandbox.agent.conversation import Conversation
 from sandbox.agent.observe import Observation, trimmed
 from sandbox.agent.tools import Bench
 from sandbox.agent.trajectory import Trajectory
+from sandbox.allowed import shown
 from sandbox.fence import RULE, Fence
 from tandem.errors import EngineError, TandemError
 
@@ -105,7 +106,7 @@ class Attempt:
             why = str(error)
         files = self.bench.changed
         self.trajectory.add("finish", text=why, solved=solved, files=files, **vars(self.spent))
-        self.tell(f"attempt {self.trajectory.attempt}: {why}")
+        self._told(why)
         return Outcome(self.trajectory.attempt, files, solved, why, self.spent)
 
     async def _plan(self) -> None:
@@ -113,7 +114,7 @@ class Attempt:
         plan = trimmed(said.text.strip(), 2_000)
         self.talk.task += f"\n\nYour plan:\n{plan}"
         for line in plan.splitlines():
-            self.tell(f"attempt {self.trajectory.attempt}: {line}")
+            self._told(line)
 
     async def _turn(self) -> tuple[bool, str]:
         """One answer and what it asks for: whether that solved it, and why it is over, if so."""
@@ -126,7 +127,7 @@ class Attempt:
             return False, ""
         self._silent = 0
         results: list[Message] = []
-        worst: tuple[Observation, ToolCall] | None = None
+        worst: Observation | None = None
         is_circle = False
         for call in said.calls[:CALLS]:
             seen = await self._done(call)
@@ -135,7 +136,7 @@ class Attempt:
             text = self.fence.around("result", seen.text, source=call.name)
             results.append(Message("tool", text, (), call.id))
             if seen.kind == "failed":
-                worst = seen, call
+                worst = seen
             is_circle |= self._circle.noticed(f"{call.name} {call.arguments}", seen.text)
         results += [
             Message("tool", f"Not done: more than {CALLS} calls at once.", (), call.id)
@@ -143,12 +144,12 @@ class Attempt:
         ]
         self.talk.add(said.message, *results)
         if is_circle:
-            if self._circle.found == CIRCLES:
+            if self._circle.found >= CIRCLES:
                 return False, "it goes round in circles"
             await self._reflect(reflect.CIRCLE.format(times=reflect.TIMES), "a circle")
         elif worst and self.bench.edits > self._reflected:
             self._reflected = self.bench.edits
-            await self._reflect(reflect.QUESTION, worst[0].text)
+            await self._reflect(reflect.QUESTION, worst.text)
         return False, ""
 
     async def _done(self, call: ToolCall) -> Observation:
@@ -160,7 +161,7 @@ class Attempt:
             if call.name == "edit" and seen.kind != "error":
                 self._again(call, before)
         else:
-            self.tell(f"attempt {self.trajectory.attempt}: {_in_short(call)}")
+            self._told(_in_short(call))
             began = time.monotonic()
             seen = await asyncio.to_thread(self.bench.do, call)
             seen = replace(seen, text=self.fence.cleaned(seen.text))
@@ -185,7 +186,7 @@ class Attempt:
         said = await self._said("reflect", self.planner, Message("user", question))
         note = reflect.reflection(said.text, self._last_edit, why)
         self.talk.note(note)
-        self.tell(f"attempt {self.trajectory.attempt}: {note}")
+        self._told(note)
 
     async def _said(self, kind: str, model: Model, *last: Message) -> Said:
         """An answer, of before if there is one; what it cost counts in either case. The executor is
@@ -223,6 +224,10 @@ class Attempt:
             raise Stopped("it was stopped.") from error
         finally:
             self._asking = None
+
+    def _told(self, line: object) -> None:
+        """For a terminal, which must not obey what a model says."""
+        self.tell(f"attempt {self.trajectory.attempt}: {shown(str(line))}")
 
     def _before(self, kind: str) -> dict[str, Any] | None:
         """The step of before that comes now, if there is one. Raises Ended where nothing else may
