@@ -10,7 +10,7 @@ from sandbox.agent.budget import Budget
 from sandbox.agent.checks import Files
 from sandbox.agent.loop import Attempt
 from sandbox.agent.observe import Observation
-from sandbox.agent.team import REPRODUCE
+from sandbox.agent.team import REPRODUCE, fence_of
 from sandbox.agent.tools import Bench
 from sandbox.agent.trajectory import NAME, Trajectory, lines
 from sandbox.fixrun import RunFolder
@@ -50,7 +50,9 @@ def _replayed(run: RunFolder, name: str, then: Mapping[str, str | None] | None) 
     bench = Bench(copy, _NoChecks(), _NoSandbox())
     budget = Budget(order.steps, order.tokens, order.money, order.minutes)
     trajectory = Trajectory(run.root, name, read_only=True)
-    outcome = asyncio.run(Attempt(trajectory, bench, _NoModel(), _NoModel(), budget).run(""))
+    fence = fence_of(copy)
+    attempt = Attempt(trajectory, bench, _NoModel(), _NoModel(), budget, fence)
+    outcome = asyncio.run(attempt.run(""))
     old = {path: copy.text(path) for path in outcome.files if path in copy.files}
     same = None if then is None else dict(then) == outcome.files
     return Replayed(name, Patch(outcome.files).diff(old), same, outcome.why)

@@ -69,7 +69,7 @@ class Team:
 
     def mend(self, run: RunFolder, at: Workplace, goal: Goal, found: Found) -> list[Outcome]:
         """What the attempts have made of the failing tests, those that are solved first."""
-        self.fence = Fence(known=known_in(_texts(at.copy)))
+        self.fence = fence_of(at.copy)
         failing = [one for one in found.baseline.failing if one.id in set(goal.failing)]
         asked = task.mending(
             self.fence, failing, found.suspects, found.sources, at.copy.files, self.issue
@@ -89,7 +89,7 @@ class Team:
             raise UsageError(
                 "A test for an issue can only be written for pytest.", 'Try: --test "pytest"'
             )
-        self.fence = Fence(known=known_in(_texts(at.copy)))
+        self.fence = fence_of(at.copy)
         path = new_test(at.copy.files)
 
         def checks(sandbox: Sandbox) -> Checks:
@@ -197,6 +197,11 @@ async def _borrowed(boxes: pool.Pool) -> AsyncIterator[Sandbox]:
         yield sandbox
     finally:
         await asyncio.to_thread(lent.__exit__, None, None, None)
+
+
+def fence_of(copy: Snapshot) -> Fence:
+    """Which knows the secrets that stand in a copy; a replay needs the same one."""
+    return Fence(known=known_in(_texts(copy)))
 
 
 def _texts(copy: Snapshot) -> Iterator[str]:
