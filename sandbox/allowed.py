@@ -2,7 +2,8 @@
 
 A patch is text that will be run: by git, by editors, by test runners and by CI, and not only where
 the person who says yes looks. So what any of them runs by itself is out of bounds, and so are the
-tests, when they are what judges the patch.
+tests, when they are what judges the patch. Some of it a person may grant, file by file (CAN_GRANT);
+the rest nobody can.
 """
 
 import re
@@ -21,7 +22,7 @@ MAX_BYTES = 200_000  # of the diff, and of any new file
 MAX_LINE = 5_000  # characters: nobody reads a longer one
 
 _TABLE: tuple[tuple[str, str], ...] = (
-    (r"\.git.*", "git's own, or the settings of a forge"),
+    (r"\.git(?!hub$|lab-ci\.yml$|lab$|ea$).*", "git's own, or the settings of a forge"),
     (
         r"conftest\.py|sitecustomize\.py|usercustomize\.py|.*\.pth|.*\.egg-link|__editable__.*"
         r"|\.pythonrc|\.pdbrc|\.pdbrc\.py|.*\.dist-info|.*\.egg-info",
@@ -31,16 +32,25 @@ _TABLE: tuple[tuple[str, str], ...] = (
         r"pytest\.ini|\.pytest\.ini|pytest\.toml|tox\.ini|tox\.toml|setup\.cfg|setup\.py"
         r"|pyproject\.toml|noxfile\.py|\.coveragerc|makefile|gnumakefile|.*\.mk|justfile"
         r"|taskfile\.ya?ml|package\.json|package-lock\.json|build\.rs|.*\.gradle|pom\.xml"
-        r"|hatch\.toml|uv\.toml|pdm\.toml|requirements.*\.txt|constraints.*\.txt|.*\.lock"
-        r"|pipfile|environment\.ya?ml",
+        r"|hatch\.toml|uv\.toml|pdm\.toml|poetry\.toml|pip\.conf|requirements|requirements.*\.(?:txt|in)"
+        r"|constraints.*\.(?:txt|in)|.*\.lock|pipfile|environment\.ya?ml|\.tool-versions"
+        r"|\.python-version|mise\.toml|npm-shrinkwrap\.json|pnpm-.*\.ya?ml|\.pnpmfile\.c?js"
+        r"|\.yarnrc.*|deno\.jsonc?|bunfig\.toml|tsconfig.*\.json|.*\.config\.[cm]?[jt]s|karma\.conf\.js"
+        r"|\.(?:mocha|babel|eslint|prettier|swc)rc.*|go\.(?:mod|sum|work)|cargo\.toml|gemfile|.*\.gemspec"
+        r"|rakefile|composer\.json|cmakelists\.txt|.*\.cmake|meson\.build|.*\.gradle\.kts"
+        r"|gradle\.properties",
         "settings of a build or of the tests",
     ),
     (
-        r"\.circleci|\.travis\.yml|azure-pipelines.*\.ya?ml|jenkinsfile|\.buildkite"
+        r"\.github|\.gitlab|\.gitlab-ci\.yml|\.gitea|\.forgejo|\.circleci|\.travis\.yml"
+        r"|azure-pipelines.*\.ya?ml|jenkinsfile|\.buildkite"
         r"|\.drone\.ya?ml|bitbucket-pipelines\.yml|appveyor\.yml|\.appveyor\.yml|\.cirrus\.yml"
-        r"|\.pre-commit-config\.yaml|\.pre-commit-hooks\.yaml|\.woodpecker.*|cloudbuild\.ya?ml"
-        r"|dependabot\.ya?ml|renovate\.json|\.husky|lefthook\.ya?ml",
+        r"|\.woodpecker.*|cloudbuild\.ya?ml|dependabot\.ya?ml|renovate\.json",
         "settings of CI",
+    ),
+    (
+        r"\.husky|lefthook\.ya?ml|\.pre-commit-config\.yaml|\.pre-commit-hooks\.yaml",
+        "hooks, which git runs",
     ),
     (
         r"\.vscode|\.idea|\.vs|\.fleet|\.zed|\.nvim|\.nvim\.lua|\.nvimrc|\.exrc|\.vimrc"
@@ -59,6 +69,8 @@ _TABLE: tuple[tuple[str, str], ...] = (
         "binary by its name",
     ),
 )
+# A yes of a person to the very text lets these out: tests, and settings that a review would show.
+CAN_GRANT = frozenset({"settings of a build or of the tests", "settings of CI"})
 _PARTS = tuple((re.compile(pattern), reason) for pattern, reason in _TABLE)
 _TEST_FOLDER = re.compile(
     r"tests?|testing|__tests__|specs?|.*_tests?|.*testcases?|fixtures|testdata"
@@ -74,10 +86,14 @@ _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a patch may not leave the sandbox. `path` is "" where it is the patch as a whole."""
+    """Why a patch may not leave the sandbox. `path` is "" where it is the patch as a whole.
+
+    `can_grant`: a person may let it out all the same.
+    """
 
     path: str
     reason: str
+    can_grant: bool = False
 
     def __str__(self) -> str:
         return f"{shown(self.path)}: {self.reason}" if self.path else self.reason
@@ -100,20 +116,24 @@ def refusals(
     old: Mapping[str, str],
     judges: Collection[str] = (),
     tests_judge: bool = True,
+    granted: Collection[str] = (),
 ) -> list[Refusal]:
     """Why a patch against these old texts is refused; none if it may leave.
 
     `judges` are the paths of the tests that judge it, and of what they read, which no name tells.
-    With `tests_judge` every file that looks like a test's is refused too.
+    With `tests_judge` every file that looks like a test's is refused too. `granted` are the paths
+    that a person said yes to.
     """
     changed = [path for path, new in patch.files.items() if old.get(path) != new]
-    found = [Refusal(path, reason) for path in changed for reason in _reasons(path, old)]
+    found = [one for path in changed for one in _reasons(path, old)]
     for path in changed:
         if path in judges or (tests_judge and is_test(path)):
-            found.append(Refusal(path, "a test may not be changed by the fix that it judges"))
+            why = "a test may not be changed by the fix that it judges"
+            found.append(Refusal(path, why, can_grant=True))
         found += [
             Refusal(path, reason) for reason in _text_reasons(patch.files[path], old.get(path))
         ]
+    found = [one for one in found if not (one.can_grant and one.path in granted)]
     if not changed:
         found.append(Refusal("", "nothing is changed"))
     if len(changed) > MAX_FILES:
@@ -154,22 +174,23 @@ def is_test(path: str) -> bool:
     return bool(_TEST_FILE.fullmatch(name)) or any(map(_TEST_FOLDER.fullmatch, folders))
 
 
-def _reasons(path: str, old: Mapping[str, str]) -> list[str]:
+def _reasons(path: str, old: Mapping[str, str]) -> list[Refusal]:
     try:
         names = beneath.parts(path)
     except ValueError:
-        return ["it leads out of the repository"]
+        return [Refusal(path, "it leads out of the repository")]
     if (
         any(not c.isprintable() or c in '\\"' for c in path)
         or len(path.encode("utf-8", "replace")) > 1_000
     ):
-        return ["its name has characters that names should not have"]
+        return [Refusal(path, "its name has characters that names should not have")]
     plain = [_plain(name) for name in names]
-    found = [
-        f"{reason} may not be changed"
+    by_name = [
+        Refusal(path, f"{reason} may not be changed", reason in CAN_GRANT)
         for pattern, reason in _PARTS
         if any(pattern.fullmatch(name) for name in plain)
     ]
+    found: list[str] = []
     if any(secrets.is_secret_name(name) for name in plain):
         found.append("a file for secrets may not be changed")
     if path not in old:
@@ -181,7 +202,7 @@ def _reasons(path: str, old: Mapping[str, str]) -> list[str]:
         if any("/".join(names[:n]) in old for n in range(1, len(names))):
             found.append("a file is where its folder would be")
         found += _shadows(plain)
-    return found
+    return [*by_name, *(Refusal(path, reason) for reason in found)]
 
 
 def _shadows(plain: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,21 @@ class Applied:
     files: tuple[str, ...]
 
 
-def apply(repository: Path, patch: Patch, old: Mapping[str, str], id: str = "") -> Applied:
-    """Write a patch that was made against the texts in `old`.
+def apply(
+    repository: Path,
+    patch: Patch,
+    old: Mapping[str, str],
+    id: str = "",
+    granted: Collection[str] = (),
+) -> Applied:
+    """Write a patch that was made against the texts in `old`. A person let `granted` paths out.
 
     Raises TandemError, and leaves every file as it is, if the patch may not leave a sandbox (see
     `allowed`), if a file is not what it was made against, or if there is no backup to be had.
     """
     id = id or f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     repository = _known(repository, id)
-    refused = allowed.refusals(patch, old, tests_judge=False)
+    refused = allowed.refusals(patch, old, tests_judge=False, granted=granted)
     if refused:
         raise TandemError(f"The patch is refused: {refused[0]}.")
     new = {path: text for path, text in sorted(patch.files.items()) if old.get(path) != text}

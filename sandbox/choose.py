@@ -6,6 +6,7 @@ checks that the search never saw, and what it did there decides before its likel
 """
 
 import ast
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ from typing import Literal
 from sandbox import behaviour, mutants
 from sandbox.behaviour import Function, Outcome, Standing
 from sandbox.container import Sandbox
-from sandbox.repair.change import Candidate
+from sandbox.repair.change import Place, Proposal
 from sandbox.suite import Suite
 from sandbox.validate import Goal, Tests, Tried
 
@@ -48,7 +49,7 @@ class Judged:
     group: int  # patches of one group behave alike on all inputs that were made
 
     @property
-    def candidate(self) -> Candidate:
+    def candidate(self) -> Proposal:
         return self.tried.candidate
 
     @property
@@ -77,12 +78,12 @@ class Judge:
         for one in found:
             standing, group = inputs[one.number]
             checks = (self._spared(one), self._turned(one), _inputs_check(standing))
-            size = change_size(self.sources[one.candidate.path], one.candidate)
+            size = change_size(self.sources, one.candidate)
             made.append(Judged(one, checks, standing, size, group))
         return sorted(made, key=order)
 
-    def _files(self, candidate: Candidate) -> dict[str, str | None]:
-        return {candidate.path: candidate.applied(self.sources[candidate.path])}
+    def _files(self, candidate: Proposal) -> dict[str, str | None]:
+        return candidate.changed(self.sources)
 
     def _spared(self, one: Tried) -> Check:
         """The failing tests that the search did not see."""
@@ -144,10 +145,13 @@ class Judge:
                 told[one.number] = standing, numbers[key]
         return told
 
-    def _function(self, candidate: Candidate) -> Function | None:
-        source = self.sources[candidate.path]
-        line = source.count("\n", 0, candidate.start) + 1
-        return behaviour.function_at(source, candidate.path, line)
+    def _function(self, candidate: Proposal) -> Function | None:
+        """Of several that are changed the first."""
+        for place in candidate.places(self.sources):
+            text = self.sources.get(place.path, "") if place.path.endswith(".py") else ""
+            if found := behaviour.function_at(text, place.path, place.first):
+                return found
+        return None
 
     def _played(
         self, function: Function | None, those: Sequence[Tried]
@@ -156,7 +160,7 @@ class Judge:
         nothing: _Pair = ((), ())
         if function is None or self.suite.kind != "pytest":
             return nothing, [nothing for _ in those]
-        near = self.goal.near(function.path, function.first, function.end)
+        near = self.goal.near(Place(function.path, function.first, function.end))
         columns: list[tuple[tuple[Outcome, ...], list[tuple[Outcome, ...]]]] = []
         for tests in (near[:50], [*self.goal.failing, *self.held_out]):
             recording = behaviour.record(self.sandbox, function, tests) if tests else None
@@ -168,7 +172,10 @@ class Judge:
                 behaviour.play(
                     self.sandbox,
                     recording,
-                    {p: (t or "").encode() for p, t in self._files(one.candidate).items()},
+                    {
+                        path: None if text is None else text.encode()
+                        for path, text in self._files(one.candidate).items()
+                    },
                 )
                 for one in those
             ]
@@ -190,22 +197,32 @@ def spared(failing: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(test for test in failing if test not in set(held)), held
 
 
-def change_size(source: str, candidate: Candidate) -> int:
-    """Nodes of the syntax tree that differ: in kind and number, wherever they stand."""
-    before, after = (_nodes(text) for text in (source, candidate.applied(source)))
-    return sum(abs(before.get(kind, 0) - after.get(kind, 0)) for kind in before.keys() | after)
+def change_size(sources: Mapping[str, str], candidate: Proposal) -> int:
+    """Nodes of the syntax tree that differ: in kind and number, wherever they stand. Of files that
+    have no tree, lines."""
+    size = 0
+    for path, text in candidate.changed(sources).items():
+        before, after = (_nodes(path, one) for one in (sources.get(path, ""), text or ""))
+        size += sum(abs(before[kind] - after[kind]) for kind in before.keys() | after)
+    return size
 
 
-def _nodes(text: str) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for node in ast.walk(ast.parse(text)):
+def _nodes(path: str, text: str) -> Counter[str]:
+    counts = Counter[str]()
+    try:
+        tree = ast.parse(text) if path.endswith(".py") else None
+    except (SyntaxError, ValueError):
+        tree = None
+    if tree is None:
+        return Counter(text.splitlines())
+    for node in ast.walk(tree):
         parts = [type(node).__name__]
         for name in ("id", "attr", "value", "arg", "name"):
             value = getattr(node, name, None)
             if isinstance(value, str | int | float | bytes):
                 parts.append(repr(value))
         key = " ".join(parts)
-        counts[key] = counts.get(key, 0) + 1
+        counts[key] += 1
     return counts
 
 

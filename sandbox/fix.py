@@ -6,15 +6,15 @@ repository runs outside of a sandbox.
 """
 
 import contextlib
-import heapq
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sandbox import (
     audit,
+    candidates,
     choose,
     image,
     pool,
@@ -24,36 +24,36 @@ from sandbox import (
     verdict,
     worktree,
 )
+from sandbox.agent import reproduction, team
+from sandbox.agent.reproduction import Reproduction
+from sandbox.agent.team import Team
 from sandbox.ahead import Ahead
 from sandbox.assistant import Assistant
 from sandbox.choose import Judged
 from sandbox.fixrun import Order, RunFolder
-from sandbox.leaving import Leaving, may_change
+from sandbox.leaving import Leaving
 from sandbox.probes import check
 from sandbox.profile import Limits
-from sandbox.repair import search
-from sandbox.repair.catalogue import Template
-from sandbox.repair.change import Candidate
+from sandbox.repair.change import Rewrite
 from sandbox.report import Ended, Found, Report, Suspected
 from sandbox.suite import Suite
 from sandbox.validate import Budget, Goal, Search, Tried
 from sandbox.verdict import Verdict
-from sandbox.worktree import Snapshot
+from sandbox.workplace import Workplace
 from tandem.errors import SandboxError
-
-MOST_FILES = 12  # that candidates are made for
-MOST_OTHERS = 200  # Python files of the repository that are read beside them
 
 
 @dataclass
 class Fix:
-    """One run; an `assistant` puts a model's word in."""
+    """One run; an `assistant` puts a model's word in, a `team` of agents proposes what templates
+    do not reach."""
 
     run_folder: RunFolder
     log: audit.Log
     tell: Callable[[str, int, int], None] = lambda stage, done, total: None
     note: Callable[[str], None] = lambda line: None
     assistant: Assistant | None = None
+    team: Team | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -62,51 +62,122 @@ class Fix:
         self._seconds: dict[str, float] = {}
         self._search: Search | None = None
         self._stopped = False
+        self._shown: Reproduction | None = None
 
     def stop(self) -> None:
         """End the search soon, with a report of what was found so far."""
         self._stopped = True
         if self._search:
             self._search.stop()
+        if self.team:
+            self.team.stop()
 
     def localise(self) -> tuple[suspects.Found, Suite]:
         """The suspicious lines alone. Raises TandemError."""
         with contextlib.ExitStack() as stack:
-            copy, tests, boxes = self._opened(stack)
-            return self._found(copy, tests, boxes), tests
+            at = self._opened(stack)
+            return self._found(at), at.tests
 
     def run(self) -> Report:
         """Raises TandemError where a run cannot go on; the folder is left to be resumed."""
         with contextlib.ExitStack() as stack:
-            copy, tests, boxes = self._opened(stack)
-            found = self._found(copy, tests, boxes)
+            at = self._opened(stack)
+            found = self._found(at)
+            if self.team and self.team.issue and not found.baseline.failing:
+                at, found = self._reproduced(stack, at, found)
             baseline = found.baseline
             failing = tuple(one.id for one in baseline.failing)
             seen, held_out = choose.spared(failing)
             goal = Goal(seen, baseline.passing, baseline.covered, baseline.limits, baseline.test_s)
             tried: list[Tried] = []
             judged: list[Judged] = []
-            sources = {**self._others(copy), **found.sources}
+            sources = {**candidates.others(at.copy), **found.sources}
             if failing:
-                with self._stage("search"):
-                    tried = self._tried(copy, tests, boxes, goal, found, sources)
+                tried = self._all_tried(at, goal, found, sources)
                 plausible = [one for one in tried if one.plausible]
                 if plausible:
                     with self._stage("checks"):
-                        judged = self._judged(
-                            copy, tests, boxes, goal, held_out, sources, plausible
-                        )
+                        judged = self._judged(at, goal, held_out, sources, plausible)
             with self._stage("verdict"):
-                results = self._results(copy, tests, boxes, found, judged, sources)
-            report = self._report(copy, tests, found, tried, results)
+                results = self._results(at, found, judged, sources)
+            report = self._report(at, found, tried, results)
         report.save(self.run_folder.root / "report.json")
         self.log.append("report", ended=report.ended, found=len(report.found))
         return report
 
-    def _opened(self, stack: contextlib.ExitStack) -> tuple[Snapshot, Suite, pool.Pool]:
+    def _reproduced(
+        self, stack: contextlib.ExitStack, at: Workplace, found: suspects.Found
+    ) -> tuple[Workplace, suspects.Found]:
+        """All of it with a test in it that shows the issue, if one comes to be."""
+        assert self.team
+        with self._stage("reproduction"):
+            self._shown = self.team.reproduce(self.run_folder, at)
+        if self._shown is None:
+            self._add_note("no test that shows the issue was found")
+            return at, found
+        self._shown.save(self.run_folder.root)
+        self.log.append("reproduction", path=self._shown.path, text=self._shown.text)
+        at.boxes.close()
+        at = self._opened(stack)
+        return at, self._found(at)
+
+    def _all_tried(
+        self, at: Workplace, goal: Goal, found: suspects.Found, sources: dict[str, str]
+    ) -> list[Tried]:
+        """Of the templates and of the agents; the second of them only if the first found nothing.
+
+        `sources` gets the texts of what an agent changed.
+        """
+        tried: list[Tried] = []
+        order = ["templates", "agents"] if not self._order.agent else ["agents", "templates"]
+        for who in order:
+            if any(one.plausible for one in tried) or self._stopped:
+                break
+            if who == "templates":
+                with self._stage("search"):
+                    tried += self._tried(at, goal, found, sources)
+            elif self.team:
+                with self._stage("agent"):
+                    ended = self.team.mend(self.run_folder, at, goal, found)
+                for one in ended:
+                    told = {"solved": one.solved, "why": one.why, "files": sorted(one.files)}
+                    self.log.append("attempt", name=one.attempt, **told, **vars(one.spent))
+                made = team.proposals(ended)
+                with self._stage("search"):
+                    tried += self._proposed(at, goal, sources, made, len(tried))
+        return tried
+
+    def _proposed(
+        self,
+        at: Workplace,
+        goal: Goal,
+        sources: dict[str, str],
+        made: Sequence[Rewrite],
+        before: int,
+    ) -> list[Tried]:
+        """The agents' patches, tried as the templates' are; `before` them others were."""
+        for one in made:
+            for path, _ in one.files:
+                if path in at.copy.files:
+                    sources[path] = at.copy.text(path)
+        with at.boxes.sandbox() as sandbox:
+            server = tester.in_sandbox(sandbox, at.tests, at.copy.root)
+            try:
+                search = Search([server], goal, sources, Budget(wanted=len(made) + 1))
+                tried = search.run(made, first=before + 1)
+            finally:
+                server.close()
+        for one in tried:
+            self.log.append("tried", number=one.number, stage=one.stage, test=one.test)
+        return tried
+
+    def _opened(self, stack: contextlib.ExitStack) -> Workplace:
         with self._stage("copy"):
             copy = self.run_folder.copy()
             tests = suite.parse(self._order.test) if self._order.test else suite.find(copy.root)
+        if shown := reproduction.known(self.run_folder.root):
+            self._shown = shown
+            copy, tests = shown.added(copy, tests)
         for path, why in copy.left_out:
             self._add_note(f"left out of the copy: {path}, {why}")
         self.log.append("copy", base=copy.base, files=len(copy.files), tests=str(tests))
@@ -117,11 +188,11 @@ class Fix:
             boxes = pool.Pool(tag, tar, self.limits, self._order.workers)
             stack.enter_context(boxes)
         self.log.append("sandbox", image=tag, workers=self._order.workers)
-        return copy, tests, boxes
+        return Workplace(copy, tests, boxes)
 
-    def _found(self, copy: Snapshot, tests: Suite, boxes: pool.Pool) -> suspects.Found:
+    def _found(self, at: Workplace) -> suspects.Found:
         with self._stage("baseline"):
-            found = suspects.find(copy.root, tests, boxes)
+            found = suspects.find(at.copy.root, at.tests, at.boxes)
         baseline = found.baseline
         if not baseline.collected and not baseline.failing and not baseline.passing:
             why = baseline.broken[0].message if baseline.broken else "no test was found"
@@ -139,20 +210,14 @@ class Fix:
         return found
 
     def _tried(
-        self,
-        copy: Snapshot,
-        tests: Suite,
-        boxes: pool.Pool,
-        goal: Goal,
-        found: suspects.Found,
-        sources: Mapping[str, str],
+        self, at: Workplace, goal: Goal, found: suspects.Found, sources: Mapping[str, str]
     ) -> list[Tried]:
         before = self.run_folder.tried()
         with contextlib.ExitStack() as stack:
             workers = []
             for _ in range(self._order.workers):
-                sandbox = stack.enter_context(boxes.sandbox())
-                server = tester.in_sandbox(sandbox, tests, copy.root)
+                sandbox = stack.enter_context(at.boxes.sandbox())
+                server = tester.in_sandbox(sandbox, at.tests, at.copy.root)
                 stack.callback(server.close)
                 workers.append(server)
             budget = Budget(self._order.seconds, self._order.candidates)
@@ -169,100 +234,66 @@ class Fix:
                     self.log.append("plausible", number=one.number, template=one.candidate.template)
                 self.tell(f"trying candidates, {done} tried", done, 0)
 
-            candidates = self._candidates(found, sources)
+            stream = candidates.of_templates(found, sources)
             if self.assistant:
-                mixed = self._candidates(found, sources, self.assistant.infiller)
-                candidates = self.assistant.ordered(candidates, mixed, found.sources)
-            new = self._search.run(stack.enter_context(Ahead(candidates)), tried, before)
+                mixed = candidates.of_templates(found, sources, self.assistant.infiller)
+                stream = self.assistant.ordered(stream, mixed, found.sources)
+            new = self._search.run(stack.enter_context(Ahead(stream)), tried, before)
         self.log.append("searched", tried=len(before) + len(new))
         return [*before, *new]
 
-    def _candidates(
-        self, found: suspects.Found, sources: Mapping[str, str], model: Template | None = None
-    ) -> Iterator[Candidate]:
-        """Of all files that may be changed, by falling prior."""
-        best: dict[str, float] = {}
-        for one in found.suspects:
-            if may_change(one.path) and one.path in found.sources:
-                best[one.path] = max(best.get(one.path, 0.0), one.score)
-        files = sorted(best, key=lambda path: (-best[path], path))[:MOST_FILES]
-        streams = [
-            search.candidates(
-                found.sources[path],
-                path,
-                found.suspects,
-                {other: text for other, text in sources.items() if other != path},
-                model=model,
-            )
-            for path in files
-        ]
-        return heapq.merge(*streams, key=lambda one: -one.prior)
-
     def _judged(
         self,
-        copy: Snapshot,
-        tests: Suite,
-        boxes: pool.Pool,
+        at: Workplace,
         goal: Goal,
         held_out: tuple[str, ...],
         sources: Mapping[str, str],
         plausible: Sequence[Tried],
     ) -> list[Judged]:
         with contextlib.ExitStack() as stack:
-            server = tester.in_sandbox(stack.enter_context(boxes.sandbox()), tests, copy.root)
+            server = tester.in_sandbox(
+                stack.enter_context(at.boxes.sandbox()), at.tests, at.copy.root
+            )
             stack.callback(server.close)
             other = stack.enter_context(
-                boxes.sandbox() if self._order.workers > 1 else boxes.fresh()
+                at.boxes.sandbox() if self._order.workers > 1 else at.boxes.fresh()
             )
-            judge = choose.Judge(server, other, tests, sources, goal, held_out)
+            judge = choose.Judge(server, other, at.tests, sources, goal, held_out)
             judged = judge.judge(plausible)
         for one in judged:
             checks = {check.name: check.passed for check in one.checks}
             self.log.append("judged", number=one.tried.number, label=one.label, **checks)
         return judged
 
-    def _others(self, copy: Snapshot) -> dict[str, str]:
-        """Python files of the repository: pieces are taken from them, and tests read in them."""
-        texts: dict[str, str] = {}
-        for path in copy.files:
-            if len(texts) >= MOST_OTHERS:
-                break
-            file = copy.root / path
-            if path.endswith(".py") and file.is_file() and not file.is_symlink():
-                with contextlib.suppress(ValueError, OSError):
-                    texts[path] = copy.text(path)
-        return texts
-
     def _results(
         self,
-        copy: Snapshot,
-        tests: Suite,
-        boxes: pool.Pool,
+        at: Workplace,
         found: suspects.Found,
         judged: Sequence[Judged],
         sources: Mapping[str, str],
     ) -> list[Found]:
         def judge(files: Mapping[str, str | None]) -> Verdict:
-            with boxes.fresh() as fresh:
-                return verdict.judge_in(fresh, tests, copy.root, found.baseline, files)
+            with at.boxes.fresh() as fresh:
+                return verdict.judge_in(fresh, at.tests, at.copy.root, found.baseline, files)
 
         leaving = Leaving(sources, found.suspects, judge, self.log, self._add_note)
-        return leaving.of(judged)
+        if self.team and self.team.approval:
+            leaving = replace(leaving, granted=self.team.approval.granted)
+        results = leaving.of(judged)
+        return reproduction.weighed(results) if self._shown else results
 
     def _report(
-        self,
-        copy: Snapshot,
-        tests: Suite,
-        found: suspects.Found,
-        tried: Sequence[Tried],
-        results: Sequence[Found],
+        self, at: Workplace, found: suspects.Found, tried: Sequence[Tried], results: Sequence[Found]
     ) -> Report:
         stages: dict[str, int] = {}
+        shown = self._shown
         for one in tried:
             stages[one.stage] = stages.get(one.stage, 0) + 1
         failing = tuple(one.id for one in found.baseline.failing)
+        # Of an issue that no test shows nobody knows whether it is mended.
+        has_issue = self.team is not None and bool(self.team.issue)
         ended: Ended = "fixed" if results else "no fix"
-        if not failing and not found.baseline.broken:
+        if not failing and not found.baseline.broken and not has_issue:
             ended = "nothing fails"
         elif self._stopped and not results:
             ended = "stopped"
@@ -274,8 +305,8 @@ class Fix:
             self.run_folder.id,
             ended,
             self._order.repository,
-            copy.base,
-            str(tests),
+            at.copy.base,
+            str(at.tests),
             failing,
             len(found.baseline.passing),
             found.baseline.flaky,
@@ -283,9 +314,16 @@ class Fix:
             stages,
             tuple(results),
             {name: round(seconds, 2) for name, seconds in self._seconds.items()},
-            self.assistant.name if self.assistant else "",
+            self._model(results),
             tuple(self._notes),
+            {"path": shown.path, "text": shown.text} if shown else {},
         )
+
+    def _model(self, results: Sequence[Found]) -> str:
+        """Whose work it is."""
+        if self.team and results and results[0].template.startswith("agent"):
+            return self.team.name
+        return self.assistant.name if self.assistant else ""
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:

@@ -4,6 +4,7 @@ order.json    what was asked for
 copy.json     what the private copy was made from
 copy/         the repository as it stood when the run began
 tried.jsonl   a line for each candidate that was tried
+trajectory.jsonl, reproduction.json   an agent's steps, and the test that it wrote; see sandbox.agent
 report.json   what came out
 """
 
@@ -34,7 +35,8 @@ class Order:
     """What a run was asked for. `test` "": the repository's tests are found out.
 
     `seconds` are for the search alone, `candidates` the most that are tried; `workers` sandboxes
-    work side by side.
+    work side by side. `agent`: a chat model is asked before templates are tried, and not after.
+    `steps`, `tokens`, `money` (0: no limit) and `minutes` are for each of its `attempts`.
     """
 
     repository: str
@@ -43,6 +45,13 @@ class Order:
     candidates: int = 20_000
     workers: int = 2
     model: bool = True
+    issue: str = ""
+    agent: bool = False
+    attempts: int = 1
+    steps: int = 40
+    tokens: int = 400_000
+    money: float = 0.0
+    minutes: float = 20.0
 
 
 class RunFolder:

@@ -1,9 +1,9 @@
 """Which patches leave a run: those that may, and that a judge found to hold."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sandbox import allowed
+from sandbox import allowed, twice
 from sandbox.audit import Log
 from sandbox.choose import Judged
 from sandbox.localize import Suspect
@@ -20,13 +20,15 @@ _BELOW = 3  # lines of a suspicious statement that a change may begin on
 @dataclass(frozen=True)
 class Leaving:
     """`sources` are the texts before by path, `ranked` the suspicious lines; `judge` is given the
-    new texts of a patch and says whether they hold."""
+    new texts of a patch and says whether they hold; `granted` are the paths of a patch that a person
+    said yes to though a rule asks."""
 
     sources: Mapping[str, str]
     ranked: Sequence[Suspect]
     judge: Callable[[Mapping[str, str | None]], Verdict]
     log: Log
     note: Callable[[str], None]
+    granted: Callable[[Mapping[str, str | None]], Collection[str]] = lambda files: ()
 
     def of(self, judged: Sequence[Judged]) -> list[Found]:
         """In their order. What is refused or does not hold is told and left out."""
@@ -41,7 +43,7 @@ class Leaving:
 
     def _held(self, one: Judged, made: Found) -> Found | None:
         candidate = one.candidate
-        said = self.judge({candidate.path: candidate.applied(self.sources[candidate.path])})
+        said = self.judge(candidate.changed(self.sources))
         reasons = list(said.reasons)
         self.log.append("verdict", number=made.number, holds=said.holds, reasons=reasons)
         if not said.holds:
@@ -54,25 +56,24 @@ class Leaving:
     def _found(self, one: Judged) -> Found | None:
         """None for a patch that may not leave the sandbox."""
         candidate = one.candidate
-        old = {candidate.path: self.sources[candidate.path]}
-        patch = Patch({candidate.path: candidate.applied(old[candidate.path])})
-        refused = allowed.refusals(patch, old)
+        old, patch = self.sources, Patch(candidate.changed(self.sources))
+        refused = allowed.refusals(patch, old, granted=self.granted(patch.files))
         if refused:
             self.log.append("refused", number=one.tried.number, why=str(refused[0]))
             self.note(f"candidate {one.tried.number} is refused: {refused[0]}")
             return None
-        line = old[candidate.path].count("\n", 0, candidate.start) + 1
+        first = candidate.places(old)[0]
         return Found(
             patch.diff(old),
-            candidate.path,
-            line,
+            first.path,
+            first.first,
             candidate.template,
             one.label,
             one.tried.number,
-            self._rank(candidate.path, line),
+            self._rank(first.path, first.first),
             one.checks,
             "",
-            tuple(map(str, allowed.flags(patch, old))),
+            tuple(map(str, twice.flags(patch.files, old))),
         )
 
     def _rank(self, path: str, line: int) -> int:

@@ -53,7 +53,8 @@ class Found:
 
 @dataclass(frozen=True)
 class Report:
-    """All of a run. Times are seconds by stage."""
+    """All of a run. Times are seconds by stage. `reproduction` has `path` and `text` of the test
+    that an agent wrote because none of the repository's own failed."""
 
     id: str
     ended: Ended
@@ -69,6 +70,7 @@ class Report:
     seconds: Mapping[str, float]
     model: str = ""
     notes: tuple[str, ...] = field(default=())
+    reproduction: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fixed(self) -> bool:
@@ -108,6 +110,9 @@ def rendered(report: Report, most: int = 3) -> RenderableType:
             parts += [Syntax(shown(one.diff).rstrip(), "diff", background_color="default")]
     else:
         parts.append(Text(_nothing(report)))
+    if made := report.reproduction:
+        parts.append(Text(f"\nThe test that failed is the agent's own: {shown(made['path'])}"))
+        parts.append(Syntax(shown(made["text"]).rstrip(), "python", background_color="default"))
     parts += [Text(f"note: {shown(note)}", style="dim") for note in report.notes]
     return Group(*parts)
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from sandbox.repair.change import Candidate
+from sandbox.repair.change import Place, Proposal
 from sandbox.tester import Run
 
 Stage = Literal["failing", "covering", "all", "passed", "lost"]
@@ -52,13 +52,17 @@ class Goal:
     limits: Mapping[str, float] = field(default_factory=dict)
     test_s: float = 10.0
 
-    def near(self, path: str, first: int, last: int) -> list[str]:
-        """The passing tests that ran a line of this range, or one near it."""
-        wanted = range(first - NEAR, last + NEAR + 1)
+    def near(self, *places: Place) -> list[str]:
+        """The passing tests that ran a line of these places, or one near it."""
+        wanted = [(one.path, range(one.first - NEAR, one.last + NEAR + 1)) for one in places]
         return [
             test
             for test in self.passing
-            if any(line in wanted for line in self.covered.get(test, {}).get(path, ()))
+            if any(
+                line in lines
+                for path, lines in wanted
+                for line in self.covered.get(test, {}).get(path, ())
+            )
         ]
 
 
@@ -71,7 +75,7 @@ class Tried:
     """
 
     number: int
-    candidate: Candidate
+    candidate: Proposal
     stage: Stage
     seconds: float
     test: str = ""
@@ -110,15 +114,17 @@ class Search:
 
     def run(
         self,
-        candidates: Iterable[Candidate],
+        candidates: Iterable[Proposal],
         on_tried: Callable[[Tried], None] = lambda one: None,
         known: Sequence[Tried] = (),
+        first: int = 1,
     ) -> list[Tried]:
-        """All that were tried, by number. What is `known` from before is not tried again.
+        """All that were tried, by number, which count from `first`. What is `known` from before is
+        not tried again.
 
         `on_tried` is called by one thread at a time, in the order in which they end.
         """
-        numbered = enumerate(candidates, 1)
+        numbered = enumerate(candidates, first)
         tried = list[Tried]()
         self._taken = len(known)
         for one in known:
@@ -141,8 +147,8 @@ class Search:
     def _work(
         self,
         worker: Tests,
-        numbered: Iterator[tuple[int, Candidate]],
-        before: frozenset[Candidate],
+        numbered: Iterator[tuple[int, Proposal]],
+        before: frozenset[Proposal],
         end: float,
         tried: list[Tried],
         on_tried: Callable[[Tried], None],
@@ -174,12 +180,10 @@ class Search:
             return True
         return bool(self._first) and self._taken >= self._first + budget.after_first
 
-    def _try(self, worker: Tests, number: int, candidate: Candidate) -> Tried:
+    def _try(self, worker: Tests, number: int, candidate: Proposal) -> Tried:
         began = time.monotonic()
-        source = self._sources[candidate.path]
-        files = {candidate.path: candidate.applied(source)}
-        first = source.count("\n", 0, candidate.start) + 1
-        near = self._goal.near(candidate.path, first, source.count("\n", 0, candidate.end) + 1)
+        files = candidate.changed(self._sources)
+        near = self._goal.near(*candidate.places(self._sources))
         rest = [test for test in self._goal.passing if test not in set(near)]
         stages: list[tuple[Stage, Sequence[str]]] = [
             ("failing", self._goal.failing),

@@ -1,4 +1,4 @@
-"""`tandem audit`: whether the log of a fix run is as the run wrote it."""
+"""`tandem audit`: whether the log of a fix run is as it wrote it, and its agents' steps again."""
 
 import json
 import time
@@ -55,6 +55,29 @@ def list_logs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     for file, one in zip(files, verdicts, strict=True):
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
         typer.echo(f"{day}  {one.id}  {one.lines} lines  {'intact' if one.intact else one.why}")
+
+
+@app.command()
+def replay(
+    run: Annotated[str, typer.Argument(help="A run's id, of `tandem fix --agent`.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Take an agent's steps once more, with no model and no sandbox. Exit code 1 if the patch that
+    they give is another one than it was."""
+    from sandbox.agent.replay import replay as replay_of
+    from sandbox.allowed import shown
+    from sandbox.fixrun import RunFolder
+
+    made = replay_of(RunFolder.known(run))
+    if as_json:
+        typer.echo(json.dumps({"v": 1, "attempts": [vars(one) for one in made]}))
+    else:
+        for one in made:
+            verdict = {True: "the same patch", False: "ANOTHER patch", None: "not at its end"}
+            typer.echo(f"attempt {one.attempt}: {verdict[one.same]}. {shown(one.why)}")
+            typer.echo(shown(one.diff), nl=False)
+    if any(one.same is False for one in made):
+        raise typer.Exit(CHANGED)
 
 
 def _file(log: str | None) -> Path:

@@ -19,7 +19,10 @@ from pydantic import Field, SecretStr, ValidationError
 from tandem import paths
 from tandem.errors import ConfigError
 from tandem.sections import (
+    FREEDOMS,
     RESTRAINTS,
+    STRICTER,
+    AgentConfig,
     ChatConfig,
     CompletionConfig,
     EngineConfig,
@@ -27,10 +30,19 @@ from tandem.sections import (
     Section,
 )
 
-__all__ = ["CompletionConfig", "Config", "EngineConfig", "load", "save_user", "trust"]
+__all__ = [
+    "AgentConfig",
+    "CompletionConfig",
+    "Config",
+    "EngineConfig",
+    "load",
+    "save_user",
+    "trust",
+]
 
 REPO_FILE = ".tandem.toml"
 ENV_PREFIX = "TANDEM_"
+_TIGHTENED = ("completion", "agent")  # sections that an untrusted repository may turn to less
 _NOT_SETTINGS = {"TANDEM_HOME", "TANDEM_DEBUG", "TANDEM_KERNELS"}
 
 
@@ -52,6 +64,7 @@ class Config(Section):
     completion: CompletionConfig = Field(default_factory=CompletionConfig)
     sandbox: SandboxConfig = Field(default_factory=SandboxConfig)
     chat: ChatConfig = Field(default_factory=ChatConfig)
+    agent: AgentConfig = Field(default_factory=AgentConfig)
 
     notices: list[str] = Field(default_factory=list, exclude=True)
 
@@ -129,24 +142,23 @@ def _permitted(
     _validate(layer, str(file))
     if _trusted().get(str(file.resolve())) == _digest(file):
         return layer, []
-    base = _validate(dict(below), "the settings").completion
-    wanted = dict(layer.get("completion") or {})
+    base = _validate(dict(below), "the settings")
     allowed: dict[str, Any] = {}
-    for name, value in wanted.items():
-        tighter = _tighter(name, getattr(base, name), value)
-        if tighter is not None:
-            allowed[name] = tighter
-    left_out = sorted(
-        [key for key in layer if key != "completion"]
-        + [f"completion.{key}" for key in wanted if key not in allowed]
-    )
+    left_out = [key for key in layer if key not in _TIGHTENED]
+    for section in _TIGHTENED:
+        for name, value in dict(layer.get(section) or {}).items():
+            tighter = _tighter(name, getattr(getattr(base, section), name), value)
+            if tighter is not None:
+                allowed.setdefault(section, {})[name] = tighter
+            else:
+                left_out.append(f"{section}.{name}")
     notices = []
     if left_out:
         notices.append(
-            f"{file} is not trusted; left out: {', '.join(left_out)}. "
+            f"{file} is not trusted; left out: {', '.join(sorted(left_out))}. "
             f"Read it, then run: tandem trust {file}"
         )
-    return {"completion": allowed} if allowed else {}, notices
+    return allowed, notices
 
 
 def _tighter(name: str, base: Any, wanted: Any) -> Any:
@@ -155,8 +167,14 @@ def _tighter(name: str, base: Any, wanted: Any) -> Any:
         return wanted if wanted is (name in RESTRAINTS) else None
     if isinstance(base, int):
         return wanted if wanted <= base else None
+    if name in FREEDOMS:
+        # An empty `allowed` means any file, so there a repository may begin a list.
+        is_fewer = bool(wanted) and not base if name == "allowed" else not wanted
+        return wanted if is_fewer or (wanted and {*wanted} <= {*base}) else None
     if isinstance(base, list):
         return sorted({*base, *wanted})
+    if base in STRICTER:
+        return wanted if STRICTER.index(wanted) >= STRICTER.index(base) else None
     return wanted if wanted == "manual" else None
 
 
@@ -182,7 +200,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             values[section] = text
         else:
             key = "__".join(rest)
-            parsed: Any = text.split(",") if key.startswith("disabled_") else text
+            is_list = key.startswith("disabled_") or (section == "agent" and key != "approve")
+            parsed: Any = text.split(",") if is_list else text
             values.setdefault(section, {})[key] = parsed
     return values
 

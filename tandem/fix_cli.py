@@ -5,20 +5,25 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tandem import config, progress
 from tandem.errors import ModelError, TandemError, UsageError
+from tandem.visible import visible
 
 if TYPE_CHECKING:
+    from sandbox.agent.team import Team
+    from sandbox.approval import Asker
     from sandbox.assistant import Assistant
+    from sandbox.audit import Log
     from sandbox.fix import Fix
     from sandbox.fixrun import RunFolder
     from sandbox.report import Report
 
 NO_FIX = 3
+Approve = Literal["each", "commands", "final"]
 
 
 def fix(
@@ -41,6 +46,28 @@ def fix(
         Path | None, typer.Option(help="Append a line in SWE-bench's format to this file.")
     ] = None,
     instance: Annotated[str, typer.Option(help="The instance's id in that line.")] = "",
+    agent: Annotated[
+        bool, typer.Option("--agent", help="Ask the chat model first, not after the templates.")
+    ] = False,
+    issue: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="An issue, traceback or review comment; -: from stdin."),
+    ] = "",
+    attempts: Annotated[
+        int, typer.Option(min=1, max=16, help="Attempts of the chat model side by side.")
+    ] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Most answers of each attempt.")] = 40,
+    budget_tokens: Annotated[int, typer.Option(min=1, help="For each attempt.")] = 400_000,
+    budget_money: Annotated[
+        float, typer.Option(min=0, help="For each attempt, by chat.prices; 0: no limit.")
+    ] = 0.0,
+    budget_minutes: Annotated[float, typer.Option(min=0.01, help="For each attempt.")] = 20.0,
+    approve: Annotated[
+        Approve | None, typer.Option(help="What the agent asks you; default: as set.")
+    ] = None,
+    ask_json: Annotated[
+        bool, typer.Option("--ask-json", help="Ask on stdout, read answers on stdin: JSON lines.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find a patch that makes failing tests pass and breaks none, in a sandbox, on a copy.
@@ -51,27 +78,45 @@ def fix(
     from rich.console import Console
 
     from sandbox import audit, fixrun
+    from sandbox.approval import asker
     from sandbox.fix import Fix, order_of
     from sandbox.report import rendered
 
     if yes and not apply:
         raise UsageError("--yes says yes to --apply.", "Add --apply, or leave --yes out.")
+    if ask_json and issue == "-":
+        raise UsageError("Both the issue and the answers would come from stdin.", "Name a file.")
     if not repository.is_dir():
         raise UsageError(f"There is no folder {repository}.", "Name a repository's top folder.")
     if resume:
         run = fixrun.RunFolder.known(resume)
         log = audit.go_on(resume)
     else:
-        order = order_of(repository, test=test, seconds=seconds, candidates=candidates, model=model)
+        order = order_of(
+            repository,
+            test=test,
+            seconds=seconds,
+            candidates=candidates,
+            model=model,
+            issue=_issue(issue),
+            agent=agent,
+            attempts=attempts,
+            steps=steps,
+            tokens=budget_tokens,
+            money=budget_money,
+            minutes=budget_minutes,
+        )
         run = fixrun.RunFolder.new(order)
         log = audit.start(run.id)
+    asked = asker(ask_json)
     with log, progress.on_stderr() as tell:
         log.append("order", **vars(run.order()))
-        made = Fix(run, log, tell, _note, _assistant(run) if not localize_only else None)
+        made = Fix(run, log, tell, _note)
         if localize_only:
             _localise(made, as_json)
             log.seal()
             return
+        made.assistant, made.team = _assistant(run), _team(run, log, approve, asked)
         with _ctrl_c(made):
             report = made.run()
         log.seal()
@@ -87,7 +132,7 @@ def fix(
         typer.echo(f"tandem: go on with: tandem fix --resume {run.id}", err=True)
         raise typer.Exit(130)
     if report.fixed and apply:
-        _apply(run, report, yes)
+        _apply(run, report, asked, yes, made)
     if report.ended == "no fix":
         raise typer.Exit(NO_FIX)
 
@@ -108,6 +153,36 @@ def _assistant(run: "RunFolder") -> "Assistant | None":
         return None
 
 
+def _team(run: "RunFolder", log: "Log", approve: Approve | None, asked: "Asker") -> "Team | None":
+    """The agents, if a chat model is set, or one is asked for by name or by an issue."""
+    from sandbox.agent.budget import Budget
+    from sandbox.agent.team import Team
+
+    order = run.order()
+    settings = config.load(Path(order.repository))
+    for line in settings.notices:
+        _note(line)
+    if not (order.agent or order.issue or settings.chat.endpoint or settings.chat.model):
+        return None
+    if approve is not None:
+        settings.agent.approve = approve
+    budget = Budget(order.steps, order.tokens, order.money, order.minutes)
+    return Team(settings, log, order.attempts, budget, order.issue, asked, _note)
+
+
+def _issue(name: str) -> str:
+    """The text of an issue. Raises UsageError if there is none."""
+    if not name:
+        return ""
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"The issue {name} cannot be read: {error.strerror}.") from error
+    if not text.strip():
+        raise UsageError("The issue is empty.", "Say what should happen and what does.")
+    return text
+
+
 def _localise(made: "Fix", as_json: bool) -> None:
     from rich.console import Console
 
@@ -124,18 +199,29 @@ def _localise(made: "Fix", as_json: bool) -> None:
         typer.echo("Nothing fails: there is no suspicious line.")
 
 
-def _apply(run: "RunFolder", report: "Report", yes: bool) -> None:
-    """Write the best patch. Raises TandemError if a file changed since the run began."""
-    from sandbox import apply, patch
+def _apply(run: "RunFolder", report: "Report", asked: "Asker", yes: bool, made: "Fix") -> None:
+    """Write the best patch, after a yes to its diff. Raises TandemError if a file changed since the
+    run began, and where nobody says yes."""
+    from sandbox import apply, audit, patch
+    from sandbox.approval import Approval
+    from sandbox.policy import Policy
 
-    best = report.found[0]
-    if not yes and not (
-        sys.stdin.isatty() and typer.confirm(f"Apply this to {report.repository}?")
-    ):
-        raise TandemError("Nothing was applied.", "Say yes, or add --yes.")
-    old = {best.path: run.copy().text(best.path)}
-    new = patch.apply(patch.parse(best.diff), old)
-    done = apply.apply(Path(report.repository), new, old, run.id)
+    parsed = patch.parse(report.found[0].diff)
+    old = {one.path: run.copy().text(one.path) for one in parsed if not one.made}
+    new = patch.apply(parsed, old)
+    settings = config.load(Path(report.repository)).agent
+    with audit.go_on(run.id) as log:
+        policy = Policy(settings, run.copy().files)
+        approval = Approval(policy, settings.approve, asked, log, agreed=yes)
+        if made.team and made.team.approval:
+            approval.granted_texts |= made.team.approval.granted_texts
+        said = approval.patch(new.files, old)
+        log.seal()
+    if not said.yes:
+        why = "; ".join(said.reasons)
+        raise TandemError(f"Nothing was applied: {why}.", "Say yes, or add --yes.")
+    granted = approval.granted(new.files)
+    done = apply.apply(Path(report.repository), new, old, run.id, granted)
     typer.echo(f"Applied to {', '.join(done.files)}. What was there before is {done.ref}.")
 
 
@@ -157,4 +243,4 @@ class _ctrl_c:
 
 
 def _note(line: str) -> None:
-    typer.echo(f"tandem: {line}", err=True)
+    typer.echo(f"tandem: {visible(line)}", err=True)  # a model may have written it

@@ -2,18 +2,31 @@
 
 In CompletionConfig an untrusted repository may turn each field towards less: a smaller number, a
 longer list of what is left alone, false, or for what keeps suggestions away (RESTRAINTS) true.
+In AgentConfig it may ask more often, forbid more, and shorten the lists of what is free (FREEDOMS).
 """
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 RESTRAINTS = frozenset({"gate", "debounce", "display_gate", "cut_unsure"})
+FREEDOMS = frozenset({"allowed", "commands"})
+STRICTER = ("final", "commands", "each")  # each asks for more than the one before it
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+def _plain_globs(globs: list[str]) -> list[str]:
+    """A pattern that takes another one back would let the repository's list undo the user's."""
+    if any(not glob.strip() or glob.lstrip()[0] in "!#" for glob in globs):
+        raise ValueError("a pattern here names files; it may not be empty, or begin with ! or #")
+    return globs
+
+
+Globs = Annotated[list[str], AfterValidator(_plain_globs)]
 
 
 class EngineConfig(Section):
@@ -165,3 +178,26 @@ class ChatConfig(Section):
     def _from_text(cls, value: Any) -> Any:
         """A variable of the environment has them as JSON."""
         return json.loads(value) if isinstance(value, str) else value
+
+
+class AgentConfig(Section):
+    """What an agent may do without a word from you."""
+
+    approve: Literal["each", "commands", "final"] = Field(
+        default="final",
+        description="Ask before each step, before commands, or for the patch. Rules ask besides.",
+    )
+    allowed: Globs = Field(
+        default_factory=list,
+        description="Files that an agent may change, as in .gitignore; empty means any.",
+    )
+    protected: Globs = Field(
+        default_factory=list, description="Files that no agent may change, as in .gitignore."
+    )
+    commands: list[str] = Field(
+        default_factory=list,
+        description="Beginnings of commands that run without a question, e.g. `python -m pytest`.",
+    )
+    refused: list[str] = Field(
+        default_factory=list, description="Beginnings of commands that never run, e.g. `make`."
+    )

@@ -21,8 +21,8 @@ repository's `{REPO_FILE}`, environment variables, and last the command's flags 
 options (`initializationOptions`, or the section `tandem` of the editor's settings).
 
 A repository's file may only make Tandem do less: switch things off, add disabled languages and
-paths, lower limits. Anything else in it counts after `tandem trust {REPO_FILE}`, and again only until
-the file changes.
+paths, lower limits, let an agent ask more and do less. Anything else in it counts after
+`tandem trust {REPO_FILE}`, and again only until the file changes.
 
 | setting | default | environment | meaning |
 |---|---|---|---|

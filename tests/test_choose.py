@@ -74,7 +74,7 @@ def test_size_is_what_differs_in_the_tree(old: str, new: str, size: int) -> None
     source = f"def f(x, y):\n    return {old}\n"
     start = source.index("return ") + len("return ")
     candidate = Candidate("a.py", start, start + len(old), new, "t", 0.5)
-    assert change_size(source, candidate) == size
+    assert change_size({"a.py": source}, candidate) == size
 
 
 class Tests:

@@ -115,6 +115,7 @@ HARMFUL = [
     "[completion]\nmax_lines = 100",
     "[completion]\nprompt_tokens = 60000",
     "[completion]\ntimeout_ms = 900000",
+    "[agent]\ncommands = ['make']",
 ]
 
 
@@ -186,6 +187,66 @@ def test_an_untrusted_repository_cannot_undo_what_the_user_switched_off(
     found = config.load(repository, environment={})
     assert found.completion.enabled is False
     assert found.completion.disabled_languages == ["c"]
+
+
+AGENT = (
+    "[agent]\napprove = 'commands'\nallowed = ['/src/', '*.md']\nprotected = ['/src/keys/']\n"
+    "commands = ['pytest', 'ls']\nrefused = ['make']\n"
+)
+
+
+def test_an_untrusted_repository_can_tie_an_agent_down(user_file: Path, repository: Path) -> None:
+    user_file.write_text(AGENT)
+    write(
+        repository,
+        "[agent]\napprove = 'each'\nallowed = ['/src/']\nprotected = ['/db/']\n"
+        "commands = ['ls']\nrefused = ['rm']\n",
+    )
+    found = config.load(repository, environment={})
+    assert found.notices == []
+    assert found.agent == config.AgentConfig(
+        approve="each",
+        allowed=["/src/"],
+        protected=["/db/", "/src/keys/"],
+        commands=["ls"],
+        refused=["make", "rm"],
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "approve = 'final'",
+        "allowed = []",
+        "allowed = ['/src/', '/etc/']",
+        "commands = ['pytest', 'curl']",
+    ],
+)
+def test_an_untrusted_repository_cannot_untie_an_agent(
+    user_file: Path, repository: Path, text: str
+) -> None:
+    user_file.write_text(AGENT)
+    base = config.load(environment={}).agent
+    write(repository, f"[agent]\n{text}\n")
+    found = config.load(repository, environment={})
+    assert found.agent == base
+    assert "agent." in found.notices[0]
+
+
+def test_what_the_user_protects_a_repository_cannot_give_free(
+    user_file: Path, repository: Path
+) -> None:
+    user_file.write_text(AGENT)
+    write(repository, "[agent]\nprotected = []\nrefused = []\n")
+    found = config.load(repository, environment={}).agent
+    assert (found.protected, found.refused) == (["/src/keys/"], ["make"])
+
+
+@pytest.mark.parametrize("glob", ["!/src/", " !x", "", "#x"])
+def test_a_glob_that_takes_another_back_is_an_error(repository: Path, glob: str) -> None:
+    write(repository, f"[agent]\nprotected = ['{glob}']\n")
+    with pytest.raises(ConfigError, match=r"agent\.protected"):
+        config.load(repository, environment={})
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -279,10 +279,7 @@ def test_plain_source_may_leave(name: str) -> None:
             (name, "git's own")
             for name in (".git/hooks/pre-commit", "sub/.git/config", ".gitattributes")
         ),
-        *(
-            (name, "git's own")
-            for name in (".gitmodules", ".github/workflows/ci.yml", ".gitlab-ci.yml")
-        ),
+        *((name, "git's own") for name in (".gitmodules", ".gitignore", ".git-credentials")),
         *(
             (name, "git's own")
             for name in (".GIT/config", ".git./config", "git~1/config", ".git::$INDEX/x")
@@ -306,9 +303,20 @@ def test_plain_source_may_leave(name: str) -> None:
         ),
         *(
             (name, "of CI")
-            for name in (".circleci/config.yml", "Jenkinsfile", ".pre-commit-config.yaml")
+            for name in (".circleci/config.yml", "Jenkinsfile", ".github/workflows/ci.yml")
         ),
-        *((name, "of CI") for name in (".husky/pre-commit", ".travis.yml")),
+        *((name, "of CI") for name in (".gitlab-ci.yml", ".travis.yml")),
+        *((name, "git runs") for name in (".husky/pre-commit", ".pre-commit-config.yaml")),
+        *(
+            (name, "build or of the tests")
+            for name in (
+                "go.mod",
+                "Cargo.toml",
+                "requirements/dev.txt",
+                "vite.config.ts",
+                "uv.lock",
+            )
+        ),
         *(
             (name, "an editor")
             for name in (".vscode/tasks.json", ".idea/x.xml", ".envrc", ".devcontainer/x.json")
@@ -335,6 +343,30 @@ def test_plain_source_may_leave(name: str) -> None:
 )
 def test_what_runs_by_itself_may_not_leave(name: str, why: str) -> None:
     assert why in reasons({name: "x\n"})
+
+
+GRANTABLE = ("tests/test_a.py", "pyproject.toml", "uv.lock", ".github/workflows/ci.yml")
+NEVER = ("conftest.py", ".git/hooks/pre-commit", ".husky/x", "AGENTS.md", ".env", "x.so", "../x.py")
+
+
+@pytest.mark.parametrize("name", GRANTABLE)
+def test_a_person_may_let_tests_builds_and_ci_out(name: str) -> None:
+    patch = Patch({name: "x\n"})
+    assert [one.can_grant for one in refusals(patch, {})] == [True]
+    assert refusals(patch, {}, judges=[name], granted=[name]) == []
+    assert refusals(patch, {}, granted=["a.py"]) != []
+
+
+@pytest.mark.parametrize("name", NEVER)
+def test_nobody_may_let_out_what_runs_by_itself(name: str) -> None:
+    found = refusals(Patch({name: "x\n"}), {}, granted=[name])
+    assert found
+    assert not any(one.can_grant for one in found)
+
+
+def test_what_is_granted_is_still_looked_at() -> None:
+    found = refusals(Patch({"tests/test_a.py": "x\x1b\n"}), {}, granted=["tests/test_a.py"])
+    assert "control character" in str(found[0])
 
 
 def test_a_file_that_is_there_may_be_named_as_a_module_of_the_standard_library() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from sandbox.repair.change import Candidate
+from sandbox.repair.change import Candidate, Place
 from sandbox.suite import TestResult
 from sandbox.tester import Run
 from sandbox.validate import Budget, Goal, Search, Tried
@@ -159,7 +159,7 @@ def test_an_error_of_one_worker_ends_the_search() -> None:
 
 
 def test_near_are_tests_that_ran_a_line_of_the_change_or_one_beside_it() -> None:
-    assert GOAL.near("m.py", 1, 1) == ["t_near"]
-    assert GOAL.near("m.py", 8, 9) == ["t_far"]
-    assert GOAL.near("m.py", 5, 7) == ["t_far", "t_near"]
-    assert GOAL.near("other.py", 1, 10) == []
+    assert GOAL.near(Place("m.py", 1, 1)) == ["t_near"]
+    assert GOAL.near(Place("m.py", 8, 9)) == ["t_far"]
+    assert GOAL.near(Place("m.py", 5, 7)) == ["t_far", "t_near"]
+    assert GOAL.near(Place("other.py", 1, 10)) == []

@@ -1,10 +1,21 @@
 """What a candidate patch is, and the two kinds of change that templates propose."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sandbox.repair.source import Block
+
+
+@dataclass(frozen=True)
+class Place:
+    """Lines of a file as it was, from 1, both of them changed or next to what is put in."""
+
+    path: str
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,44 @@ class Candidate:
     def applied(self, source: str) -> str:
         """The whole file with the change in it."""
         return source[: self.start] + self.text + source[self.end :]
+
+    def changed(self, sources: Mapping[str, str]) -> dict[str, str | None]:
+        """The new texts by path."""
+        return {self.path: self.applied(sources[self.path])}
+
+    def places(self, sources: Mapping[str, str]) -> tuple[Place, ...]:
+        """Where it changes what was there."""
+        source = sources[self.path]
+        first = source.count("\n", 0, self.start) + 1
+        return (Place(self.path, first, source.count("\n", 0, self.end) + 1),)
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """New texts of several files, as an agent proposes them; None for a file that is to go."""
+
+    files: tuple[tuple[str, str | None], ...]
+    template: str = "agent"
+    prior: float = 1.0
+
+    def changed(self, sources: Mapping[str, str]) -> dict[str, str | None]:
+        return {path: text for path, text in self.files if sources.get(path) != text}
+
+    def places(self, sources: Mapping[str, str]) -> tuple[Place, ...]:
+        """Of each file in order; one place for a file that is new or goes."""
+        found: list[Place] = []
+        for path, text in sorted(self.changed(sources).items()):
+            old = sources.get(path, "").splitlines()
+            matcher = SequenceMatcher(None, old, (text or "").splitlines(), autojunk=False)
+            found += [
+                Place(path, start + 1, max(start + 1, end))
+                for tag, start, end, _, _ in matcher.get_opcodes()
+                if tag != "equal"
+            ] or [Place(path, 1, 1)]
+        return tuple(found)
+
+
+Proposal = Candidate | Rewrite
 
 
 @dataclass(frozen=True)
