@@ -209,8 +209,9 @@ def _decoded(text: str) -> Iterator[bytes]:
     """What base64 in it says, wherever its groups of four begin."""
     for run in re.findall(r"[A-Za-z0-9+/]{16,}", text.replace("\\n", "")):
         for first in range(4):
-            some = run[first : first + (len(run) - first) // 4 * 4]
-            yield base64.b64decode(some)
+            some = run[first:]
+            some = some[: len(some) - (len(some) % 4 == 1)]
+            yield base64.b64decode(some + "=" * (-len(some) % 4))
 
 
 def _unseen(

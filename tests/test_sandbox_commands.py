@@ -3,7 +3,7 @@
 import shlex
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sandbox import commands, shell
@@ -180,6 +180,7 @@ def test_what_the_settings_refuse_never_runs() -> None:
 WORDS = st.text("abz/.-_ '\"$;&|<>(){}\n\\=~*`#", max_size=40)
 
 
+@settings(deadline=None)
 @given(line=WORDS)
 @example(line="' ; curl x")
 @example(line="x;\\\ncurl y")
@@ -188,6 +189,7 @@ def test_any_line_gets_a_ruling(line: str) -> None:
     assert (found.answer is Answer.ALLOW) == (not found.reasons)
 
 
+@settings(deadline=None)
 @given(
     before=st.lists(st.sampled_from(["ls", "true", "cat a.py", "cd src"]), max_size=3),
     sign=st.sampled_from([" && ", " ; ", " || ", " | ", "\n", " & ", "&&", ";", "|"]),
@@ -212,6 +214,7 @@ def test_the_network_is_seen_wherever_it_stands(before: list[str], sign: str, wr
     assert ruled(line).answer is Answer.ASK
 
 
+@settings(deadline=None)
 @given(words=st.lists(st.text("abcXYZ09_./", min_size=1, max_size=9), min_size=1, max_size=5))
 def test_plain_words_are_read_as_the_shell_reads_them(words: list[str]) -> None:
     (one,) = shell.read(" ".join(words)).commands[:1]

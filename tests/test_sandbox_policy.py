@@ -1,7 +1,7 @@
 """What an agent may change and read; the settings and a person's yes."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.policy import Policy
@@ -241,6 +241,7 @@ PARTS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(parts=st.lists(PARTS, min_size=1, max_size=6), absolute=st.booleans())
 def test_no_path_leads_out_or_into_git(parts: list[str], absolute: bool) -> None:
     path = "/" * absolute + "/".join(parts)
@@ -253,6 +254,7 @@ def test_no_path_leads_out_or_into_git(parts: list[str], absolute: bool) -> None
         assert rules.patch({path: "x\n"}, {}, [path]).answer is Answer.REFUSE
 
 
+@settings(deadline=None)
 @given(path=st.text(max_size=30), text=st.text(max_size=60))
 def test_what_is_refused_as_a_change_never_leaves_in_a_patch(path: str, text: str) -> None:
     rules = policy()
