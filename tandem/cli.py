@@ -25,6 +25,7 @@ from tandem import (
     gate_cli,
     index_cli,
     models_cli,
+    protocols_cli,
     sandbox_cli,
     serve_cli,
     snooze_cli,
@@ -53,6 +54,8 @@ app.add_typer(sandbox_cli.app, name="sandbox", help="Containers that run what ne
 app.command("index")(index_cli.index)
 app.command("fix")(fix_cli.fix)
 app.command("tune")(tune_cli.tune)
+app.command("mcp")(protocols_cli.mcp)
+app.command("acp")(protocols_cli.acp)
 app.command("serve")(serve_cli.serve)
 app.command("demo")(demo.demo)
 app.command("snooze")(snooze_cli.snooze)
