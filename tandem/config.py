@@ -18,7 +18,14 @@ from pydantic import Field, SecretStr, ValidationError
 
 from tandem import paths
 from tandem.errors import ConfigError
-from tandem.sections import RESTRAINTS, CompletionConfig, EngineConfig, SandboxConfig, Section
+from tandem.sections import (
+    RESTRAINTS,
+    ChatConfig,
+    CompletionConfig,
+    EngineConfig,
+    SandboxConfig,
+    Section,
+)
 
 __all__ = ["CompletionConfig", "Config", "EngineConfig", "load", "save_user", "trust"]
 
@@ -44,6 +51,7 @@ class Config(Section):
     engine: EngineConfig = Field(default_factory=EngineConfig)
     completion: CompletionConfig = Field(default_factory=CompletionConfig)
     sandbox: SandboxConfig = Field(default_factory=SandboxConfig)
+    chat: ChatConfig = Field(default_factory=ChatConfig)
 
     notices: list[str] = Field(default_factory=list, exclude=True)
 

@@ -6,7 +6,7 @@ longer list of what is left alone, false, or for what keeps suggestions away (RE
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 RESTRAINTS = frozenset({"gate", "debounce", "display_gate", "cut_unsure"})
 
@@ -122,4 +122,39 @@ class SandboxConfig(Section):
     cpus: float = Field(default=1.0, gt=0, le=256, description="Cores that one sandbox may use.")
     timeout_s: float = Field(
         default=60.0, gt=0, le=86_400, description="A command that takes longer is killed."
+    )
+
+
+class ChatConfig(Section):
+    """The model that answers questions and drives `tandem fix --agent`."""
+
+    endpoint: str = Field(
+        default="",
+        description="An OpenAI-compatible chat server; empty means what completes: `endpoint`, or "
+        "the embedded engine.",
+    )
+    model: str = Field(
+        default="", description="Its model; empty means the first that it serves, or `model`."
+    )
+    token: SecretStr = Field(default=SecretStr(""), description="Bearer token for it.")
+    token_env: str = Field(
+        default="", description="An environment variable that holds the token, if `token` is empty."
+    )
+    planner: str = Field(default="", description="Model that plans for the agent; empty: `model`.")
+    executor: str = Field(default="", description="Model that acts for the agent; empty: `model`.")
+    tools: Literal["auto", "native", "prompt"] = Field(
+        default="auto",
+        description="How a model calls tools; auto: in the prompt where the server has none.",
+    )
+    temperature: float = Field(default=0.0, ge=0, le=2, description="0: always the likeliest.")
+    max_tokens: int = Field(default=1024, ge=1, le=131_072, description="Longest answer, tokens.")
+    context: int = Field(
+        default=0, ge=0, description="Its context in tokens; 0: as it tells, or 8,192."
+    )
+    timeout_s: float = Field(
+        default=120.0, gt=0, description="Limit for one answer, its retries included."
+    )
+    prices: dict[str, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="By model: what a million prompt tokens and a million answer tokens cost.",
     )

@@ -49,7 +49,7 @@ def _row(name: str, field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
-    shown = f"`{default}`" if default not in ("", [], None) else ""
+    shown = f"`{default}`" if default not in ("", [], {}, None) else ""
     variable = ENV_PREFIX + name.upper().replace(".", "__")
     return f"| `{name}` | {shown} | `{variable}` | {field.description} |"
 
