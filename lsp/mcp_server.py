@@ -15,7 +15,6 @@ done. A client that cannot ask gets no such thing.
 import asyncio
 import contextlib
 import shlex
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -31,11 +30,9 @@ from completion.document import Document, language_of, read_text
 from completion.index import Index, Indexer
 from completion.retrieve import Retriever
 from lsp.documents import path_of
-from sandbox import image, worktree
+from sandbox import once
 from sandbox.allowed import shown
-from sandbox.container import Sandbox
 from sandbox.driven import Driven, patched, reported, write
-from sandbox.profile import Limits
 from tandem import __version__, config, secrets
 from tandem.errors import TandemError, UsageError
 from tandem.workspace import root_of
@@ -299,13 +296,7 @@ def _context(file: Path, line: int, column: int, tokens: int) -> Sequence[Any]:
 
 
 def _run(root: Path, command: Sequence[str], timeout_s: float) -> Ran:
-    settings = config.load(root).sandbox
-    with tempfile.TemporaryDirectory(prefix="tandem-") as folder:
-        copy = worktree.snapshot(root, Path(folder) / "copy")
-        tar = worktree.tar_of(copy)
-        tag = image.image_for(copy.root, tar, tell=lambda line: None)
-    with Sandbox(tag, tar, Limits.of(settings.memory_mb, settings.cpus)) as sandbox:
-        ran = sandbox.run(command, timeout_s=timeout_s)
+    ran = once.run(root, command, timeout_s=timeout_s)
     said = (_trimmed(ran.stdout), _trimmed(ran.stderr))
     return Ran(exit_code=ran.exit_code, killed=ran.killed, stdout=said[0], stderr=said[1])
 
