@@ -25,7 +25,7 @@ def edited(answer: str, selection: str) -> str:
     code = code_of(answer).strip("\n")
     if not code.strip():
         return ""
-    code = _indented(code, _indent(selection))
+    code = _indented(code, selection)
     return code + "\n" if selection.endswith("\n") else code
 
 
@@ -44,7 +44,7 @@ def diff_so_far(before: str, answer: str, path: str, first: int = 0) -> str:
     after = after[: after.rfind("\n") + 1]
     if not after.strip():
         return ""
-    after = _indented(after.strip("\n"), _indent(before)) + "\n"
+    after = _indented(after.strip("\n"), before) + "\n"
     old, new = before.splitlines(), after.splitlines()
     steps = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     kind, low, high, begin, end = steps[-1]
@@ -61,22 +61,19 @@ def _indent(text: str) -> str:
     return low[:same]
 
 
-def _indented(code: str, indent: str) -> str:
-    """Models often answer at depth 0, or with the first line there alone."""
-    own = _indent(code)
-    head, newline, rest = code.partition("\n")
-    if own == "" and rest and _indent(rest).startswith(indent) and indent:
-        first_alone = head[:1] not in (" ", "\t")
-        if first_alone and not _opens(head, rest, indent):
-            return indent + code
-    return "\n".join(indent + line[len(own) :] if line.strip() else "" for line in code.split("\n"))
+def _indented(code: str, selection: str) -> str:
+    """The code at the selection's depth. Models answer at depth 0, or with their first line there
+    alone, as if it stood where the selection begins."""
+    indent, own = _indent(selection), _indent(code)
+    new, old = code.split("\n"), selection.split("\n")
+    if len(new) > 1 and len(old) > 1 and new[0] == old[0].strip() and _depth(new) == _depth(old):
+        return old[0][: len(old[0]) - len(old[0].lstrip())] + code
+    return "\n".join(indent + line[len(own) :] if line.strip() else "" for line in new)
 
 
-def _opens(head: str, rest: str, indent: str) -> bool:
-    """Whether the lines after the first are deeper because it opens a block at depth 0."""
-    return head.rstrip().endswith((":", "{", "(", "[")) and len(_indent(rest)) <= max(
-        len(indent), 4
-    )
+def _depth(lines: list[str]) -> int:
+    """Of the first line after the first that says something."""
+    return next((len(line) - len(line.lstrip()) for line in lines[1:] if line.strip()), 0)
 
 
 def _moved(line: str, first: int) -> str:

@@ -57,11 +57,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Prompt:
-    """`shown` are the parts as they stand in it, `left_out` says what does not and why."""
+    """`shown` are the parts as they stand in it. `left_out` is what was asked about and had no room;
+    `unused` what retrieval found besides."""
 
     messages: list[Message]
     shown: list[Part] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
 
 def prompt(
@@ -79,7 +81,7 @@ def prompt(
     fixed = count(SYSTEM) + 2 * _PER_MESSAGE
     shorter = cut(words, max(budget - fixed, _WORTH_SHOWING), count)
     if shorter != words:
-        left_out.append("the middle of the question: it is longer than the model's context")
+        left_out.append("the middle of the question")
     room = budget - fixed - count(shorter)
     named = _fitting([part for part in parts if part.named], room, count, left_out, shorten=True)
     room -= sum(_cost(part, count) for part in named)
@@ -87,14 +89,15 @@ def prompt(
     if len(turns) < len(history):
         left_out.append(f"{len(history) - len(turns)} earlier messages")
     room -= sum(count(turn.content) + _PER_MESSAGE for turn in turns)
-    found = _fitting([part for part in parts if not part.named], room, count, left_out)
+    unused: list[str] = []
+    found = _fitting([part for part in parts if not part.named], room, count, unused)
     text = "\n\n".join(
         [*map(_block, found), shorter, *map(_block, named)]
         if task != "ask"
         else [*map(_block, found), *map(_block, named), shorter]
     )
     messages = [Message("system", SYSTEM), *turns, Message("user", text)]
-    return Prompt(messages, [*named, *found], left_out)
+    return Prompt(messages, [*named, *found], left_out, unused)
 
 
 def cut(text: str, room: int, count: Counter) -> str:
@@ -160,9 +163,9 @@ def _fitting(
         around = cost - count(part.text)
         text = cut(part.text, room - around - 4, count) if shorten else ""
         if not text or count(text) < _WORTH_SHOWING:
-            left_out.append(f"{part.name}: no room")
+            left_out.append(part.name)
             continue
-        left_out.append(f"the middle of {part.name}: no room")
+        left_out.append(f"the middle of {part.name}")
         shorter = Part(part.name, text, part.language, part.reason, part.named)
         chosen.append(shorter)
         room -= _cost(shorter, count)

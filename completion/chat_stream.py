@@ -7,6 +7,9 @@ from typing import Any, cast, get_args
 from completion.chat_tools import parsed
 from completion.messages import Finish, ToolCall
 
+REPEATS = 3
+SHORTEST_LOOP, LONGEST_PIECE = 120, 600  # characters
+
 
 @dataclass
 class _Call:
@@ -55,6 +58,8 @@ class Gathering:
         """Why it ended, in our words; servers have others for what they add."""
         if self.refusal:
             return "refusal"
+        if self.finish == "loop":
+            return "loop"
         if not (self.done or self.finish):
             return "cut"
         if self._calls and self.finish in ("", "stop", "function_call"):
@@ -77,3 +82,19 @@ class Gathering:
         call.name = call.name or function.get("name") or ""
         arguments = function.get("arguments") or ""
         call.arguments += arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def loop_in(text: str) -> int:
+    """Where a text begins to say again and again what it has just said; -1 if it does not.
+
+    Small models do, and would go on to the limit. A loop is `REPEATS` times the same at the end,
+    of `SHORTEST_LOOP` characters in all, with some words in it.
+    """
+    for period in range(SHORTEST_LOOP // REPEATS, min(LONGEST_PIECE, len(text) // REPEATS) + 1):
+        piece = text[-period:]
+        # Most periods differ in one character already.
+        if text[-2 * period] != piece[0] or not text.endswith(piece * REPEATS):
+            continue
+        if sum(map(str.isalpha, piece)) * 4 >= period:
+            return len(text) - (REPEATS - 1) * period
+    return -1

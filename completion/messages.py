@@ -7,8 +7,8 @@ from typing import Any, Literal
 Role = Literal["system", "user", "assistant", "tool"]
 # stop: it said all. length: at the limit of tokens. tool_calls: it waits for their results.
 # cut: the stream broke or time ran out, and this is what had come. refusal: it would not.
-# content_filter: the server would not.
-Finish = Literal["stop", "length", "tool_calls", "cut", "refusal", "content_filter"]
+# content_filter: the server would not. loop: it said the same again and again, and was stopped.
+Finish = Literal["stop", "length", "tool_calls", "cut", "refusal", "content_filter", "loop"]
 
 
 @dataclass(frozen=True)

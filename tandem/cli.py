@@ -17,7 +17,9 @@ import typer
 from tandem import (
     __version__,
     adapters_cli,
+    ask_cli,
     audit_cli,
+    chat_cli,
     demo,
     doctor_cli,
     eval_cli,
@@ -53,6 +55,8 @@ app.add_typer(audit_cli.app, name="audit", help="Logs of fix runs that show if t
 app.add_typer(sandbox_cli.app, name="sandbox", help="Containers that run what needs no trust.")
 app.command("index")(index_cli.index)
 app.command("fix")(fix_cli.fix)
+app.command("ask")(ask_cli.ask)
+app.command("chat")(chat_cli.chat)
 app.command("tune")(tune_cli.tune)
 app.command("mcp")(protocols_cli.mcp)
 app.command("acp")(protocols_cli.acp)

@@ -31,7 +31,7 @@ class Turn:
     """What the server does with one request.
 
     `calls` are names and arguments; arguments that are a text are sent as they are, JSON or not.
-    `delay_s` passes before the first piece, `pause_s` before each other one. `cut` breaks the
+    `delay_s` passes before the first piece, `pause_s` after each, `hang_s` before the end. `cut` breaks the
     connection after the text; `end` False ends the stream properly, but with no finish and no [DONE].
     `raw` are lines to send in place of everything.
     """
@@ -45,6 +45,7 @@ class Turn:
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     pause_s: float = 0.0
+    hang_s: float = 0.0
     cut: bool = False
     end: bool = True
     raw: str = ""
@@ -138,6 +139,7 @@ class ScriptedChat:
             for event in _events(turn, request):
                 yield f"data: {json.dumps(event)}\n\n"
                 await asyncio.sleep(turn.pause_s)
+            await asyncio.sleep(turn.hang_s)
             if turn.cut:
                 raise ConnectionResetError
             if turn.end:
@@ -171,7 +173,7 @@ def _events(turn: Turn, request: int) -> Iterator[Body]:
         yield _delta(refusal=turn.refusal)
     for index, (name, arguments) in enumerate(turn.calls):
         yield from _call(f"id_{request}_{index}", index, name, arguments)
-    if turn.cut or not turn.end:
+    if turn.cut or turn.hang_s or not turn.end:
         return
     finish = turn.finish or ("tool_calls" if turn.calls else "stop")
     yield {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}

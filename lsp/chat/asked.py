@@ -9,6 +9,7 @@ Either one object, or in this order: uri, range, instruction.
     diagnostics   messages to mend (`tandem.fix`)
     token         where pieces of the answer go: `$/progress` {token, value: {text}}
     apply         have the edit applied, after a yes; false: it is only in the answer
+    new           begin a new conversation (`tandem.ask`), and do not go on with the last one
     show          show the text as a message, for who does not look at answers
 """
 
@@ -36,6 +37,7 @@ class Asked:
     diagnostics: tuple[str, ...] = ()
     token: str | int | None = None
     apply: bool = True
+    new: bool = False
     show: bool = False
 
 
@@ -54,7 +56,7 @@ def parse(arguments: Sequence[Any]) -> Asked:
     for name in ("uri", "instruction", "test"):
         if not isinstance(named.get(name, ""), str) or len(named.get(name, "")) > LONGEST:
             raise JsonRpcInvalidParams(f"{name} must be a text of at most {LONGEST} characters.")
-    for name in ("apply", "show"):
+    for name in ("apply", "new", "show"):
         if not isinstance(named.get(name, False), bool):
             raise JsonRpcInvalidParams(f"{name} must be true or false.")
     token = named.get("token")

@@ -17,16 +17,13 @@ from lsprotocol import converters, types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from completion import chat_edit
-from completion.chat import Said
-from completion.chat_prompts import Part, Prompt, Task
-from completion.document import Document, language_of
-from completion.retrieve import Retriever
+from completion.chat_prompts import Part, Task
 from lsp.chat import checks, edits, sandboxed
 from lsp.chat.asked import Asked, parse
 from lsp.chat.model import Models
 from lsp.chat.place import Place, place_of
 from lsp.progress import Progress
-from sandbox import staged
+from sandbox.staged import staged
 from tandem import secrets
 from tandem.config import Config
 from tandem.errors import TandemError, UsageError
@@ -38,8 +35,6 @@ if TYPE_CHECKING:
 FAILED = types.LSPErrorCodes.RequestFailed
 MODIFIED = types.LSPErrorCodes.ContentModified
 AROUND = 4000  # characters of the file around a place that a prompt may show
-PIECES_SHARE = 4  # of a prompt's room for pieces of other files
-LOOK_UP_MS = 1000.0
 _TITLES = {
     "explain": "explaining",
     "edit": "editing",
@@ -103,14 +98,15 @@ class ChatCommands:
         await self._models.close()
 
     async def _explain(self, asked: Asked, progress: Progress) -> dict[str, Any]:
-        place = self._place(asked)
-        return await self._said("explain", asked, place, progress)
+        return _told(await self._answer("explain", asked, self._place(asked), progress))
 
     async def _ask(self, asked: Asked, progress: Progress) -> dict[str, Any]:
         if not asked.instruction.strip():
             raise JsonRpcInvalidParams("instruction must hold the question.")
         place = self._place(asked) if asked.uri else None
-        return await self._said("ask", asked, place, progress)
+        root = self._folder(asked)
+        history = (chat_history.new if asked.new else chat_history.latest)(root) if root else None
+        return _told(await self._answer("ask", asked, place, progress, history=history))
 
     async def _edit(self, asked: Asked, progress: Progress) -> dict[str, Any]:
         if not asked.instruction.strip():
@@ -134,17 +130,17 @@ class ChatCommands:
             raise UsageError("Tests are written and run for Python only, so far.")
         file = sandboxed.test_file(self._root(asked), place)
         told = Asked(**{**vars(asked), "instruction": f"{asked.instruction} {file.how}".strip()})
-        said, prompt = await self._answer("tests", told, self._parts(place), place, progress)
-        code = chat_edit.code_of(said.text)
+        answer = await self._answer("tests", told, place, progress)
+        code = chat_edit.code_of(answer.text)
         if not code.strip():
-            raise TandemError("The answer holds no code.", _start(said.text))
+            raise TandemError("The answer holds no code.", _start(answer.text))
         progress.report("running them in the sandbox")
         ran = await asyncio.to_thread(sandboxed.run_tests, file, place, code)
         edit = edits.workspace_edit(
             self._server, f"add {file.path}", {}, {(file.root / file.path).as_uri(): code}
         )
         return {
-            **_told(said, prompt),
+            **_told(answer),
             "tests": ran,
             **await self._offered(asked, edit, f"add {file.path}"),
         }
@@ -156,17 +152,12 @@ class ChatCommands:
         return await self._staged("commit", asked, progress)
 
     async def _staged(self, task: Task, asked: Asked, progress: Progress) -> dict[str, Any]:
-        diff = await asyncio.to_thread(staged.diff, self._root(asked))
-        parts = [Part("the staged change", diff, "diff")]
-        said, prompt = await self._answer(task, asked, parts, None, progress)
-        return _told(said, prompt)
-
-    async def _said(
-        self, task: Task, asked: Asked, place: Place | None, progress: Progress
-    ) -> dict[str, Any]:
-        parts = self._parts(place) if place else []
-        said, prompt = await self._answer(task, asked, parts, place, progress)
-        return _told(said, prompt)
+        changes = await asyncio.to_thread(staged, self._root(asked))
+        if not changes:
+            raise UsageError("Nothing is staged.", "Run git add first.")
+        text = "\n".join(change.diff for change in changes)
+        parts = [Part("The staged change", text, "diff", "staged")]
+        return _told(await self._answer(task, asked, None, progress, parts))
 
     async def _changed(
         self, task: Task, asked: Asked, place: Place, progress: Progress
@@ -174,16 +165,14 @@ class ChatCommands:
         """The place edited as the answer says, if that is for the document as it still is."""
         if not place.text.strip():
             raise UsageError("There is no code here to change.", "Select some.")
-        said, prompt = await self._answer(
-            task, asked, self._parts(place), place, progress, place.text
-        )
-        if said.finish == "length":
+        answered = await self._answer(task, asked, place, progress, changes=place.text)
+        if answered.said.finish == "length":
             raise TandemError("The answer was cut off at chat.max_tokens.", "Select less.")
-        after = chat_edit.edited(said.text, place.text)
+        after = chat_edit.edited(answered.text, place.text)
         if not after.strip():
-            raise TandemError("The answer holds no code.", _start(said.text))
+            raise TandemError("The answer holds no code.", _start(answered.text))
         self._must_be_the_same(place)
-        answer = _told(said, prompt)
+        answer = _told(answered)
         if after == place.text:
             return {**answer, "edit": None, "applied": False, "why": "the answer changes nothing"}
         whole = place.document.text
@@ -209,19 +198,14 @@ class ChatCommands:
         self,
         task: Task,
         asked: Asked,
-        parts: Sequence[Part],
         place: Place | None,
         progress: Progress,
+        parts: Sequence[Part] = (),
+        *,
         changes: str = "",
-    ) -> tuple[Said, Prompt]:
-        """Ask the model. Pieces go to the asker's token: of the text, or of `changes` as a diff."""
-        config = self._config(asked)
-        room, count = await self._models.room(config, progress.report)
-        found: Sequence[Part] = []
-        if place is not None:
-            found = await asyncio.to_thread(
-                self._pieces, place.document, place.offset, room // PIECES_SHARE, count
-            )
+        history: History | None = None,
+    ) -> Answer:
+        """Ask the model. Pieces go to the asker's token, of `changes` also as a diff so far."""
         so_far = ""
 
         def on_text(piece: str) -> None:
@@ -235,48 +219,20 @@ class ChatCommands:
             params = types.ProgressParams(asked.token, value)
             self._server.protocol.notify(types.PROGRESS, params)
 
-        return await self._models.say(
-            config,
+        selections = [Selection(place.document, place.first, place.last)] if place else []
+        root = self._folder(asked)
+        repository = self._server.repositories.all.of(root / "any", root) if root else None
+        return await self._models.ask(
+            self._config(asked),
             task,
             asked.instruction,
-            [*parts, *found],
-            prediction=changes,
+            selections,
+            [*parts, *(_around(place) if place else [])],
+            index=repository.index if repository else None,
+            history=history,
             on_text=on_text,
             tell=progress.report,
         )
-
-    def _parts(self, place: Place) -> list[Part]:
-        """The code itself, and as what can be left out the lines around it."""
-        language = place.document.language
-        where = f"{place.name}, lines {place.first + 1}–{place.last + 1}"
-        parts = [Part(where, place.text, language)]
-        before, after = place.around(AROUND)
-        for title, text in (
-            (f"{place.name}, before it", before),
-            (f"{place.name}, after it", after),
-        ):
-            if text.strip():
-                parts.append(Part(title, text, language, "the same file", named=False))
-        return parts
-
-    def _pieces(
-        self, document: Document, offset: int, budget: int, count: Callable[[str], int]
-    ) -> list[Part]:
-        repository = self._server.repositories.all.of(document.path, document.root)
-        if repository is None or budget <= 0:
-            return []
-        retriever = Retriever(repository.index, count, time_box_ms=LOOK_UP_MS)
-        found = retriever.context(document, offset, budget).pieces
-        return [
-            Part(
-                f"{one.path}, line {one.first + 1}",
-                one.text,
-                language_of(Path(one.path)),
-                f"{one.source}: {one.reason}",
-                named=False,
-            )
-            for one in found
-        ]
 
     async def _offered(self, asked: Asked, edit: types.WorkspaceEdit, label: str) -> dict[str, Any]:
         applied, why = False, "it was not to be applied"
@@ -309,31 +265,50 @@ class ChatCommands:
     def _config(self, asked: Asked) -> Config:
         settings = self._server.settings
         document = self._server.documents.get(asked.uri) if asked.uri else None
-        return settings.of(document.path) if document else settings.of(self._root(asked) / "any")
+        folder = self._folder(asked)
+        if document is not None:
+            return settings.of(document.path)
+        return settings.of(folder / "any") if folder else settings.current()[0]
 
     def _root(self, asked: Asked) -> Path:
         """The repository that a command is about. Raises UsageError if there is none."""
+        found = self._folder(asked)
+        if found is None:
+            raise UsageError("No folder is open.", "Open a repository, or name a document.")
+        return found
+
+    def _folder(self, asked: Asked) -> Path | None:
+        settings = self._server.settings
         document = self._server.documents.get(asked.uri) if asked.uri else None
         if document is not None and document.path.is_absolute():
-            folder = self._server.settings.folder_of(document.path)
-            found = root_of(document.path) or folder or document.path.parent
-            return found
-        if self._server.settings.folders:
-            return self._server.settings.folders[0]
-        raise UsageError("No folder is open.", "Open a repository, or name a document.")
+            folder = settings.folder_of(document.path)
+            return root_of(document.path) or folder or document.path.parent
+        return settings.folders[0] if settings.folders else None
 
 
-def _told(said: Said, prompt: Prompt) -> dict[str, Any]:
+def _around(place: Place) -> list[Part]:
+    """The lines around a place: what can be left out first."""
+    before, after = place.around(AROUND)
+    language = place.document.language
+    return [
+        Part(f"{place.name}, {where} it", text, language, "the same file", named=False)
+        for where, text in (("before", before), ("after", after))
+        if text.strip()
+    ]
+
+
+def _told(answer: Answer) -> dict[str, Any]:
+    said, prompt = answer.said, answer.prompt
     usage = {
         "prompt": said.usage.prompt,
         "answer": said.usage.completion,
         "cost": said.usage.cost,
     }
     shown = [{"name": part.name, "reason": part.reason} for part in prompt.shown]
-    told = {"text": said.text, "usage": usage, "context": shown, "leftOut": prompt.left_out}
+    left_out = list(prompt.left_out)
     if said.finish == "length":
-        told["leftOut"] = [*prompt.left_out, "the answer's end: it is longer than chat.max_tokens"]
-    return told
+        left_out.append("the answer's end: it is longer than chat.max_tokens")
+    return {"text": said.text, "usage": usage, "context": shown, "leftOut": left_out}
 
 
 def _start(text: str) -> str:

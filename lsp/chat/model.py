@@ -1,98 +1,80 @@
-"""The chat model as the editor's commands use it: connected once, its prompts fitted, its pieces
-told as they come."""
+"""The chat model as editors' commands use it: connected once for equal settings, asked with the
+workspace's context, and its unfinished answers told as errors."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 
-from completion import chat_prompts
-from completion.chat import Chat, Said, connect
-from completion.chat_prompts import Part, Prompt, Task
+from completion.chat import Chat, connect
+from completion.chat_context import Selection
+from completion.chat_history import History
+from completion.chat_prompts import Part, Task
 from completion.client import Unavailable
-from completion.counting import Counter, counter_for, estimate
-from completion.messages import Message
+from completion.conversation import Answer, Conversation
+from completion.index import Index
 from tandem.config import Config
 from tandem.errors import EngineError
-
-# Of a model's context an answer may take so much.
-_ANSWER_SHARE = 3
-
-
-class Models:
-    """Connections by settings. Close it when done."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self._known: list[tuple[Config, Chat, Counter]] = []
-        self._connecting = asyncio.Lock()
-
-    async def room(self, config: Config, tell: Callable[[str], None]) -> tuple[int, Counter]:
-        """Tokens for a prompt, and how they are counted; connects. Raises TandemError."""
-        chat, count = await self._of(config, tell)
-        return chat.context - _longest(chat) - 16, count
-
-    async def say(
-        self,
-        config: Config,
-        task: Task,
-        asked: str,
-        parts: Sequence[Part] = (),
-        history: Sequence[Message] = (),
-        *,
-        prediction: str = "",
-        on_text: Callable[[str], None] = lambda piece: None,
-        tell: Callable[[str], None] = lambda line: None,
-    ) -> tuple[Said, Prompt]:
-        """An answer that is whole, and what it was asked with. `tell` hears of a model that has
-        to be loaded. Raises TandemError, also for a refusal and for half an answer."""
-        room, count = await self.room(config, tell)
-        chat, _ = await self._of(config, tell)
-        prompt = chat_prompts.prompt(task, asked, parts, history, budget=room, count=count)
-        try:
-            said = await chat.say(
-                prompt.messages, max_tokens=_longest(chat), prediction=prediction, on_text=on_text
-            )
-        except Unavailable:
-            await self._forget(config)
-            raise
-        if said.finish in _UNFINISHED:
-            why = _UNFINISHED[said.finish]
-            raise EngineError(f"{chat.model} {why}: {_first_line(said.text)}")
-        return said, prompt
-
-    async def close(self) -> None:
-        known, self._known = self._known, []
-        for _, chat, _ in known:
-            await chat.close()
-
-    async def _of(self, config: Config, tell: Callable[[str], None]) -> tuple[Chat, Counter]:
-        async with self._connecting:
-            for known, chat, count in self._known:
-                if known == config:
-                    return chat, count
-            chat = await connect(config, source=self._source, progress=tell)
-            count = estimate
-            if not config.chat.endpoint:
-                count = await asyncio.to_thread(counter_for, config)
-            self._known.append((config, chat, count))
-            return chat, count
-
-    async def _forget(self, config: Config) -> None:
-        for one in [one for one in self._known if one[0] == config]:
-            self._known.remove(one)
-            await one[1].close()
-
 
 _UNFINISHED = {
     "cut": "broke off its answer",
     "refusal": "refused",
     "content_filter": "was not allowed to answer",
+    "loop": "began to repeat itself",
 }
 
 
-def _longest(chat: Chat) -> int:
-    """Tokens of an answer."""
-    return min(chat.options.max_tokens, chat.context // _ANSWER_SHARE)
+class Models:
+    """Connections by settings. `source` is who asks, for the trace. Close it when done."""
 
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._known: list[tuple[Config, Chat]] = []
+        self._connecting = asyncio.Lock()
 
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0][:200] or "no word came."
+    async def ask(
+        self,
+        config: Config,
+        task: Task,
+        asked: str,
+        selections: Sequence[Selection] = (),
+        parts: Sequence[Part] = (),
+        *,
+        index: Index | None = None,
+        history: History | None = None,
+        on_text: Callable[[str], None] = lambda piece: None,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> Answer:
+        """See `Conversation.ask`. `tell` hears of a model that has to be loaded.
+
+        Raises TandemError, also for a refusal and for an answer that broke off.
+        """
+        chat = await self._chat(config, tell)
+        try:
+            answer = await Conversation(chat, index, history).ask(
+                asked, selections, task, parts=parts, on_text=on_text
+            )
+        except Unavailable:
+            await self._forget(chat)
+            raise
+        why = _UNFINISHED.get(answer.said.finish, "" if answer.text.strip() else "said nothing")
+        if why:
+            start = answer.text.strip().partition("\n")[0][:200] or "no word came."
+            raise EngineError(f"{chat.model} {why}: {start}")
+        return answer
+
+    async def close(self) -> None:
+        known, self._known = self._known, []
+        for _, chat in known:
+            await chat.close()
+
+    async def _chat(self, config: Config, tell: Callable[[str], None]) -> Chat:
+        async with self._connecting:
+            for known, chat in self._known:
+                if known == config:
+                    return chat
+            chat = await connect(config, source=self._source, progress=tell)
+            self._known.append((config, chat))
+            return chat
+
+    async def _forget(self, lost: Chat) -> None:
+        self._known = [one for one in self._known if one[1] is not lost]
+        await lost.close()
