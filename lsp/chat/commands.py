@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import converters, types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
-from completion import chat_edit
+from completion import chat_edit, chat_history
+from completion.chat_context import Selection
+from completion.chat_history import History
 from completion.chat_prompts import Part, Task
+from completion.conversation import Answer
 from lsp.chat import checks, edits, sandboxed
 from lsp.chat.asked import Asked, parse
 from lsp.chat.model import Models
