@@ -102,25 +102,34 @@ def roots(ctx: Context) -> ListRoots | ListRootsResult:
 Roots = Annotated[ListRootsResult, Resolve(roots)]
 
 
-def may_apply(run: str, ctx: Context) -> Elicit[Yes]:
+def may_apply(run: str, told: Roots, ctx: Context) -> Elicit[Yes]:
     """The question before a patch is written: its repository and its whole diff."""
     with _told():
         _must_ask(ctx, f"Or run: tandem fix --resume {run} --apply")
         said = reported(run)
+        _folder(ctx, said["repository"], told)
         patched(run)
         diff = shown(said["found"][0]["diff"])
         return _question(f"Apply this patch to {said['repository']}?\n\n{diff}")
 
 
-def may_run(command: list[str], repository: str, timeout_s: float, ctx: Context) -> Elicit[Yes]:
+def may_run(
+    command: list[str], repository: str, timeout_s: float, told: Roots, ctx: Context
+) -> Elicit[Yes]:
     """The question before a command runs: its words, and where."""
     with _told():
         _must_ask(ctx, "Or run: tandem sandbox run -- COMMAND")
         words = shown(shlex.join(command))
-        where = shown(repository) or "the first root"
+        where = shown(str(_folder(ctx, repository, told)))
         return _question(
             f"Run this in a sandbox, on a copy of {where}, for at most {timeout_s:g} s?\n\n{words}"
         )
+
+
+class _Served(MCPServer):
+    """The SDK's server, of which a question's function finds ours."""
+
+    tandem: "Server"
 
 
 class Server:
@@ -129,13 +138,14 @@ class Server:
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
         self._folders = [folder.resolve() for folder in folders]
-        self.mcp = MCPServer(
+        self.mcp = _Served(
             "tandem",
             version=__version__,
             instructions="Searches a repository, finds proved patches for its failing tests, and "
             "runs commands on a copy of it in a sandbox.",
             log_level="ERROR",
         )
+        self.mcp.tandem = self
         for tool, hints in (
             (self.search, _READS),
             (self.context, _READS),
@@ -322,6 +332,11 @@ def _question(words: str) -> Elicit[Yes]:
             "This is too long to be approved here.", "Use tandem's own command line for it."
         )
     return Elicit(secrets.redact(words), Yes)
+
+
+def _folder(ctx: Context, named: str, told: ListRootsResult) -> Path:
+    assert isinstance(ctx.mcp_server, _Served)
+    return ctx.mcp_server.tandem.folder(named, told)
 
 
 def _must_ask(ctx: Context, otherwise: str) -> None:

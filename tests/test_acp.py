@@ -215,7 +215,7 @@ async def test_a_fix_shows_its_plan_and_diff_and_asks_before_it_writes(
         done = await agent.prompt(session_id=session.session_id, prompt=words("/fix"))
     assert done.stop_reason == "end_turn"
     plans = zed.of("plan")
-    assert [entry.status for entry in plans[0].entries][0] == "in_progress"
+    assert plans[0].entries[0].status == "in_progress"
     assert {entry.status for entry in plans[-1].entries} == {"completed"}
     [question] = zed.asked
     [diff] = question.content

@@ -233,7 +233,9 @@ async def test_a_run_of_another_repository_is_not_written(
     async with connect(Person(True, [folder.folder])) as client:
         found = told(await client.call_tool("fix", {"model": False}))
     other = MadeRepository(tmp_path / "other")
-    async with connect(Person(True, [other.folder])) as client:
+    person = Person(True, [other.folder])
+    async with connect(person) as client:
         result = await client.call_tool("apply_fix", {"run": found["run"]})
     assert "is outside of" in refused(result)
+    assert person.asked == []
     assert folder.git("status", "--short") == ""
