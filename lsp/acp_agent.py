@@ -17,6 +17,7 @@ from typing import Any
 
 import acp
 from acp import schema
+from acp.helpers import update_available_commands
 from acp.interfaces import Client
 
 from completion import chat_history
@@ -209,7 +210,7 @@ class Agent:
             )
             for name, (does, hint) in COMMANDS.items()
         ]
-        await self.client.session_update(id, acp.update_available_commands(commands))
+        await self.client.session_update(id, update_available_commands(commands))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
