@@ -3,6 +3,7 @@ question before it is written."""
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import acp
 from acp import schema
@@ -62,7 +63,7 @@ async def fixed(client: Client, session: str, root: Path, test: str, id: str) ->
 async def _written(client: Client, session: str, root: Path, report: Report, id: str) -> None:
     """Show the diff, ask, and write."""
     texts = await asyncio.to_thread(patched, report.id)
-    content = [
+    content: list[Any] = [
         acp.tool_diff_content(str(root / path), new or "", old)
         for path, (old, new) in texts.items()
     ]

@@ -24,7 +24,7 @@ BYTES = 50 * 1024 * 1024
 
 
 @dataclass
-class Zed(acp.Client):
+class Zed:
     """An editor: it keeps what it is told, and answers questions with `choice`."""
 
     choice: str = "allow"
@@ -84,7 +84,9 @@ def start(home: Path) -> Start:
         ):
             told = await agent.initialize(protocol_version=acp.PROTOCOL_VERSION)
             assert told.protocol_version == 1
+            assert told.agent_capabilities is not None
             assert told.agent_capabilities.load_session is True
+            assert told.agent_info is not None
             assert told.agent_info.name == "tandem"
             yield agent, zed
 

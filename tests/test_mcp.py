@@ -12,6 +12,7 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import ElicitResult, ListRootsResult, Root
+from pydantic import FileUrl
 
 from sandbox import audit
 from sandbox.probes import check
@@ -32,14 +33,14 @@ class Person:
     asked: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
 
-    async def elicit(self, _: Any, params: Any) -> ElicitResult:
+    async def elicit(self, context: Any, params: Any) -> ElicitResult:
         self.asked.append(params.message)
         return ElicitResult(action="accept", content={"yes": self.answer is True})
 
-    async def list_roots(self, _: Any) -> ListRootsResult:
-        return ListRootsResult(roots=[Root(uri=one.as_uri()) for one in self.roots])
+    async def list_roots(self, context: Any) -> ListRootsResult:
+        return ListRootsResult(roots=[Root(uri=FileUrl(one.as_uri())) for one in self.roots])
 
-    async def progress(self, done: float, total: float | None, message: str | None) -> None:
+    async def progress(self, progress: float, total: float | None, message: str | None) -> None:
         self.stages.append(message or "")
 
 
