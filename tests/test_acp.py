@@ -75,10 +75,11 @@ def start(home: Path) -> Start:
     @asynccontextmanager
     async def started(endpoint: str = "http://127.0.0.1:9/v1") -> AsyncIterator[tuple[Any, Zed]]:
         zed = Zed()
+        editor: Any = zed  # what else a client can do is never asked for
         command = [sys.executable, "-m", "tandem", "acp"]
         env = {**environment(home), "TANDEM_CHAT__ENDPOINT": endpoint}
         options = {"limit": BYTES}
-        async with acp.spawn_agent_process(zed, *command, env=env, transport_kwargs=options) as (
+        async with acp.spawn_agent_process(editor, *command, env=env, transport_kwargs=options) as (
             agent,
             _,
         ):
