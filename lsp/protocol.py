@@ -4,6 +4,7 @@ pygls leaves a request unanswered when its parameters are malformed or when it c
 `shutdown`; an editor then waits for ever.
 """
 
+import inspect
 from typing import Any
 
 from lsprotocol import types
@@ -92,6 +93,16 @@ class Protocol(LanguageServerProtocol):
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
     def lsp_notebook_document__did_close(self, params: types.DidCloseNotebookDocumentParams) -> Any:
         self._notebooks.close(params)
+
+    @lsp_method(types.WORKSPACE_EXECUTE_COMMAND)
+    async def lsp_workspace__execute_command(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, params: types.ExecuteCommandParams
+    ) -> Any:
+        """As pygls has it, but a request that is cancelled ends its command, too."""
+        generator = super().lsp_workspace__execute_command(params)
+        handler, arguments, named = next(generator)
+        result = handler(*arguments, **named)
+        return await result if inspect.isawaitable(result) else result
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         try:

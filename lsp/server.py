@@ -2,9 +2,10 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from lsprotocol import types
@@ -13,6 +14,7 @@ from pygls.lsp.server import LanguageServer
 from completion import snooze
 from completion.document import Document
 from lsp import outcomes
+from lsp.chat import names as chat
 from lsp.completions import Completions
 from lsp.documents import Documents, OpenDocument, path_of
 from lsp.next_edit import ACTION, NEXT_EDIT, OpenNextEdits
@@ -25,6 +27,10 @@ from lsp.sessions import Sessions
 from lsp.settings import SECTION, Settings
 from tandem import __version__
 
+if TYPE_CHECKING:
+    from lsp.chat.commands import ChatCommands
+
+ACTIONS = [ACTION, chat.QUICK_FIX, chat.EXPLAIN]
 log = logging.getLogger(__name__)
 
 
@@ -48,6 +54,17 @@ class TandemServer(LanguageServer):
         self.completions = Completions(self)
         _register(self)
         outcomes.register(self, self.outcomes)
+
+    @cached_property
+    def chat(self) -> "ChatCommands":
+        # Imported here: what they need takes longer to load than all the rest.
+        from lsp.chat.commands import ChatCommands
+
+        return ChatCommands(self)
+
+    async def close_chat(self) -> None:
+        if "chat" in vars(self):
+            await self.chat.close()
 
     def tell(self, message: str) -> None:
         """Show one line to the user."""
@@ -101,12 +118,21 @@ def _register(server: TandemServer) -> None:
         (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, did_change_folders, None),
         (types.WORKSPACE_DID_CHANGE_WATCHED_FILES, did_change_watched_files, None),
         (types.TEXT_DOCUMENT_DID_SAVE, did_save, None),
-        (types.TEXT_DOCUMENT_CODE_ACTION, code_action, types.CodeActionOptions([ACTION])),
+        (types.TEXT_DOCUMENT_CODE_ACTION, code_action, types.CodeActionOptions(ACTIONS)),
         (NEXT_EDIT, next_edit, None),
     ):
         server.feature(method, options)(handler)
     for name, command in (("tandem.snooze", do_snooze), ("tandem.unsnooze", do_unsnooze)):
         server.command(name)(command)
+    for kind in chat.KINDS:
+        server.command(chat.name_of(kind))(_chat_command(kind))
+
+
+def _chat_command(kind: str) -> Callable[..., Coroutine[Any, Any, dict[str, Any]]]:
+    async def command(ls: TandemServer, *arguments: Any) -> dict[str, Any]:
+        return await ls.chat.run(kind, arguments)
+
+    return command
 
 
 def initialize(ls: TandemServer, params: types.InitializeParams) -> None:
@@ -193,7 +219,11 @@ def do_unsnooze(ls: TandemServer) -> bool:
 
 
 async def code_action(ls: TandemServer, params: types.CodeActionParams) -> list[types.CodeAction]:
-    return await ls.next_edits.actions(params, ls.client_capabilities)
+    found = await ls.next_edits.actions(params, ls.client_capabilities)
+    document = ls.documents.get(params.text_document.uri)
+    if document is not None and ls.settings.of(document.path).chat.actions:
+        found += chat.actions(params, document.language)
+    return found
 
 
 async def next_edit(ls: TandemServer, params: Any) -> dict[str, Any] | None:

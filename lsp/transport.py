@@ -136,7 +136,10 @@ async def _close(server: TandemServer) -> None:
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await asyncio.gather(
-                server.outcomes.close(), server.sessions.close(), server.repositories.close()
+                server.outcomes.close(),
+                server.sessions.close(),
+                server.repositories.close(),
+                server.close_chat(),
             )
     except Exception:
         log.exception("a session did not close")

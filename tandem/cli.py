@@ -27,6 +27,7 @@ from tandem import (
     gate_cli,
     index_cli,
     models_cli,
+    protocols_cli,
     sandbox_cli,
     serve_cli,
     snooze_cli,
@@ -57,6 +58,8 @@ app.command("fix")(fix_cli.fix)
 app.command("ask")(ask_cli.ask)
 app.command("chat")(chat_cli.chat)
 app.command("tune")(tune_cli.tune)
+app.command("mcp")(protocols_cli.mcp)
+app.command("acp")(protocols_cli.acp)
 app.command("serve")(serve_cli.serve)
 app.command("demo")(demo.demo)
 app.command("snooze")(snooze_cli.snooze)

@@ -156,6 +156,10 @@ class ChatConfig(Section):
     )
     planner: str = Field(default="", description="Model that plans for the agent; empty: `model`.")
     executor: str = Field(default="", description="Model that acts for the agent; empty: `model`.")
+    actions: bool = Field(
+        default=True,
+        description="Offer explain, document, tests and fix among the editor's code actions.",
+    )
     tools: Literal["auto", "native", "prompt"] = Field(
         default="auto",
         description="How a model calls tools; auto: in the prompt where the server has none.",

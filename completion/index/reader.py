@@ -154,6 +154,15 @@ class Index:
             found.sort(key=lambda c: (-c.score, c.file.path, c.first))
             return found[:limit]
 
+    def saying(self, terms: Sequence[str], limit: int) -> list[Chunk]:
+        """Chunks that say all of these words (see `terms_of`), common ones too, by their place."""
+        with self._lock:
+            overlaid = self._overlay.fresh("")
+            own = overlaid.with_all(terms, limit)
+            ids = own + self._ask(lambda tables: tables.with_all(terms, limit), [])
+            found = self._chunks(ids, dict.fromkeys(ids, 1.0), overlaid, "")
+            return sorted(found, key=lambda c: (c.file.path, c.first))[:limit]
+
     def mentions(self, name: str, most: int = 1000) -> int:
         """How many chunks on disk say this identifier, counted up to `most`."""
         with self._lock:

@@ -109,6 +109,17 @@ class Tables:
             "SELECT rowid FROM postings WHERE postings MATCH ? LIMIT ?", (f'"{word}"', most)
         ).fetchall()
 
+    def with_all(self, words: Sequence[str], most: int) -> list[int]:
+        """Ids of at most so many chunks that say all of these words, some of them gone by now."""
+        query = " ".join(f'"{word}"' for word in words if word.replace("_", "x").isalnum())
+        if not query:
+            return []
+        rows = self.db.execute(
+            "SELECT rowid FROM postings WHERE postings MATCH ? ORDER BY rowid LIMIT ?",
+            (query, most),
+        )
+        return [row[0] for row in rows]
+
     def count_with_word(self, word: str, most: int) -> int:
         """How many chunks say it, some of them gone by now; `most` of more."""
         quoted = '"' + word.replace('"', "") + '"'

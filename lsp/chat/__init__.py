@@ -1,0 +1,1 @@
+"""The editor's chat commands: explain, edit, document, tests, fix, ask, review, commit message."""
