@@ -16,10 +16,12 @@ from pathlib import Path
 from sandbox import (
     audit,
     choose,
+    episodes,
     image,
     pool,
     suite,
     suspects,
+    symptom,
     tester,
     verdict,
     worktree,
@@ -60,6 +62,8 @@ class Fix:
         self._order = self.run_folder.order()
         self._notes: list[str] = []
         self._seconds: dict[str, float] = {}
+        self._memories: dict[str, Template] = {}
+        self._priors: dict[str, float] = {}
         self._search: Search | None = None
         self._stopped = False
 
@@ -134,9 +138,19 @@ class Fix:
             passing=len(baseline.passing),
             flaky=list(baseline.flaky),
         )
+        self._recall(found)
         top = [f"{one.path}:{one.line}" for one in found.suspects[:10]]
         self.log.append("suspects", count=len(found.suspects), first=top)
         return found
+
+    def _recall(self, found: suspects.Found) -> None:
+        """What fixed the like of it here before, as templates of this run."""
+        seen = symptom.of_all(found.baseline.failing, found.sources)
+        self.run_folder.keep_symptoms(seen)
+        kept = episodes.known(Path(self._order.repository))
+        self._memories, self._priors = episodes.templates(kept, seen)
+        if self._memories:
+            self.log.append("recalled", priors=self._priors)
 
     def _tried(
         self,
@@ -192,7 +206,9 @@ class Fix:
                 path,
                 found.suspects,
                 {other: text for other, text in sources.items() if other != path},
+                priors=self._priors,
                 model=model,
+                more=self._memories,
             )
             for path in files
         ]

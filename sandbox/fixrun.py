@@ -3,6 +3,7 @@
 order.json    what was asked for
 copy.json     what the private copy was made from
 copy/         the repository as it stood when the run began
+symptoms.json how the failing tests failed
 tried.jsonl   a line for each candidate that was tried
 report.json   what came out
 """
@@ -12,13 +13,14 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sandbox import worktree
 from sandbox.repair.change import Candidate
+from sandbox.symptom import Symptom
 from sandbox.validate import Tried
 from sandbox.worktree import Snapshot
 from tandem import paths
@@ -87,6 +89,15 @@ class RunFolder:
         made = worktree.snapshot(Path(self.order().repository), folder)
         self._write("copy.json", {k: v for k, v in vars(made).items() if k != "root"})
         return made
+
+    def keep_symptoms(self, symptoms: Sequence[Symptom]) -> None:
+        self._write("symptoms.json", {"symptoms": [asdict(one) for one in symptoms]})
+
+    def symptoms(self) -> tuple[Symptom, ...]:
+        """How the failing tests failed; () for a run that did not come so far."""
+        if not (self.root / "symptoms.json").is_file():
+            return ()
+        return tuple(map(Symptom.from_json, self._read("symptoms.json")["symptoms"]))
 
     def add(self, tried: Tried) -> None:
         with (self.root / "tried.jsonl").open("a", encoding="utf-8") as stream:

@@ -24,6 +24,7 @@ from tandem import (
     fix_cli,
     gate_cli,
     index_cli,
+    memory_cli,
     models_cli,
     sandbox_cli,
     serve_cli,
@@ -49,6 +50,7 @@ app.add_typer(adapters_cli.app, name="adapters", help="What repositories taught 
 app.add_typer(eval_cli.app, name="eval", help="How good the suggestions are.")
 app.add_typer(gate_cli.app, name="gate", help="What decides whether a suggestion is shown.")
 app.add_typer(audit_cli.app, name="audit", help="Logs of fix runs that show if they were changed.")
+app.add_typer(memory_cli.app, name="memory", help="What fixed what in a repository.")
 app.add_typer(sandbox_cli.app, name="sandbox", help="Containers that run what needs no trust.")
 app.command("index")(index_cli.index)
 app.command("fix")(fix_cli.fix)

@@ -126,7 +126,7 @@ def _localise(made: "Fix", as_json: bool) -> None:
 
 def _apply(run: "RunFolder", report: "Report", yes: bool) -> None:
     """Write the best patch. Raises TandemError if a file changed since the run began."""
-    from sandbox import apply, patch
+    from sandbox import apply, episodes, patch
 
     best = report.found[0]
     if not yes and not (
@@ -137,6 +137,9 @@ def _apply(run: "RunFolder", report: "Report", yes: bool) -> None:
     new = patch.apply(patch.parse(best.diff), old)
     done = apply.apply(Path(report.repository), new, old, run.id)
     typer.echo(f"Applied to {', '.join(done.files)}. What was there before is {done.ref}.")
+    repository = Path(report.repository)
+    kept = episodes.remember(repository, run.id, run.symptoms(), new.files, old, best.template)
+    typer.echo(f"Remembered as {kept.id}: see tandem memory list")
 
 
 class _ctrl_c:
