@@ -19,7 +19,7 @@ from typing import Any
 
 from sandbox.patch import Patch
 from sandbox.repair.catalogue import Template
-from sandbox.repair.rewrite import Rewrite, rewrites
+from sandbox.repair.rules import Rule, rules_of
 from sandbox.repair.templates.remembered import Remembered
 from sandbox.symptom import MOST as MOST_SYMPTOMS
 from sandbox.symptom import Symptom, likest
@@ -47,7 +47,7 @@ class Episode:
     path: str
     template: str
     symptoms: tuple[Symptom, ...]
-    rules: tuple[Rewrite, ...]
+    rules: tuple[Rule, ...]
     diff: str
 
     def as_json(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def remember(
         rule
         for path, text in sorted(files.items())
         if path.endswith(".py") and text is not None and path in old
-        for rule in rewrites(old[path], text)
+        for rule in rules_of(old[path], text)
         if not find(f"{rule.old}\n{rule.new}")
     ]
     digest = hashlib.sha256(f"{run}\0{diff}".encode("utf-8", "replace")).hexdigest()
@@ -204,7 +204,7 @@ def _parsed(line: str) -> Episode | None:
             return None
         symptoms = tuple(Symptom.from_json(one) for one in told["symptoms"])
         rules = tuple(
-            Rewrite(one["kind"], str(one["old"]), str(one["new"]), str(one["place"]))
+            Rule(one["kind"], str(one["old"]), str(one["new"]), str(one["place"]))
             for one in told["rules"]
             if one["kind"] in ("expression", "instead", "before", "after")
         )

@@ -1,4 +1,4 @@
-"""What mended this repository before, at another place: the rules of `sandbox.repair.rewrite`."""
+"""What mended this repository before, at another place: the rules of `sandbox.repair.rules`."""
 
 import ast
 import itertools
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.repair import wording
 from sandbox.repair.change import Change
-from sandbox.repair.rewrite import HOLE, Rewrite, place
+from sandbox.repair.rules import HOLE, Rule, place
 from sandbox.repair.search import parse
 from sandbox.repair.source import Source, heads
 from sandbox.repair.spot import Spot
@@ -23,7 +23,7 @@ _PASSED_OVER = (*_BODIES, "ctx", "kind", "type_comment")
 class Remembered:
     """The rules of one change of before, the largest first, as a template for `search`."""
 
-    rules: Sequence[Rewrite]
+    rules: Sequence[Rule]
 
     def __call__(self, spot: Spot) -> Iterator[Change]:
         for rule in self.rules:
@@ -33,7 +33,7 @@ class Remembered:
                 yield from _statements(spot, rule)
 
 
-def _expressions(spot: Spot, rule: Rewrite) -> Iterator[Change]:
+def _expressions(spot: Spot, rule: Rule) -> Iterator[Change]:
     old, new = _expression(rule.old), _expression(rule.new)
     if old is None or new is None:
         return
@@ -53,7 +53,7 @@ def _expressions(spot: Spot, rule: Rewrite) -> Iterator[Change]:
             yield spot.put(node, _put_in(new, texts)[1:-1], has, max(0.1, weight * share))
 
 
-def _statements(spot: Spot, rule: Rewrite) -> Iterator[Change]:
+def _statements(spot: Spot, rule: Rule) -> Iterator[Change]:
     old, new = parse(("", rule.old)), parse(("", rule.new))
     if old is None or new is None or len(old.tree.body) != 1:
         return

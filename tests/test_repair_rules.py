@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.repair.rewrite import HOLE, LONGEST, Rewrite, rewrites
+from sandbox.repair.rules import HOLE, LONGEST, Rule, rules_of
 from sandbox.repair.search import candidates
 from sandbox.repair.templates.remembered import Remembered
 
@@ -37,9 +37,9 @@ class Suspect:
     score: float = 1.0
 
 
-def rule(before: str, after: str) -> Rewrite:
+def rule(before: str, after: str) -> Rule:
     """The largest one."""
-    return rewrites(function(before), function(after))[0]
+    return rules_of(function(before), function(after))[0]
 
 
 def function(body: str) -> str:
@@ -48,7 +48,7 @@ def function(body: str) -> str:
 
 def proposed(before: str, after: str, text: str = PLACE) -> list[str]:
     """The files that the rules of a change make of another one, the likeliest first."""
-    template = Remembered(rewrites(function(before), function(after)))
+    template = Remembered(rules_of(function(before), function(after)))
     lines = range(1, text.count("\n") + 1)
     found = candidates(
         text, "a.py", [Suspect("a.py", n) for n in lines], priors={"memory": 9.0},
@@ -81,14 +81,14 @@ def test_a_change_becomes_a_rule(before: str, after: str, old: str, new: str) ->
 
 
 def test_the_largest_rule_comes_first_and_the_inner_ones_after() -> None:
-    found = rewrites(function("return list(range(a, b))"), function("return list(range(a, b + 1))"))
+    found = rules_of(function("return list(range(a, b))"), function("return list(range(a, b + 1))"))
     assert [one.old for one in found] == ["list(range(_0, _1))", "range(_0, _1)", "_0"]
     assert [one.place for one in found] == ["Return.value", "Call.args", "Call.args"]
 
 
 def test_a_new_statement_is_put_next_to_what_it_stood_next_to() -> None:
     before = "b.x()\nfor x in xs:\n    x.y()"
-    found = rewrites(
+    found = rules_of(
         function(before), function(f"b.x()\nif xs is None:\n    return []\n{before[6:]}")
     )
     assert [(one.kind, one.old) for one in found] == [
@@ -110,7 +110,7 @@ def test_a_new_statement_is_put_next_to_what_it_stood_next_to() -> None:
     ],
 )
 def test_what_is_no_rule(before: str, after: str) -> None:
-    assert rewrites(function(before), function(after)) == ()
+    assert rules_of(function(before), function(after)) == ()
 
 
 PROPOSED = [
@@ -149,7 +149,7 @@ def test_names_that_the_new_place_does_not_know_are_not_used() -> None:
     before, after = (
         f"def helper():\n    pass\n\n\n{function(b)}" for b in ("return a", "return helper(a)")
     )
-    template = Remembered(rewrites(before, after))
+    template = Remembered(rules_of(before, after))
     found = candidates("def g(x):\n    return x\n", "a.py", [Suspect("a.py", 2)],
                        more={"memory": template})  # fmt: skip
     assert not [one for one in found if one.template == "memory"]
@@ -183,7 +183,7 @@ EXPRESSIONS = st.recursive(
 def test_a_rule_finds_its_own_change_again(one: str, other: str) -> None:
     """Where a change has rules the first of them makes that change of the old file."""
     before, after = function(f"return {one}"), function(f"return {other}")
-    rules = rewrites(before, after)
+    rules = rules_of(before, after)
     if not rules or set(HOLE.findall(rules[0].new)) - set(HOLE.findall(rules[0].old)):
         return  # the new names are then chosen from many
     found = proposed(f"return {one}", f"return {other}", before)

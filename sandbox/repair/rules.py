@@ -25,7 +25,7 @@ Kind = Literal["expression", "instead", "before", "after"]
 
 
 @dataclass(frozen=True)
-class Rewrite:
+class Rule:
     """`old` becomes `new`.
 
     "expression": both are expressions; `place` is what the old one stood in, as "Call.args".
@@ -39,7 +39,7 @@ class Rewrite:
     place: str = ""
 
 
-def rewrites(before: str, after: str) -> tuple[Rewrite, ...]:
+def rules_of(before: str, after: str) -> tuple[Rule, ...]:
     """The rules of a change, the largest first; () where it is in more than one place, or larger
     than a rule should be, or no Python that we can parse."""
     old, new = parse(("", before)), parse(("", after))
@@ -106,7 +106,7 @@ class _Rules:
         self._old, self._new = old, new
         self._kept = _BUILTINS | _of_module(old.tree) | _of_module(new.tree)
 
-    def of(self, pairs: list[tuple[ast.AST, ast.AST]], cut: _Cut | None) -> Iterator[Rewrite]:
+    def of(self, pairs: list[tuple[ast.AST, ast.AST]], cut: _Cut | None) -> Iterator[Rule]:
         if cut is not None:
             yield from self._block(cut)
             return
@@ -122,7 +122,7 @@ class _Rules:
         if last is not None and not within and not isinstance(last[0], SCOPES):
             yield from self._statements("instead", last[0], [last[1]])
 
-    def _expression(self, one: ast.expr, other: ast.expr) -> Iterator[Rewrite]:
+    def _expression(self, one: ast.expr, other: ast.expr) -> Iterator[Rule]:
         abstract = _Abstract(self._kept)
         old, new = abstract(self._old.of(one)), abstract(self._new.of(other))
         if not old or not new or old == new:
@@ -133,9 +133,9 @@ class _Rules:
             old, new = f"_0.{one.attr}", f"_0.{other.attr}"
             if ast.dump(one.value) != ast.dump(other.value):
                 return
-        yield Rewrite("expression", old, new, place(self._old, one))
+        yield Rule("expression", old, new, place(self._old, one))
 
-    def _block(self, cut: _Cut) -> Iterator[Rewrite]:
+    def _block(self, cut: _Cut) -> Iterator[Rule]:
         fresh = cut.new[cut.first : cut.end]
         if cut.last == cut.first:
             if cut.first < len(cut.old):
@@ -145,7 +145,7 @@ class _Rules:
         elif cut.last - cut.first == 1:
             yield from self._statements("instead", cut.old[cut.first], fresh)
 
-    def _statements(self, kind: Kind, one: ast.AST, fresh: Sequence[ast.AST]) -> Iterator[Rewrite]:
+    def _statements(self, kind: Kind, one: ast.AST, fresh: Sequence[ast.AST]) -> Iterator[Rule]:
         """A rule for a statement of the old text and those of the new one."""
         abstract = _Abstract(self._kept)
         mine = _text(self._old, one)
@@ -154,7 +154,7 @@ class _Rules:
         old = abstract(mine)
         new = [abstract(_text(self._new, node)) for node in fresh]
         if old and all(new):
-            yield Rewrite(kind, old, "\n".join(new))
+            yield Rule(kind, old, "\n".join(new))
 
 
 def place(source: Source, node: ast.AST) -> str:
