@@ -30,6 +30,7 @@ from tandem import (
     serve_cli,
     snooze_cli,
     stats_cli,
+    swebench_cli,
     trace_cli,
     tune_cli,
 )
@@ -52,6 +53,7 @@ app.add_typer(gate_cli.app, name="gate", help="What decides whether a suggestion
 app.add_typer(audit_cli.app, name="audit", help="Logs of fix runs that show if they were changed.")
 app.add_typer(memory_cli.app, name="memory", help="What fixed what in a repository.")
 app.add_typer(sandbox_cli.app, name="sandbox", help="Containers that run what needs no trust.")
+app.add_typer(swebench_cli.app, name="swebench", help="Judge predictions in SWE-bench's format.")
 app.command("index")(index_cli.index)
 app.command("fix")(fix_cli.fix)
 app.command("tune")(tune_cli.tune)

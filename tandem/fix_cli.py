@@ -3,13 +3,14 @@
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tandem import config, progress
+from tandem import config, progress, swebench_cli
 from tandem.errors import ModelError, TandemError, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sandbox.fix import Fix
     from sandbox.fixrun import RunFolder
     from sandbox.report import Report
+    from sandbox.swebench.instance import Instance
 
 NO_FIX = 3
 
@@ -41,6 +43,15 @@ def fix(
         Path | None, typer.Option(help="Append a line in SWE-bench's format to this file.")
     ] = None,
     instance: Annotated[str, typer.Option(help="The instance's id in that line.")] = "",
+    swebench: Annotated[
+        Path | None, typer.Option(metavar="INSTANCES", help="Fix all of this file, into --out.")
+    ] = None,
+    repos: Annotated[
+        Path | None, typer.Option(help="With --swebench: the folder with the clones.")
+    ] = None,
+    oracle_tests: Annotated[
+        bool, typer.Option("--oracle-tests", help="With --swebench: the fix may see its tests.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find a patch that makes failing tests pass and breaks none, in a sandbox, on a copy.
@@ -54,6 +65,15 @@ def fix(
     from sandbox.fix import Fix, order_of
     from sandbox.report import rendered
 
+    if swebench is not None:
+        if not oracle_tests:
+            raise UsageError(
+                "Without a chat model an issue's text alone leads to no fix.",
+                "Add --oracle-tests: the fix may then see the instance's tests.",
+            )
+        options = {"seconds": seconds, "candidates": candidates, "model": model}
+        solve = partial(_solved, options)
+        return swebench_cli.predict(swebench, repos, out, oracle_tests, solve)
     if yes and not apply:
         raise UsageError("--yes says yes to --apply.", "Add --apply, or leave --yes out.")
     if not repository.is_dir():
@@ -90,6 +110,19 @@ def fix(
         _apply(run, report, yes)
     if report.ended == "no fix":
         raise typer.Exit(NO_FIX)
+
+
+def _solved(options: dict[str, Any], folder: Path, test: str, instance: "Instance") -> str:
+    """The prediction for one instance that is laid out in a folder. Raises TandemError."""
+    from sandbox import audit, fixrun
+    from sandbox.fix import Fix, order_of
+
+    run = fixrun.RunFolder.new(order_of(folder, test=test, **options))
+    with audit.start(run.id) as log, progress.on_stderr() as tell:
+        log.append("order", instance=instance.id, **vars(run.order()))
+        report = Fix(run, log, tell, _note, _assistant(run)).run()
+        log.seal()
+    return report.prediction(instance.id)
 
 
 def _assistant(run: "RunFolder") -> "Assistant | None":
