@@ -137,5 +137,11 @@ def ids() -> list[str]:
     return sorted((path.name for path in found if _ID.fullmatch(path.name)), reverse=True)
 
 
+def folder_of(id: str) -> Path | None:
+    """A run's folder, if it is still kept."""
+    folder = _runs() / id
+    return folder if _ID.fullmatch(id) and folder.is_dir() else None
+
+
 def _runs() -> Path:
     return paths.state_dir() / "fix"

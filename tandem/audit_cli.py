@@ -1,4 +1,4 @@
-"""`tandem audit`: whether the log of a fix run is as the run wrote it."""
+"""`tandem audit`: whether the log of a fix run is as the run wrote it, and the run as a whole."""
 
 import json
 import time
@@ -55,6 +55,32 @@ def list_logs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     for file, one in zip(files, verdicts, strict=True):
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
         typer.echo(f"{day}  {one.id}  {one.lines} lines  {'intact' if one.intact else one.why}")
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="A run's id or its log's file; default: newest.")] = "",
+    html: Annotated[Path | None, typer.Option(help="Write one page to this file.")] = None,
+) -> None:
+    """Show a run from the order to the verdict. Exit code 1 if its log was changed."""
+    from sandbox import story
+
+    told = story.read(run)
+    if html is not None:
+        from tandem.page import save
+        from tandem.run_page import page
+
+        save(page(told), html)
+        typer.echo(f"Wrote {html}.")
+    else:
+        from rich.console import Console
+
+        from tandem.run_text import rendered
+
+        Console().print(rendered(told))
+    if not told.intact:
+        typer.echo(f"tandem: the log of {told.id} is not intact: {told.why}", err=True)
+        raise typer.Exit(CHANGED)
 
 
 def _file(log: str | None) -> Path:
