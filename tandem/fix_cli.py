@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -159,7 +160,7 @@ def _localise(made: "Fix", as_json: bool) -> None:
 
 def _apply(run: "RunFolder", report: "Report", yes: bool) -> None:
     """Write the best patch. Raises TandemError if a file changed since the run began."""
-    from sandbox import apply, episodes, patch
+    from sandbox import apply, patch
 
     best = report.found[0]
     if not yes and not (
@@ -170,9 +171,24 @@ def _apply(run: "RunFolder", report: "Report", yes: bool) -> None:
     new = patch.apply(patch.parse(best.diff), old)
     done = apply.apply(Path(report.repository), new, old, run.id)
     typer.echo(f"Applied to {', '.join(done.files)}. What was there before is {done.ref}.")
-    repository = Path(report.repository)
-    kept = episodes.remember(repository, run.id, run.symptoms(), new.files, old, best.template)
-    typer.echo(f"Remembered as {kept.id}: see tandem memory list")
+    _remember(run, report, new.files, old)
+
+
+def _remember(
+    run: "RunFolder", report: "Report", files: Mapping[str, str | None], old: Mapping[str, str]
+) -> None:
+    """Keep what was applied as an episode. It is written already: what goes wrong here is a note."""
+    from sandbox import episodes
+
+    template = report.found[0].template
+    try:
+        kept = episodes.remember(
+            Path(report.repository), run.id, run.symptoms(), files, old, template
+        )
+    except TandemError as error:
+        _note(f"not remembered: {error}")
+    else:
+        typer.echo(f"Remembered as {kept.id}: see tandem memory list")
 
 
 class _ctrl_c:
