@@ -187,7 +187,9 @@ def _changing(repository: Path) -> Iterator[list[Episode]]:
             episodes = known(repository)
             before = list(episodes)
             yield episodes
-            if episodes != before:
+            if not episodes:
+                file.unlink(missing_ok=True)
+            elif episodes != before:
                 lines = (json.dumps(one.as_json(), ensure_ascii=False) for one in episodes)
                 with paths.atomic_write(file) as stream:
                     stream.write("".join(f"{line}\n" for line in lines))

@@ -151,6 +151,7 @@ def test_forgetting_one_old_ones_and_all(repository: Path) -> None:
     assert episodes.known(repository) == [third]
     assert episodes.forget(repository) == 1
     assert episodes.known(repository) == []
+    assert not episodes.file_of(repository).exists()
     with pytest.raises(UsageError, match="no episode"):
         episodes.forget(repository, first.id)
 
