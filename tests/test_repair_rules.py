@@ -72,6 +72,18 @@ RULES = [
 ]
 
 
+def test_a_name_that_the_change_brings_stays() -> None:
+    found = rule(
+        "a[0] = self.get(b)", "found = self.get(b)\nif found is not None:\n    a[0] = found"
+    )
+    assert found.new == "found = _1.get(_2)\nif found is not None:\n    _0[0] = found"
+    text = "def g(x, y, z):\n    x[0] = y.get(z)\n"
+    first = proposed(
+        "a[0] = self.get(b)", "found = self.get(b)\nif found is not None:\n    a[0] = found", text
+    )[0]
+    assert "    found = y.get(z)\n    if found is not None:\n        x[0] = found\n" in first
+
+
 @pytest.mark.parametrize(("before", "after", "old", "new"), RULES)
 def test_a_change_becomes_a_rule(before: str, after: str, old: str, new: str) -> None:
     found = rule(before, after)

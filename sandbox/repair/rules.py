@@ -1,9 +1,9 @@
 """A change of a Python file as rules by which other places can be rewritten, names abstracted.
 
 Names that functions bind become holes, `_0`, `_1`: `range(_0, _1)` becomes `range(_0, _1 + 1)`.
-Names of the module, of builtins, of what is called, and constants stay. The innermost expression
-that differs gives a rule, and so do those around it: the larger one fits fewer places and is
-likelier to be right there.
+Names of the module, of builtins, of what is called, new ones that the change binds, and constants
+stay. The innermost expression that differs gives a rule, and so do those around it: the larger one
+fits fewer places and is likelier to be right there.
 """
 
 import ast
@@ -104,7 +104,9 @@ def _cut(old: list, new: list) -> _Cut:
 class _Rules:
     def __init__(self, old: Source, new: Source) -> None:
         self._old, self._new = old, new
-        self._kept = _BUILTINS | _of_module(old.tree) | _of_module(new.tree)
+        # A name that the change itself brings is as good elsewhere.
+        brought = _stored(new.tree) - set(_names(old.tree))
+        self._kept = _BUILTINS | _of_module(old.tree) | _of_module(new.tree) | brought
 
     def of(self, pairs: list[tuple[ast.AST, ast.AST]], cut: _Cut | None) -> Iterator[Rule]:
         if cut is not None:
@@ -231,6 +233,11 @@ class _Abstract:
 
 def _names(tree: ast.AST) -> list[str]:
     return [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+
+
+def _stored(tree: ast.AST) -> set[str]:
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    return {node.id for node in names if isinstance(node.ctx, ast.Store)}
 
 
 def _of_module(tree: ast.Module) -> frozenset[str]:
