@@ -89,19 +89,19 @@ def run(told: argparse.Namespace) -> None:
         raise UsageError("--out is in this repository.", "Other people's code stays outside.")
     most = min(told.most, 2) if told.quick else told.most
     counts: Counter[str] = Counter()
-    lines: list[str] = []
-    for case in cases(told.cases):
-        if len(lines) >= most:
-            break
-        name = f"{case.repository}-{case.commit[:12]}"
-        try:
-            lines.append(json.dumps(instance(case, told.clones).as_json()))
-            counts["instances"] += 1
-            print(f"{name}: an instance", file=sys.stderr, flush=True)
-        except TandemError as error:
-            counts["passed over"] += 1
-            print(f"{name}: {error}", file=sys.stderr, flush=True)
-    out.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    with out.open("w", encoding="utf-8") as stream:
+        for case in cases(told.cases):
+            if counts["instances"] >= most:
+                break
+            name = f"{case.repository}-{case.commit[:12]}"
+            try:
+                stream.write(json.dumps(instance(case, told.clones).as_json()) + "\n")
+                stream.flush()
+                counts["instances"] += 1
+                print(f"{name}: an instance", file=sys.stderr, flush=True)
+            except TandemError as error:
+                counts["passed over"] += 1
+                print(f"{name}: {error}", file=sys.stderr, flush=True)
     common.report(
         "Fixes as instances",
         ["", "count"],

@@ -79,6 +79,11 @@ def test_what_was_applied_is_remembered_and_tried_first(repository: Path) -> Non
     recalled = [json.loads(line) for line in log if '"recalled"' in line]
     assert list(recalled[0]["data"]["priors"]) == [f"memory.{kept.id}"]
 
+    command = [sys.executable, "-m", "tandem", "audit", "show", report["id"]]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for words in ("intact", "range(born, now + 1)", f"memory.{kept.id}"):
+        assert words in done.stdout
+
 
 def test_what_was_not_applied_is_not_remembered(repository: Path) -> None:
     assert fix(repository).returncode == 0
