@@ -16,9 +16,14 @@ MOST_OTHERS = 200  # Python files of the repository that are read beside them
 
 
 def of_templates(
-    found: Found, sources: Mapping[str, str], model: Template | None = None
+    found: Found,
+    sources: Mapping[str, str],
+    model: Template | None = None,
+    priors: Mapping[str, float] | None = None,
+    more: Mapping[str, Template] | None = None,
 ) -> Iterator[Candidate]:
-    """Of the most suspicious files; with a `model` its own are among them."""
+    """Of the most suspicious files; with a `model` its own are among them. `more` templates, such
+    as remembered ones, come with `priors` of their own."""
     best: dict[str, float] = {}
     for one in found.suspects:
         if may_change(one.path) and one.path in found.sources:
@@ -30,7 +35,9 @@ def of_templates(
             path,
             found.suspects,
             {other: text for other, text in sources.items() if other != path},
+            priors=priors or {},
             model=model,
+            more=more or {},
         )
         for path in files
     ]

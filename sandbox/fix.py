@@ -16,10 +16,12 @@ from sandbox import (
     audit,
     candidates,
     choose,
+    episodes,
     image,
     pool,
     suite,
     suspects,
+    symptom,
     tester,
     verdict,
     worktree,
@@ -34,6 +36,7 @@ from sandbox.fixrun import Order, RunFolder
 from sandbox.leaving import Leaving
 from sandbox.probes import check
 from sandbox.profile import Limits
+from sandbox.repair.catalogue import Template
 from sandbox.repair.change import Rewrite
 from sandbox.report import Ended, Found, Report, Suspected
 from sandbox.suite import Suite
@@ -60,6 +63,8 @@ class Fix:
         self._order = self.run_folder.order()
         self._notes: list[str] = []
         self._seconds: dict[str, float] = {}
+        self._memories: dict[str, Template] = {}
+        self._priors: dict[str, float] = {}
         self._search: Search | None = None
         self._stopped = False
         self._shown: Reproduction | None = None
@@ -205,9 +210,19 @@ class Fix:
             passing=len(baseline.passing),
             flaky=list(baseline.flaky),
         )
+        self._recall(found)
         top = [f"{one.path}:{one.line}" for one in found.suspects[:10]]
         self.log.append("suspects", count=len(found.suspects), first=top)
         return found
+
+    def _recall(self, found: suspects.Found) -> None:
+        """What fixed the like of it here before, as templates of this run."""
+        seen = symptom.of_all(found.baseline.failing, found.sources)
+        self.run_folder.keep_symptoms(seen)
+        kept = episodes.known(Path(self._order.repository))
+        self._memories, self._priors = episodes.templates(kept, seen)
+        if self._memories:
+            self.log.append("recalled", priors=self._priors)
 
     def _tried(
         self, at: Workplace, goal: Goal, found: suspects.Found, sources: Mapping[str, str]
@@ -234,9 +249,10 @@ class Fix:
                     self.log.append("plausible", number=one.number, template=one.candidate.template)
                 self.tell(f"trying candidates, {done} tried", done, 0)
 
-            stream = candidates.of_templates(found, sources)
+            known = self._priors, self._memories
+            stream = candidates.of_templates(found, sources, None, *known)
             if self.assistant:
-                mixed = candidates.of_templates(found, sources, self.assistant.infiller)
+                mixed = candidates.of_templates(found, sources, self.assistant.infiller, *known)
                 stream = self.assistant.ordered(stream, mixed, found.sources)
             new = self._search.run(stack.enter_context(Ahead(stream)), tried, before)
         self.log.append("searched", tried=len(before) + len(new))

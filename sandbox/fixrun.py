@@ -3,6 +3,7 @@
 order.json    what was asked for
 copy.json     what the private copy was made from
 copy/         the repository as it stood when the run began
+symptoms.json how the failing tests failed
 tried.jsonl   a line for each candidate that was tried
 trajectory.jsonl, reproduction.json   an agent's steps, and the test that it wrote; see sandbox.agent
 report.json   what came out
@@ -13,13 +14,14 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sandbox import worktree
 from sandbox.repair.change import Candidate
+from sandbox.symptom import Symptom
 from sandbox.validate import Tried
 from sandbox.worktree import Snapshot
 from tandem import paths
@@ -97,6 +99,15 @@ class RunFolder:
         self._write("copy.json", {k: v for k, v in vars(made).items() if k != "root"})
         return made
 
+    def keep_symptoms(self, symptoms: Sequence[Symptom]) -> None:
+        self._write("symptoms.json", {"symptoms": [asdict(one) for one in symptoms]})
+
+    def symptoms(self) -> tuple[Symptom, ...]:
+        """How the failing tests failed; () for a run that did not come so far."""
+        if not (self.root / "symptoms.json").is_file():
+            return ()
+        return tuple(map(Symptom.from_json, self._read("symptoms.json")["symptoms"]))
+
     def add(self, tried: Tried) -> None:
         with (self.root / "tried.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(asdict(tried)) + "\n")
@@ -133,6 +144,12 @@ def ids() -> list[str]:
     root = _runs()
     found = root.iterdir() if root.is_dir() else ()
     return sorted((path.name for path in found if _ID.fullmatch(path.name)), reverse=True)
+
+
+def folder_of(id: str) -> Path | None:
+    """A run's folder, if it is still kept."""
+    folder = _runs() / id
+    return folder if _ID.fullmatch(id) and folder.is_dir() else None
 
 
 def _runs() -> Path:

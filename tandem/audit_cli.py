@@ -1,4 +1,4 @@
-"""`tandem audit`: whether the log of a fix run is as it wrote it, and its agents' steps again."""
+"""`tandem audit`: whether the log of a fix run is as the run wrote it, and the run once more."""
 
 import json
 import time
@@ -77,6 +77,32 @@ def replay(
             typer.echo(f"attempt {one.attempt}: {verdict[one.same]}. {shown(one.why)}")
             typer.echo(shown(one.diff), nl=False)
     if any(one.same is False for one in made):
+        raise typer.Exit(CHANGED)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="A run's id or its log's file; default: newest.")] = "",
+    html: Annotated[Path | None, typer.Option(help="Write one page to this file.")] = None,
+) -> None:
+    """Show a run from the order to the verdict. Exit code 1 if its log was changed."""
+    from sandbox import story
+
+    told = story.read(run)
+    if html is not None:
+        from tandem.page import save
+        from tandem.run_page import page
+
+        save(page(told), html)
+        typer.echo(f"Wrote {html}.")
+    else:
+        from rich.console import Console
+
+        from tandem.run_text import rendered
+
+        Console().print(rendered(told))
+    if not told.intact:
+        typer.echo(f"tandem: the log of {told.id} is not intact: {told.why}", err=True)
         raise typer.Exit(CHANGED)
 
 

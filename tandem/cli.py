@@ -26,12 +26,14 @@ from tandem import (
     fix_cli,
     gate_cli,
     index_cli,
+    memory_cli,
     models_cli,
     protocols_cli,
     sandbox_cli,
     serve_cli,
     snooze_cli,
     stats_cli,
+    swebench_cli,
     trace_cli,
     tune_cli,
 )
@@ -52,7 +54,9 @@ app.add_typer(adapters_cli.app, name="adapters", help="What repositories taught 
 app.add_typer(eval_cli.app, name="eval", help="How good the suggestions are.")
 app.add_typer(gate_cli.app, name="gate", help="What decides whether a suggestion is shown.")
 app.add_typer(audit_cli.app, name="audit", help="Logs of fix runs that show if they were changed.")
+app.add_typer(memory_cli.app, name="memory", help="What fixed what in a repository.")
 app.add_typer(sandbox_cli.app, name="sandbox", help="Containers that run what needs no trust.")
+app.add_typer(swebench_cli.app, name="swebench", help="Judge predictions in SWE-bench's format.")
 app.command("index")(index_cli.index)
 app.command("fix")(fix_cli.fix)
 app.command("ask")(ask_cli.ask)

@@ -3,13 +3,15 @@
 import json
 import signal
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tandem import config, progress
+from tandem import config, progress, swebench_cli
 from tandem.errors import ModelError, TandemError, UsageError
 from tandem.visible import visible
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from sandbox.fix import Fix
     from sandbox.fixrun import RunFolder
     from sandbox.report import Report
+    from sandbox.swebench.instance import Instance
 
 NO_FIX = 3
 Approve = Literal["each", "commands", "final"]
@@ -68,6 +71,15 @@ def fix(
     ask_json: Annotated[
         bool, typer.Option("--ask-json", help="Ask on stdout, read answers on stdin: JSON lines.")
     ] = False,
+    swebench: Annotated[
+        Path | None, typer.Option(metavar="INSTANCES", help="Fix all of this file, into --out.")
+    ] = None,
+    repos: Annotated[
+        Path | None, typer.Option(help="With --swebench: the folder with the clones.")
+    ] = None,
+    oracle_tests: Annotated[
+        bool, typer.Option("--oracle-tests", help="With --swebench: the fix may see its tests.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find a patch that makes failing tests pass and breaks none, in a sandbox, on a copy.
@@ -82,6 +94,15 @@ def fix(
     from sandbox.fix import Fix, order_of
     from sandbox.report import rendered
 
+    if swebench is not None:
+        if not oracle_tests:
+            raise UsageError(
+                "Without a chat model an issue's text alone leads to no fix.",
+                "Add --oracle-tests: the fix may then see the instance's tests.",
+            )
+        options = {"seconds": seconds, "candidates": candidates, "model": model}
+        solve = partial(_solved, options)
+        return swebench_cli.predict(swebench, repos, out, oracle_tests, solve)
     if yes and not apply:
         raise UsageError("--yes says yes to --apply.", "Add --apply, or leave --yes out.")
     if ask_json and issue == "-":
@@ -135,6 +156,19 @@ def fix(
         _apply(run, report, asked, yes, made)
     if report.ended == "no fix":
         raise typer.Exit(NO_FIX)
+
+
+def _solved(options: dict[str, Any], folder: Path, test: str, instance: "Instance") -> str:
+    """The prediction for one instance that is laid out in a folder. Raises TandemError."""
+    from sandbox import audit, fixrun
+    from sandbox.fix import Fix, order_of
+
+    run = fixrun.RunFolder.new(order_of(folder, test=test, **options))
+    with audit.start(run.id) as log, progress.on_stderr() as tell:
+        log.append("order", instance=instance.id, **vars(run.order()))
+        report = Fix(run, log, tell, _note, _assistant(run)).run()
+        log.seal()
+    return report.prediction(instance.id)
 
 
 def _assistant(run: "RunFolder") -> "Assistant | None":
@@ -223,6 +257,24 @@ def _apply(run: "RunFolder", report: "Report", asked: "Asker", yes: bool, made: 
     granted = approval.granted(new.files)
     done = apply.apply(Path(report.repository), new, old, run.id, granted)
     typer.echo(f"Applied to {', '.join(done.files)}. What was there before is {done.ref}.")
+    _remember(run, report, new.files, old)
+
+
+def _remember(
+    run: "RunFolder", report: "Report", files: Mapping[str, str | None], old: Mapping[str, str]
+) -> None:
+    """Keep what was applied as an episode. It is written already: what goes wrong here is a note."""
+    from sandbox import episodes
+
+    template = report.found[0].template
+    try:
+        kept = episodes.remember(
+            Path(report.repository), run.id, run.symptoms(), files, old, template
+        )
+    except TandemError as error:
+        _note(f"not remembered: {error}")
+    else:
+        typer.echo(f"Remembered as {kept.id}: see tandem memory list")
 
 
 class _ctrl_c:

@@ -34,19 +34,20 @@ def candidates(
     others: Mapping[str, str] | None = None,
     priors: Mapping[str, float] | None = None,
     model: Template | None = None,
+    more: Mapping[str, Template] | None = None,
 ) -> Iterator[Candidate]:
     """Different candidates for one file, by falling prior; none for a file that does not parse.
 
     Pure: the same arguments give the same candidates. Suspects of other paths are passed over.
     `others` are texts of other files of the repository by path, to take pieces from. `priors`
     override those of `priors.prior` by template. `model` is one more template, `infill.Infiller`,
-    whose candidates are called "model".
+    whose candidates are called "model"; `more` are others by name.
     """
     parsed = parse((path, source))
     if parsed is None:
         return
     search = Search(
-        parsed, [one for one in map(parse, (others or {}).items()) if one], priors, model
+        parsed, [one for one in map(parse, (others or {}).items()) if one], priors, model, more
     )
     scores: dict[int, tuple[float, Statement]] = {}
     for suspect in suspects:
@@ -66,13 +67,15 @@ class Search:
         others: Sequence[Source] = (),
         priors: Mapping[str, float] | None = None,
         model: Template | None = None,
+        more: Mapping[str, Template] | None = None,
     ) -> None:
         self._source = source
         self._names = Names(source)
         self._pieces = Pieces(source)
         self._others = [Pieces(one) for one in others]
         self._priors = priors or {}
-        self._templates = {**TEMPLATES, "model": model} if model else TEMPLATES
+        own = {"model": model} if model else {}
+        self._templates = {**TEMPLATES, **own, **(more or {})}
         self.normal = Normal(source)
 
     def run(self, scored: Sequence[tuple[float, Statement]]) -> Iterator[tuple[Candidate, Key]]:
