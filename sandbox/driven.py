@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import apply, assistant, audit, patch
+from sandbox.agent.team import Team
 from sandbox.apply import Applied
+from sandbox.approval import Nobody
 from sandbox.fix import Fix, order_of
 from sandbox.fixrun import RunFolder
 from sandbox.report import Report
@@ -55,7 +57,10 @@ class Driven:
         """Work to the end; for a thread. Raises TandemError as `Fix.run` does."""
         with audit.start(self.id) as log:
             log.append("order", **vars(self._folder.order()))
-            self._fix = Fix(self._folder, log, self._tell, self._note, self._assistant())
+            settings = config.load(Path(self._folder.order().repository))
+            # Nobody is asked on the way, so what wants a person is left undone; the patch has one.
+            team = Team.of(self._folder, log, settings, Nobody(), self._note)
+            self._fix = Fix(self._folder, log, self._tell, self._note, self._assistant(), team)
             if self._stopped:
                 self._fix.stop()
             report = self._fix.run()

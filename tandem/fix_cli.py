@@ -95,10 +95,11 @@ def fix(
     from sandbox.report import rendered
 
     if swebench is not None:
-        if not oracle_tests:
+        chat = config.load().chat
+        if not (oracle_tests or chat.endpoint or chat.model):
             raise UsageError(
                 "Without a chat model an issue's text alone leads to no fix.",
-                "Add --oracle-tests: the fix may then see the instance's tests.",
+                "Set chat.endpoint, or add --oracle-tests: the fix may then see the instance's tests.",
             )
         options = {"seconds": seconds, "candidates": candidates, "model": model}
         solve = partial(_solved, options)
@@ -161,12 +162,15 @@ def fix(
 def _solved(options: dict[str, Any], folder: Path, test: str, instance: "Instance") -> str:
     """The prediction for one instance that is laid out in a folder. Raises TandemError."""
     from sandbox import audit, fixrun
+    from sandbox.approval import Nobody
     from sandbox.fix import Fix, order_of
 
-    run = fixrun.RunFolder.new(order_of(folder, test=test, **options))
+    issue = "" if test else instance.problem_statement
+    run = fixrun.RunFolder.new(order_of(folder, test=test, issue=issue, **options))
     with audit.start(run.id) as log, progress.on_stderr() as tell:
         log.append("order", instance=instance.id, **vars(run.order()))
-        report = Fix(run, log, tell, _note, _assistant(run)).run()
+        team = _team(run, log, None, Nobody())
+        report = Fix(run, log, tell, _note, _assistant(run), team).run()
         log.seal()
     return report.prediction(instance.id)
 
@@ -188,20 +192,14 @@ def _assistant(run: "RunFolder") -> "Assistant | None":
 
 
 def _team(run: "RunFolder", log: "Log", approve: Approve | None, asked: "Asker") -> "Team | None":
-    """The agents, if a chat model is set, or one is asked for by name or by an issue."""
-    from sandbox.agent.budget import Budget
     from sandbox.agent.team import Team
 
-    order = run.order()
-    settings = config.load(Path(order.repository))
+    settings = config.load(Path(run.order().repository))
     for line in settings.notices:
         _note(line)
-    if not (order.agent or order.issue or settings.chat.endpoint or settings.chat.model):
-        return None
     if approve is not None:
         settings.agent.approve = approve
-    budget = Budget(order.steps, order.tokens, order.money, order.minutes)
-    return Team(settings, log, order.attempts, budget, order.issue, asked, _note)
+    return Team.of(run, log, settings, asked, _note)
 
 
 def _issue(name: str) -> str:

@@ -56,6 +56,23 @@ class Team:
     stopped: bool = field(default=False, init=False)
     _attempts: list[Attempt] = field(default_factory=list, init=False)
 
+    @classmethod
+    def of(
+        cls,
+        run: RunFolder,
+        log: EventLog,
+        config: Config,
+        asker: Asker,
+        tell: Callable[[str], None],
+    ) -> "Team | None":
+        """As the run's order wants it; None where no chat model is set, nor one asked for by name
+        or by an issue."""
+        order = run.order()
+        if not (order.agent or order.issue or config.chat.endpoint or config.chat.model):
+            return None
+        budget = Budget(order.steps, order.tokens, order.money, order.minutes)
+        return cls(config, log, order.attempts, budget, order.issue, asker, tell)
+
     @property
     def name(self) -> str:
         chat = self.config.chat
