@@ -122,6 +122,12 @@ def test_a_task_tells_failures_lines_files_and_issue_in_fences() -> None:
     assert text.count("<<<") == 4
 
 
+def test_earlier_fixes_stand_in_a_fence_of_their_own() -> None:
+    fence = Fence()
+    text = task.mending(fence, [failed("test_a")], [], {}, [], earlier="Fixed by:\n-x\n+y")
+    assert fence.around("earlier fixes", "Fixed by:\n-x\n+y") in text
+
+
 # Notes and circles
 
 

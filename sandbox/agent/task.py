@@ -20,8 +20,9 @@ def mending(
     sources: Mapping[str, str],
     files: Sequence[str],
     issue: str = "",
+    earlier: str = "",
 ) -> str:
-    """Make these tests pass."""
+    """Make these tests pass. `earlier`: what mended the like of it in this repository."""
     told = "\n".join(failure(one) for one in failing[:FAILURES])
     more = f" The first {FAILURES} of them:" if len(failing) > FAILURES else ""
     parts = [
@@ -34,6 +35,8 @@ def mending(
             "Suspicious lines, the most suspicious first:",
             fence.around("lines", "\n".join(lines)),
         ]
+    if earlier:
+        parts += ["What mended the like of it here before:", fence.around("earlier fixes", earlier)]
     return "\n".join([*parts, *_about(fence, files, issue)])
 
 

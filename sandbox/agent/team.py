@@ -11,7 +11,7 @@ from typing import Literal
 
 from completion.chat import Chat, Message, Said, Tool, connect
 from completion.index import Index
-from sandbox import audit, pool, tester
+from sandbox import audit, episodes, pool, tester
 from sandbox.agent import task
 from sandbox.agent.budget import Budget
 from sandbox.agent.checks import Checks, Mending, Reproducing
@@ -88,8 +88,15 @@ class Team:
         """What the attempts have made of the failing tests, those that are solved first."""
         self.fence = fence_of(at.copy)
         failing = [one for one in found.baseline.failing if one.id in set(goal.failing)]
+        earlier = episodes.similar(episodes.known(Path(run.order().repository)), run.symptoms())
         asked = task.mending(
-            self.fence, failing, found.suspects, found.sources, at.copy.files, self.issue
+            self.fence,
+            failing,
+            found.suspects,
+            found.sources,
+            at.copy.files,
+            self.issue,
+            episodes.rendered([one for one, _ in earlier]),
         )
 
         def checks(sandbox: Sandbox) -> Checks:
