@@ -311,15 +311,13 @@ def test_a_new_test_goes_where_the_others_are(files: list[str], path: str) -> No
 
 
 def test_of_attempts_with_the_same_patch_the_first_counts_and_empty_ones_do_not() -> None:
-    made = [
-        Outcome(name, files, False, "", Spent())
-        for name, files in (
-            ("1", {}),
-            ("2", {"a.py": "x"}),
-            ("3", {"a.py": "x"}),
-            ("4", {"a.py": "y"}),
-        )
+    patches: list[tuple[str, dict[str, str | None]]] = [
+        ("1", {}),
+        ("2", {"a.py": "x"}),
+        ("3", {"a.py": "x"}),
+        ("4", {"a.py": "y"}),
     ]
+    made = [Outcome(name, files, False, "", Spent()) for name, files in patches]
     assert [one.template for one in team.proposals(made)] == [
         "agent, attempt 2",
         "agent, attempt 4",
