@@ -146,7 +146,7 @@ def parts(
     desk: Desk, script: Script, text: str, offset: int, given: list[Told], coming: str
 ) -> Told | None:
     hole = hole_kind(text, offset, script.language)
-    ends = filters.may_end(text[offset:], hole)
+    ends = filters.may_end(text[:offset], text[offset:], hole)
     return given[0].cut(sure_part(given[0].text, given[0].tokens, ends))
 
 

@@ -88,7 +88,7 @@ def start(one: Answer, kept: str) -> str:
         return kept
     prefix, suffix = one.spot.prefix, one.spot.suffix
     hole = hole_kind(prefix + suffix, len(prefix), one.spot.language)
-    return kept[: sure_part(kept, one.tokens, may_end(suffix, hole))]
+    return kept[: sure_part(kept, one.tokens, may_end(prefix, suffix, hole))]
 
 
 def _groups(folders: list[Path]) -> dict[str, list[Path]]:

@@ -125,11 +125,19 @@ def finish(
     return Filtered(text, "", tuple(acted))
 
 
-def may_end(suffix: str, hole: Hole) -> Callable[[str], bool]:
+def may_end(prefix: str, suffix: str, hole: Hole) -> Callable[[str], bool]:
     """Tells whether a start of an answer, which `finish` left, may be shown before the rest of it:
-    whether it leaves nothing open. That it parses alone is not asked: it is the start of what
-    does, and would be typed in any case (docs/quiet.md tells what asking for it costs)."""
-    return lambda start: not unclosed(start, suffix, hole)
+    whether it leaves nothing open, and does not repeat what follows, as a longer text may not.
+
+    That it parses alone is not asked: it is the start of what does, and would be typed in any
+    case (docs/quiet.md tells what asking for it costs)."""
+
+    def may(start: str) -> bool:
+        if unclosed(start, suffix, hole):
+            return False
+        return trim_suffix_overlap(start, prefix, suffix, hole) == start
+
+    return may
 
 
 def blank(text: str) -> bool:

@@ -46,7 +46,7 @@ def to_show(
         reply.id = ""  # what was shown is taken; this is the rest
     if plain and options.cut_unsure and not ask.invoked:
         hole = hole_kind(document.text, offset, document.language)
-        ends = may_end(document.text[offset:], hole)
+        ends = may_end(document.text[:offset], document.text[offset:], hole)
         size = sure_part(found.text, reply.after(found.typed), ends)
         if size < len(found.text):
             event.details["left_out"] = found.text[size:]

@@ -267,11 +267,14 @@ def test_what_does_not_parse_is_cut(language: str, document: str, text: str, kep
         ("x = f(|)\n", "a", True),
         ("x = f(|)\n", "a, [", False),
         ("if a:\n    |\n", "b = c", True),
+        # `b, c` below would be said twice by a start that stops there.
+        ("x = [\n    a|\n    b,\n    d,\n]\n", ",\n    b,", False),
+        ("x = [\n    a|\n    b,\n    d,\n]\n", ",\n    b, c", True),
     ],
 )
 def test_where_a_start_may_end(document: str, start: str, may: bool) -> None:
-    _, suffix, hole = split(document)
-    assert may_end(suffix, hole)(start) == may
+    prefix, suffix, hole = split(document)
+    assert may_end(prefix, suffix, hole)(start) == may
 
 
 def test_without_time_to_parse_all_of_a_text_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

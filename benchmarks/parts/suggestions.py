@@ -295,7 +295,7 @@ def may_end(one: Suggestion) -> Callable[[str], bool]:
     """Whether a start of it may be shown alone."""
     prefix, suffix = one.text
     hole = hole_kind(prefix + suffix, len(prefix), language_of(Path(one.file)))
-    return filters.may_end(suffix, hole)
+    return filters.may_end(prefix, suffix, hole)
 
 
 def parts(one: Suggestion, tokenizer: Tokenizer) -> list[Suggestion]:
