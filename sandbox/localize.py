@@ -89,10 +89,11 @@ class _Evidence:
         return sorted({*self.failed, *self.trace, *self.values})
 
     def suspect(self, place: Place) -> Suspect:
-        ochiai, trace = self._ochiai(place), self.trace.get(place, 0.0) / len(self.failing)
-        value = self.values.get(place, 0.0) / len(self.failing)
+        ochiai = self._ochiai(place)
+        trace = min(1.0, self.trace.get(place, 0.0) / len(self.failing))
+        value = min(1.0, self.values.get(place, 0.0) / len(self.failing))
         statement = self.known[place[0]][place[1]]
-        kinds = (ochiai, min(1.0, trace), min(1.0, value), statement.weight * max(ochiai, trace))
+        kinds = (ochiai, trace, value, statement.weight * max(ochiai, trace))
         score = sum(part * kind for part, kind in zip(self.parts, kinds, strict=True))
         return Suspect(*place, round(score / sum(self.parts), 4), tuple(self._why(place)))
 

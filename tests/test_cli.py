@@ -177,7 +177,7 @@ def test_a_repository_file_cannot_redirect_until_it_is_trusted(served: Path, fil
     settings.write_text('model = "elsewhere"\n[completion]\nenabled = false\n')
     command = ["complete", file, "--line", 6, "--col", 22, "--json"]
     before = tandem(*command)
-    assert "left out: model" in before.stderr.replace("\n", " ")
+    assert "left out: model" in " ".join(before.stderr.split())  # it is wrapped
     assert json.loads(before.stdout)["reason"] == "disabled"
     assert tandem("trust", settings).returncode == 0
     after = tandem(*command)

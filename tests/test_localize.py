@@ -3,7 +3,7 @@
 import math
 import textwrap
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sandbox.localize import Suspect, localize
@@ -163,6 +163,7 @@ lines = st.frozensets(st.integers(1, 30), max_size=15)
 outcomes = st.sampled_from(["passed", "failed", "error", "timeout", "skipped"])
 
 
+@example([("timeout", frozenset([1, 7]), 7, 0)])  # its own frame, and in the loop
 @given(
     st.lists(st.tuples(outcomes, lines, st.integers(0, 30), st.integers(0, 30)), max_size=8),
 )
