@@ -56,6 +56,10 @@ class Model:
             self._known[key] = self._ask(script, text, offset, most)
         return self._known[key]
 
+    def forget(self) -> None:
+        """Another file's places are others."""
+        self._known.clear()
+
     def _ask(self, script: Script, text: str, offset: int, most: int) -> list[Told]:
         document = Document(script.file, script.language, text)
         hole = hole_kind(text, offset, script.language)
@@ -196,7 +200,7 @@ def run(told: argparse.Namespace) -> None:
                 tell(f"{script.file.name}, {name}", number, len(texts))
                 desk.last.clear()
                 sat[name].append(desk.type(script))
-            model._known.clear()
+            model.forget()
     _report(sat, told)
 
 

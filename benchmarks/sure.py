@@ -60,21 +60,15 @@ def saved(found: Sequence[Place], tried: tuple[float, float] | None) -> Saved:
         sure.CALIBRATION, sure.LOOK = tried
     told = Saved()
     for one in found:
-        at = 0
-        while at < len(one.text.rstrip()):
-            rest = one.text[at:]
-            tokens = [(end - at, nats) for end, nats in one.tokens if end > at]
-            size = len(rest)
-            if tried is not None:
-                size = sure.sure_part(
-                    rest, tokens, lambda start, at=at, one=one: one.may_end(one.text[:at] + start)
-                )
+        shown = suggestions.walk(
+            one.text, one.tokens, one.may_end, one.right, likely=tried is not None
+        )
+        for at, size, _ in shown:
+            part = one.text[at : at + size].rstrip()
             told.shown += 1
-            if one.right < at + len(rest[:size].rstrip()):
-                break
-            told.taken += 1
-            told.keys += len(rest[:size].rstrip()) - 1
-            at += size
+            if one.right >= at + len(part):
+                told.taken += 1
+                told.keys += len(part) - 1
     return told
 
 

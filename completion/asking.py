@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +52,7 @@ class Asking:
     stages: Stages = field(default_factory=Stages)
     details: dict[str, Any] = field(default_factory=dict)
     model: str = ""
-    _tokens: Sequence[tuple[int, float]] = ()
+    _tokens: tuple[tuple[int, float], ...] = ()
     _reader: Reader | None = None
 
     async def ask(self) -> Reply:
@@ -62,15 +62,8 @@ class Asking:
             text, reason = await self._ask(hole), ""
         except silence.Silence as silent:
             text, reason = "", str(silent)
-        return Reply(
-            text,
-            reason,
-            self.model,
-            hole.kind,
-            tuple(self._tokens),
-            self.details,
-            self.stages.total(),
-        )
+        told = self._tokens, self.details, self.stages.total()
+        return Reply(text, reason, self.model, hole.kind, *told)
 
     def first_line(self) -> str:
         """The answer's first line once it is complete, as it may be shown; "" before."""

@@ -25,7 +25,7 @@ from benchmarks.parts.mistakes import mistakes
 from benchmarks.parts.prose import keys_of
 from benchmarks.parts.rhythm import Rhythm
 from benchmarks.parts.scripts import Script
-from benchmarks.parts.typist import Edit, Typist
+from benchmarks.parts.typist import Edit, Typist, common_start
 from lsp.client import Editor, capabilities
 from tandem import trace
 
@@ -178,7 +178,7 @@ class _Desk:
         kept = pending.text[edit.start : pending.offset]
         asked.text = edit.text.removeprefix(kept)
         asked.new = self._display.show(asked.text)
-        asked.right = _same(asked.text, typist.coming)
+        asked.right = common_start(asked.text, typist.coming)
         if not typist.fits(edit):
             self._wrong.append((pending, edit))
         part, presses = self._part(edit, pending.offset)
@@ -265,12 +265,6 @@ def _offset(text: str, position: types.Position) -> int:
     for _ in range(position.line):
         start = text.index("\n", start) + 1
     return start + position.character
-
-
-def _same(one: str, other: str) -> int:
-    """How many characters both begin with."""
-    pairs = zip(one, other, strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _ends_of_words(text: str) -> list[int]:

@@ -14,7 +14,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from completion import filters
+from benchmarks.parts.typist import common_start
+from completion import filters, sure
 from completion.asking import FILTERED_SUFFIX
 from completion.branches import TOLD, branches
 from completion.client import TokenTold
@@ -25,7 +26,6 @@ from completion.gate import Ask, refusal
 from completion.hole import Hole, hole_kind
 from completion.indent import Dedent
 from completion.languages import PLAINTEXT
-from completion.sure import sure_part
 from finetune.variant import Variant
 from tandem.config import CompletionConfig
 from tandem.errors import UsageError
@@ -76,10 +76,7 @@ class Suggestion:
     def right(self) -> int:
         """Characters of it, from its start, that the file holds there."""
         there = _read(self.file)[self.offset : self.offset + len(self.shown)]
-        pairs = enumerate(zip(self.shown, there, strict=False))
-        return next(
-            (at for at, (one, other) in pairs if one != other), min(len(there), len(self.shown))
-        )
+        return common_start(self.shown, there)
 
     @property
     def behind(self) -> int:
@@ -111,9 +108,7 @@ class Told:
 
     def right(self, coming: str) -> int:
         """Characters of it, from the start, that are what comes."""
-        pairs = enumerate(zip(self.text, coming, strict=False))
-        least = min(len(self.text), len(coming))
-        return next((at for at, (one, other) in pairs if one != other), least)
+        return common_start(self.text, coming)
 
 
 def ask(folders: Sequence[Path], variant: Variant, count: int, seed: int) -> Iterator[Suggestion]:
@@ -301,21 +296,38 @@ def may_end(one: Suggestion) -> Callable[[str], bool]:
 def parts(one: Suggestion, tokenizer: Tokenizer) -> list[Suggestion]:
     """What the session shows of it, as `completion.sure` has it: a part, and behind each that is
     right the next one."""
-    found, at, may, tokens = [], 0, may_end(one), ends(one, tokenizer)
-    while at < len(one.shown.rstrip()):
-        rest = one.shown[at:]
-        left = [(end - at, nats) for end, nats in tokens if end > at]
-        size = sure_part(rest, left, lambda start, at=at: may(one.shown[:at] + start))
+    found, tokens = [], ends(one, tokenizer)
+    for at, size, left in walk(one.shown, tokens, may_end(one), one.right):
         starts = (0, *(end for end, _ in left))
         begun = [nats for start, (_, nats) in zip(starts, left, strict=False) if start < size]
         part = replace(
             one,
             offset=one.offset + at,
-            shown=rest[:size],
+            shown=one.shown[at : at + size],
             logprobs=tuple(begun) if tokens else one.logprobs,
         )
         found.append(part)
-        if part.right < len(part.shown.rstrip()):
+    return found
+
+
+def walk(
+    text: str,
+    tokens: Sequence[tuple[int, float]],
+    may: Callable[[str], bool],
+    right: int,
+    likely: bool = True,
+) -> Iterator[tuple[int, int, list[tuple[int, float]]]]:
+    """The parts that are shown of a text of which `right` characters are right, the last of them
+    the first that is wrong: where each begins, its size, and the tokens from there on. Not `likely`:
+    all of it at once."""
+    at = 0
+    while at < len(text.rstrip()):
+        rest = text[at:]
+        left = [(end - at, nats) for end, nats in tokens if end > at]
+        size = len(rest)
+        if likely:
+            size = sure.sure_part(rest, left, lambda start, at=at: may(text[:at] + start))
+        yield at, size, left
+        if right < at + len(rest[:size].rstrip()):
             break
         at += size
-    return found

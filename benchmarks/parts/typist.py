@@ -322,7 +322,7 @@ class Typist:
             if own_line and own_line.start() > 0:
                 span.closers[0].lead = after = own_line[0]
         wanted = re.match(r"[ \t]*", span.coming[1 : span.limit - span.done])
-        same = _common(indent, wanted[0] if wanted else "")
+        same = common_start(indent, wanted[0] if wanted else "")
         span.done += 1 + same
         span.wrong = indent[same:]
         span.spare = bool(span.wrong)
@@ -376,7 +376,7 @@ def _partner(text: str, at: int) -> int:
     return -1
 
 
-def _common(one: str, other: str) -> int:
+def common_start(one: str, other: str) -> int:
     """How many characters both begin with."""
     count = 0
     while count < min(len(one), len(other)) and one[count] == other[count]:
