@@ -30,6 +30,9 @@ CHARS_PER_TOKEN = 16
 SAMPLE = 4096
 # Growing texts are counted in pieces of so many characters.
 PIECE = 512
+# The statements above the cursor are looked for anew each time it has passed so many lines: only
+# the next-best places are known in the last few, where no prompt begins.
+HEAD_LINES = 8
 
 Count = Callable[[str], int]
 
@@ -151,33 +154,40 @@ def cut(
     return Cut(view.text[start : view.offset], suffix)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def _counted(count: Count, text: str) -> int:
     """Most pieces are the same from key to key, and counting costs 0.4 ms per 1000 characters."""
     return count(text)
 
 
-def _estimate(count: Count, text: str) -> int:
-    """Tokens of a growing text, from pieces of which a key changes the last one only."""
-    pieces = (text[at : at + PIECE] for at in range(0, len(text), PIECE))
-    return sum(_counted(count, piece) for piece in pieces)
+def _estimate(count: Count, text: str, most: int) -> int:
+    """Tokens of a growing text, from pieces of which a key changes the last one only.
+
+    Of a text of more than `most` tokens the rest is not counted.
+    """
+    tokens = 0
+    for at in range(0, len(text), PIECE):
+        tokens += _counted(count, text[at : at + PIECE])
+        if tokens > most:
+            break
+    return tokens
 
 
 def _needed(prefix: str, limit: int, step: int, count: Count) -> int:
     """Tokens to keep free for the prefix, in steps, so that a key does not move the suffix."""
     if len(prefix) > limit * CHARS_PER_TOKEN or step == 0:
         return limit
-    return min(limit, -(-_estimate(count, prefix) // step) * step)
+    return min(limit, -(-_estimate(count, prefix, limit) // step) * step)
 
 
 def _suffix(view: Window, language: str, budget: int, count: Count) -> str:
     """The longest run of whole statements after the cursor that fits, of the best level."""
     rest = view.text[view.offset : view.offset + budget * CHARS_PER_TOKEN]
-    if not rest or _counted(count, rest) <= budget:
+    if not rest or _counted_to(count, rest, budget) <= budget:
         return rest
     fits = lambda end: _counted(count, rest[:end]) <= budget  # noqa: E731
     line_ends = [match.start() for match in re.finditer("\n", rest)]
-    lines = _last_that(fits, line_ends)
+    lines = _last_that(fits, line_ends, _lines_of(count, rest, line_ends, budget))
     if lines is None:
         return rest[: _last_that(fits, range(1, len(rest))) or 0]
     tail_start = view.text.find("\n", view.offset) + 1
@@ -192,9 +202,38 @@ def _suffix(view: Window, language: str, budget: int, count: Count) -> str:
     return rest[:lines]
 
 
-def _last_that(fits: Callable[[int], bool], values: Sequence[int]) -> int | None:
-    """The last of ascending values that fits, when all before one that fits do."""
-    index = bisect_left(values, True, key=lambda value: not fits(value))
+def _counted_to(count: Count, text: str, most: int) -> int:
+    """Tokens of a text; of one that has clearly more than `most`, some number above that."""
+    clearly = most + most // 4  # pieces have a few tokens more than the whole
+    tokens = _estimate(count, text, clearly)
+    return tokens if tokens > clearly else _counted(count, text)
+
+
+def _lines_of(count: Count, text: str, line_ends: Sequence[int], budget: int) -> int:
+    """About how many lines fit, from what each has: most are the same from key to key."""
+    tokens = start = 0
+    for index, end in enumerate(line_ends):
+        tokens += _counted(count, text[start:end])
+        if tokens > budget:
+            return index
+        start = end
+    return len(line_ends)
+
+
+def _last_that(fits: Callable[[int], bool], values: Sequence[int], near: int = 0) -> int | None:
+    """The last of ascending values that fits, when all before one that fits do.
+
+    Looked for from the index `near` on, in steps that double, since `fits` takes time.
+    """
+    low, high, step = 0, len(values), 1  # those below `low` fit, those from `high` on do not
+    while low < high and step < len(values):
+        at = min(max(near, low), high - 1)
+        if fits(values[at]):
+            low, near = at + 1, at + step
+        else:
+            high, near = at, at - step
+        step *= 2
+    index = bisect_left(values, True, low, high, key=lambda value: not fits(value))
     return values[index - 1] if index else None
 
 
@@ -207,7 +246,7 @@ def _prefix_start(view: Window, language: str, budget: int, usual: int, count: C
     text, offset = view.text, view.offset
     if budget <= 0:
         return offset
-    if offset <= budget * CHARS_PER_TOKEN and _estimate(count, text[:offset]) <= budget:
+    if offset <= budget * CHARS_PER_TOKEN and _estimate(count, text[:offset], budget) <= budget:
         return 0
     ratio = _chars_per_token(text, offset, count)
     start = offset
@@ -252,9 +291,9 @@ def _chars_per_token(text: str, offset: int, count: Count) -> float:
 
 def _chain(view: Window, language: str, size: int) -> list[int]:
     """Offsets a quarter to a half of `size` characters apart, at the best boundary in reach."""
-    line_start = view.text.rfind("\n", 0, view.offset) + 1
-    head = view.text[:line_start]
-    levels = _levels(head, language)
+    lines = line_starts(view.text[: view.offset])
+    head = view.text[: lines[(len(lines) - 1) // HEAD_LINES * HEAD_LINES]]
+    levels = [*_levels(head, language), lines]
     near, far = max(1, size // 4), max(1, size // 2)
     stops = [0]
     while stops[-1] + near < view.offset:
@@ -265,11 +304,9 @@ def _chain(view: Window, language: str, size: int) -> list[int]:
 
 @lru_cache(maxsize=8)
 def _levels(head: str, language: str) -> list[list[int]]:
-    """Where one may cut, by how good a place it is. Cached: above the cursor's line little changes
-    from key to key."""
+    """Where statements start, by how good a place it is to cut at."""
     found = spans(head, language)
-    levels = [[span.start for span in found if span.level <= level] for level in (0, 1, 2)]
-    return [*levels, line_starts(head)]
+    return [[span.start for span in found if span.level <= level] for level in (0, 1, 2)]
 
 
 def _boundary(levels: list[list[int]], low: int, high: int) -> int:

@@ -9,8 +9,9 @@ import acp
 from acp import schema
 from acp.interfaces import Client
 
+from sandbox import accept
 from sandbox.allowed import shown
-from sandbox.driven import Driven, patched, write
+from sandbox.driven import Driven
 from sandbox.report import Report
 from tandem import secrets
 
@@ -62,13 +63,13 @@ async def fixed(client: Client, session: str, root: Path, test: str, id: str) ->
 
 async def _written(client: Client, session: str, root: Path, report: Report, id: str) -> None:
     """Show the diff, ask, and write."""
-    texts = await asyncio.to_thread(patched, report.id)
+    texts = await asyncio.to_thread(accept.texts, report.id)
     content: list[Any] = [
-        acp.tool_diff_content(str(root / path), new or "", old)
-        for path, (old, new) in texts.items()
+        acp.tool_diff_content(str(root / path), new or "", texts.old.get(path))
+        for path, new in texts.new.items()
     ]
-    places = [schema.ToolCallLocation(path=str(root / path)) for path in texts]
-    title = f"Write the {report.found[0].label} patch to {', '.join(sorted(texts))}"
+    places = [schema.ToolCallLocation(path=str(root / path)) for path in texts.new]
+    title = f"Write the {report.found[0].label} patch to {', '.join(sorted(texts.new))}"
     await client.session_update(
         session,
         acp.start_tool_call(
@@ -91,7 +92,9 @@ async def _written(client: Client, session: str, root: Path, report: Report, id:
         await _say(client, session, "Nothing was written.")
         return
     try:
-        done = await asyncio.to_thread(write, report.id, "the user of an ACP editor")
+        done = await asyncio.to_thread(
+            accept.write, report.id, accept.Told(), by="the user of an ACP editor"
+        )
     except BaseException:
         await client.session_update(session, acp.update_tool_call(id, status="failed"))
         raise

@@ -30,9 +30,12 @@ from completion.document import Document, language_of, read_text
 from completion.index import Index, Indexer
 from completion.retrieve import Retriever
 from lsp.documents import path_of
-from sandbox import once
+from sandbox import accept, once
 from sandbox.allowed import shown
-from sandbox.driven import Driven, patched, reported, write
+from sandbox.driven import Driven
+from sandbox.fixrun import RunFolder
+from sandbox.policy import Policy
+from sandbox.ruling import Answer, Ruling
 from tandem import __version__, config, secrets
 from tandem.errors import TandemError, UsageError
 from tandem.workspace import root_of
@@ -106,9 +109,9 @@ def may_apply(run: str, told: Roots, ctx: Context) -> Elicit[Yes]:
     """The question before a patch is written: its repository and its whole diff."""
     with _told():
         _must_ask(ctx, f"Or run: tandem fix --resume {run} --apply")
-        said = reported(run)
+        said = RunFolder.known(run).reported()
         _folder(ctx, said["repository"], told)
-        patched(run)
+        accept.texts(run)
         diff = shown(said["found"][0]["diff"])
         return _question(f"Apply this patch to {said['repository']}?\n\n{diff}")
 
@@ -120,9 +123,12 @@ def may_run(
     with _told():
         _must_ask(ctx, "Or run: tandem sandbox run -- COMMAND")
         words = shown(shlex.join(command))
-        where = shown(str(_folder(ctx, repository, told)))
+        folder = _folder(ctx, repository, told)
+        where, ruled = shown(str(folder)), _ruling(folder, command)
+        because = "".join(f"\nbecause of a rule: {reason}" for reason in ruled.reasons)
         return _question(
             f"Run this in a sandbox, on a copy of {where}, for at most {timeout_s:g} s?\n\n{words}"
+            f"{because}"
         )
 
 
@@ -239,9 +245,11 @@ class Server:
     ) -> Written:
         """Write the patch of a run to its repository, if the user says yes to its diff."""
         with _told():
-            self.folder(reported(run)["repository"], told)
+            self.folder(RunFolder.known(run).reported()["repository"], told)
             _must_be_yes(approval)
-            done = await asyncio.to_thread(write, run, "the user of an MCP client")
+            done = await asyncio.to_thread(
+                accept.write, run, accept.Told(), by="the user of an MCP client"
+            )
             return Written(files=list(done.files), backup=done.ref)
 
     async def sandbox_run(
@@ -255,6 +263,7 @@ class Server:
         """Run a command on a copy of the repository, without a network, if the user says yes."""
         with _told():
             root = self.folder(repository, told)
+            _ruling(root, command)
             _must_be_yes(approval)
             return await asyncio.to_thread(_run, root, command, timeout_s)
 
@@ -303,6 +312,14 @@ def _context(file: Path, line: int, column: int, tokens: int) -> Sequence[Any]:
         return retriever.context(Document(file, language_of(file), text), offset, tokens).pieces
 
     return _asked(root, ask)
+
+
+def _ruling(root: Path, command: Sequence[str]) -> Ruling:
+    """Why a rule wants a person to be asked. Raises UsageError for what the rules refuse."""
+    ruling = Policy(config.load(root_of(root)).agent, ()).command(command)
+    if ruling.answer is Answer.REFUSE:
+        raise UsageError(f"The rules refuse it: {'; '.join(ruling.reasons)}.", "See your settings.")
+    return ruling
 
 
 def _run(root: Path, command: Sequence[str], timeout_s: float) -> Ran:

@@ -1,7 +1,8 @@
 """The code model as a help of repair: it orders candidates, and proposes some."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from completion.engine.generate import Decoder
@@ -12,6 +13,9 @@ from sandbox.repair.likelihood import Reader
 
 UNREAD = 24  # candidates that are not ordered
 BLOCKS = (64, 128, 256, 512)  # candidates that are ordered together, one block after the other
+# Reading a candidate must cost less than this share of trying it: in order, the right one of a block
+# comes earlier, by less than half the block.
+WORTH = 0.5
 
 
 @dataclass(frozen=True)
@@ -27,21 +31,31 @@ class Assistant:
         plain: Iterator[Candidate],
         mixed: Iterator[Candidate],
         sources: Mapping[str, str],
+        trying_s: Callable[[], float],
     ) -> Iterator[Candidate]:
-        """`plain` are the templates' candidates, `mixed` the same with the model's own.
+        """`plain` are the templates' candidates, `mixed` the same with the model's own; `trying_s`
+        tells the seconds that one takes to be tried, infinity if none was.
 
         The first ones come as the templates have them, to be tried while the model reads. Then
-        small blocks are ordered first: on a CPU a large one takes half a minute.
+        small blocks are ordered first: on a CPU a large one takes half a minute. Where trying is
+        so quick that reading takes longer, the others come as the templates have them.
         """
         first = list(itertools.islice(plain, UNREAD))
         yield from first
         known = {(one.path, one.start, one.end, one.text) for one in first}
         rest = (one for one in mixed if (one.path, one.start, one.end, one.text) not in known)
+        reading_s = 0.0
         for size in itertools.chain(BLOCKS, itertools.repeat(BLOCKS[-1])):
             block = list(itertools.islice(rest, size))
             if not block:
                 return
-            yield from order.ordered(block, sources, self.reader)
+            if reading_s > WORTH * trying_s():
+                yield from block
+                continue
+            began = time.monotonic()
+            block = list(order.ordered(block, sources, self.reader))
+            reading_s = (time.monotonic() - began) / len(block)
+            yield from block
 
 
 def load(name: str, threads: int = 1) -> Assistant:

@@ -1,20 +1,16 @@
-"""A fix run as a server drives it: begun, watched and stopped from elsewhere, applied after a yes.
+"""A fix run as a server drives it: begun, watched and stopped from elsewhere.
 
     driven = Driven.begin(repository, tell=print)
     report = driven.run()          # in a thread; `stop` ends it soon
-    write(driven.id, "who said yes")
 
 The command line does the same for itself (tandem/fix_cli.py), with bars and Ctrl-C.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from sandbox import apply, assistant, audit, patch
+from sandbox import assistant, audit
 from sandbox.agent.team import Team
-from sandbox.apply import Applied
 from sandbox.approval import Nobody
 from sandbox.fix import Fix, order_of
 from sandbox.fixrun import RunFolder
@@ -82,44 +78,3 @@ class Driven:
         except ModelError as error:
             self._note(f"without a model: {error.message}")
             return None
-
-
-def reported(id: str) -> dict[str, Any]:
-    """What a run's report says. Raises UsageError if there is no such run, or it has not ended."""
-    file = RunFolder.known(id).root / "report.json"
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(f"The run {id} has not ended.", "Wait for it.") from error
-
-
-def patched(id: str) -> dict[str, tuple[str | None, str | None]]:
-    """The texts of a run's best patch by path, old and new; None for no file.
-
-    Raises UsageError if the run found none.
-    """
-    found = reported(id)["found"]
-    if not found:
-        raise UsageError(f"The run {id} found no patch.", "There is nothing to apply.")
-    diffs = patch.parse(found[0]["diff"])
-    copy = RunFolder.known(id).copy()
-    old = {one.path: copy.text(one.path) for one in diffs if not one.made}
-    new = patch.apply(diffs, old)
-    return {path: (old.get(path), text) for path, text in new.files.items()}
-
-
-def write(id: str, approved_by: str) -> Applied:
-    """Apply a run's best patch to its repository, and say in its log who said yes.
-
-    Raises TandemError, with every file as it was, if a file has changed since the run began.
-    """
-    texts = patched(id)
-    old = {path: before for path, (before, _) in texts.items() if before is not None}
-    new = patch.Patch({path: after for path, (_, after) in texts.items()})
-    repository = Path(RunFolder.known(id).order().repository)
-    with audit.go_on(id) as log:
-        log.append("approved", by=approved_by, files=sorted(texts))
-        done = apply.apply(repository, new, old, id)
-        log.append("applied", files=list(done.files), ref=done.ref)
-        log.seal()
-    return done

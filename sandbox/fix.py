@@ -6,6 +6,7 @@ repository runs outside of a sandbox.
 """
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -239,11 +240,11 @@ class Fix:
             self._search = Search(workers, goal, found.sources, budget)
             if self._stopped:
                 return before
-            done = len(before)
+            done, spent = len(before), 0.0
 
             def tried(one: Tried) -> None:
-                nonlocal done
-                done += 1
+                nonlocal done, spent
+                done, spent = done + 1, spent + one.seconds
                 self.run_folder.add(one)
                 if one.plausible:
                     self.log.append("plausible", number=one.number, template=one.candidate.template)
@@ -253,7 +254,12 @@ class Fix:
             stream = candidates.of_templates(found, sources, None, *known)
             if self.assistant:
                 mixed = candidates.of_templates(found, sources, self.assistant.infiller, *known)
-                stream = self.assistant.ordered(stream, mixed, found.sources)
+
+                def trying_s() -> float:
+                    new = done - len(before)
+                    return spent / new / self._order.workers if new else math.inf
+
+                stream = self.assistant.ordered(stream, mixed, found.sources, trying_s)
             new = self._search.run(stack.enter_context(Ahead(stream)), tried, before)
         self.log.append("searched", tried=len(before) + len(new))
         return [*before, *new]

@@ -108,6 +108,13 @@ class RunFolder:
             return ()
         return tuple(map(Symptom.from_json, self._read("symptoms.json")["symptoms"]))
 
+    def reported(self) -> dict[str, Any]:
+        """What the report says. Raises UsageError if the run has not ended."""
+        try:
+            return json.loads((self.root / "report.json").read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise UsageError(f"The run {self.id} has not ended.", "Wait for it.") from error
+
     def add(self, tried: Tried) -> None:
         with (self.root / "tried.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(asdict(tried)) + "\n")

@@ -234,28 +234,13 @@ def _localise(made: "Fix", as_json: bool) -> None:
 def _apply(run: "RunFolder", report: "Report", asked: "Asker", yes: bool, made: "Fix") -> None:
     """Write the best patch, after a yes to its diff. Raises TandemError if a file changed since the
     run began, and where nobody says yes."""
-    from sandbox import apply, audit, patch
-    from sandbox.approval import Approval
-    from sandbox.policy import Policy
+    from sandbox import accept
 
-    parsed = patch.parse(report.found[0].diff)
-    old = {one.path: run.copy().text(one.path) for one in parsed if not one.made}
-    new = patch.apply(parsed, old)
-    settings = config.load(Path(report.repository)).agent
-    with audit.go_on(run.id) as log:
-        policy = Policy(settings, run.copy().files)
-        approval = Approval(policy, settings.approve, asked, log, agreed=yes)
-        if made.team and made.team.approval:
-            approval.granted_texts |= made.team.approval.granted_texts
-        said = approval.patch(new.files, old)
-        log.seal()
-    if not said.yes:
-        why = "; ".join(said.reasons)
-        raise TandemError(f"Nothing was applied: {why}.", "Say yes, or add --yes.")
-    granted = approval.granted(new.files)
-    done = apply.apply(Path(report.repository), new, old, run.id, granted)
+    granted = made.team.approval.granted_texts if made.team and made.team.approval else ()
+    texts = accept.texts(run.id)
+    done = accept.write(run.id, asked, agreed=yes, granted_texts=granted, by="tandem fix")
     typer.echo(f"Applied to {', '.join(done.files)}. What was there before is {done.ref}.")
-    _remember(run, report, new.files, old)
+    _remember(run, report, texts.new, texts.old)
 
 
 def _remember(

@@ -1,5 +1,7 @@
 """The model's word in a repair: what comes first, what is ordered, and that nothing comes twice."""
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -35,10 +37,18 @@ class Longest:
         return [Gain(0.0, 0, float(len(one.text))) for one in found]
 
 
-def made(helper: Assistant, mixed: Iterator[Candidate] | None = None) -> list[Candidate]:
+class Slow(Longest):
+    def gains(self, source: str, found: Sequence[Candidate]) -> list[Gain]:
+        time.sleep(0.01 * len(found))
+        return super().gains(source, found)
+
+
+def made(
+    helper: Assistant, mixed: Iterator[Candidate] | None = None, trying_s: float = math.inf
+) -> list[Candidate]:
     plain = candidates(SOURCE, "paging.py", SUSPECTS)
     other = candidates(SOURCE, "paging.py", SUSPECTS)
-    return list(helper.ordered(plain, mixed or other, {"paging.py": SOURCE}))
+    return list(helper.ordered(plain, mixed or other, {"paging.py": SOURCE}, lambda: trying_s))
 
 
 @pytest.fixture
@@ -66,6 +76,16 @@ def test_behind_the_first_a_block_is_in_the_models_order(helper: Assistant) -> N
     assert found[UNREAD : UNREAD + 64] != plain[UNREAD : UNREAD + 64]
 
 
+def test_where_trying_is_quicker_than_reading_only_one_block_is_read() -> None:
+    slow = Assistant("slow", Slow(), None)  # pyright: ignore[reportArgumentType]
+    plain = list(candidates(SOURCE, "paging.py", SUSPECTS))
+    quick, later = made(slow, trying_s=0.001), UNREAD + 64
+    assert len(plain) > later
+    assert quick[UNREAD:later] != plain[UNREAD:later]
+    assert quick[later:] == plain[later:]
+    assert made(slow, trying_s=1.0)[later:] != plain[later:]
+
+
 def test_what_only_the_model_proposes_comes_too(helper: Assistant) -> None:
     own = Candidate("paging.py", 0, 3, "def", "model", 0.9)
     mixed = iter([own, *candidates(SOURCE, "paging.py", SUSPECTS)])
@@ -76,7 +96,7 @@ def test_the_default_model_orders_and_proposes(default_model: InstalledModel) ->
     helper = assistant.load(str(default_model.folder))
     mixed = candidates(SOURCE, "paging.py", SUSPECTS[:1], model=helper.infiller)
     plain = candidates(SOURCE, "paging.py", SUSPECTS[:1])
-    found = helper.ordered(plain, mixed, {"paging.py": SOURCE})
+    found = helper.ordered(plain, mixed, {"paging.py": SOURCE}, lambda: math.inf)
     first = [next(found) for _ in range(UNREAD + 40)]
     assert len(set(first)) == len(first)
     assert all(one.applied(SOURCE) != SOURCE for one in first)

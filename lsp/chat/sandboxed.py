@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ from lsp.chat import edits
 from lsp.chat.asked import Asked
 from lsp.chat.place import Place
 from lsp.progress import Progress
-from sandbox import once
-from sandbox.driven import Driven, patched
+from sandbox import accept, once
+from sandbox.driven import Driven
 from tandem import secrets
 
 if TYPE_CHECKING:
@@ -107,12 +107,13 @@ async def fix(
     if not report.found:
         return {**answer, "text": f"No patch: {report.ended}."}
     best = report.found[0]
-    texts = await asyncio.to_thread(patched, report.id)
+    texts = await asyncio.to_thread(accept.texts, report.id)
     answer |= {"diff": secrets.redact(best.diff), "text": f"{best.label}: {best.verdict}"}
-    if stale := _stale(server, root, texts):
+    if stale := _stale(server, root, texts.new, texts.old):
         return {**answer, "why": f"{stale} is not in the editor as it is on disk: save it first"}
     changes, made = {}, {}
-    for path, (old, new) in texts.items():
+    for path, new in texts.new.items():
+        old = texts.old.get(path)
         uri, document = edits.uri_of(server, root / path)
         if new is None:
             return {**answer, "why": f"it removes {path}: see tandem fix --resume {report.id}"}
@@ -131,13 +132,11 @@ async def fix(
     return {**answer, "edit": _converter.unstructure(edit), "applied": applied, "why": why}
 
 
-def _stale(
-    server: "TandemServer", root: Path, texts: Mapping[str, tuple[str | None, str | None]]
-) -> str:
+def _stale(server: "TandemServer", root: Path, paths: Iterable[str], old: Mapping[str, str]) -> str:
     """The first file whose text is another one than the patch is for; "" if all are the same."""
-    for path, (old, _) in texts.items():
+    for path in paths:
         _, document = edits.uri_of(server, root / path)
-        if document is not None and document.text != (old or ""):
+        if document is not None and document.text != old.get(path, ""):
             return path
         file = root / path
         now = file.read_bytes().decode("utf-8", "replace") if file.is_file() else None
