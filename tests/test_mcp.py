@@ -224,7 +224,33 @@ async def test_a_fix_is_told_with_progress_and_written_only_after_a_yes(
     assert "range(first, last))" in folder.git("show", f"{written['backup']}:paging.py")
     log = audit.file_of(found["run"])
     assert audit.verify(log).intact
-    assert '"approved"' in log.read_text()
+    assert '"by": "the user of an MCP client"' in log.read_text()
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_what_the_settings_protect_is_not_written_even_with_a_yes(
+    connect: Connect, folder: MadeRepository
+) -> None:
+    (folder.folder / ".tandem.toml").write_text("[agent]\nprotected = ['/paging.py']\n")
+    before = (folder.folder / "paging.py").read_text()
+    async with connect(Person(True, [folder.folder])) as client:
+        found = told(await client.call_tool("fix", {"model": False}))
+        said = refused(await client.call_tool("apply_fix", {"run": found["run"]}))
+    assert "your settings protect it" in said
+    assert (folder.folder / "paging.py").read_text() == before
+
+
+async def test_what_the_rules_refuse_is_not_run_and_what_they_doubt_is_said(
+    connect: Connect, folder: MadeRepository
+) -> None:
+    (folder.folder / ".tandem.toml").write_text("[agent]\nrefused = ['make']\n")
+    person = Person(False, [folder.folder])
+    async with connect(person) as client:
+        said = refused(await client.call_tool("sandbox_run", {"command": ["make", "all"]}))
+        assert "rules refuse it" in said
+        assert person.asked == []
+        await client.call_tool("sandbox_run", {"command": ["curl", "example.org"]})
+    assert "because of a rule" in person.asked[-1]
 
 
 @pytest.mark.usefixtures("trusted")
