@@ -6,7 +6,6 @@ repository runs outside of a sandbox.
 """
 
 import contextlib
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,18 +29,16 @@ from sandbox import (
 from sandbox.agent import reproduction, team
 from sandbox.agent.reproduction import Reproduction
 from sandbox.agent.team import Team
-from sandbox.ahead import Ahead
 from sandbox.assistant import Assistant
 from sandbox.choose import Judged
 from sandbox.fixrun import Order, RunFolder
 from sandbox.leaving import Leaving
 from sandbox.probes import check
 from sandbox.profile import Limits
-from sandbox.repair.catalogue import Template
-from sandbox.repair.change import Rewrite
 from sandbox.report import Ended, Found, Report, Suspected
 from sandbox.suite import Suite
-from sandbox.validate import Budget, Goal, Search, Tried
+from sandbox.trials import Trials
+from sandbox.validate import Goal, Tried
 from sandbox.verdict import Verdict
 from sandbox.workplace import Workplace
 from tandem.errors import SandboxError
@@ -64,17 +61,12 @@ class Fix:
         self._order = self.run_folder.order()
         self._notes: list[str] = []
         self._seconds: dict[str, float] = {}
-        self._memories: dict[str, Template] = {}
-        self._priors: dict[str, float] = {}
-        self._search: Search | None = None
-        self._stopped = False
+        self._trials = Trials(self.run_folder, self.log, self.tell)
         self._shown: Reproduction | None = None
 
     def stop(self) -> None:
         """End the search soon, with a report of what was found so far."""
-        self._stopped = True
-        if self._search:
-            self._search.stop()
+        self._trials.stop()
         if self.team:
             self.team.stop()
 
@@ -137,11 +129,11 @@ class Fix:
         tried: list[Tried] = []
         order = ["templates", "agents"] if not self._order.agent else ["agents", "templates"]
         for who in order:
-            if any(one.plausible for one in tried) or self._stopped:
+            if any(one.plausible for one in tried) or self._trials.stopped:
                 break
             if who == "templates":
                 with self._stage("search"):
-                    tried += self._tried(at, goal, found, sources)
+                    tried += self._trials.of_templates(at, goal, found, sources, self.assistant)
             elif self.team:
                 with self._stage("agent"):
                     ended = self.team.mend(self.run_folder, at, goal, found)
@@ -149,32 +141,10 @@ class Fix:
                     told = {"solved": one.solved, "why": one.why, "files": sorted(one.files)}
                     self.log.append("attempt", name=one.attempt, **told, **vars(one.spent))
                 made = team.proposals(ended)
+                paths = {path for one in made for path, _ in one.files} & set(at.copy.files)
+                sources |= {path: at.copy.text(path) for path in paths}
                 with self._stage("search"):
-                    tried += self._proposed(at, goal, sources, made, len(tried))
-        return tried
-
-    def _proposed(
-        self,
-        at: Workplace,
-        goal: Goal,
-        sources: dict[str, str],
-        made: Sequence[Rewrite],
-        before: int,
-    ) -> list[Tried]:
-        """The agents' patches, tried as the templates' are; `before` them others were."""
-        for one in made:
-            for path, _ in one.files:
-                if path in at.copy.files:
-                    sources[path] = at.copy.text(path)
-        with at.boxes.sandbox() as sandbox:
-            server = tester.in_sandbox(sandbox, at.tests, at.copy.root)
-            try:
-                search = Search([server], goal, sources, Budget(wanted=len(made) + 1))
-                tried = search.run(made, first=before + 1)
-            finally:
-                server.close()
-        for one in tried:
-            self.log.append("tried", number=one.number, stage=one.stage, test=one.test)
+                    tried += self._trials.of_agents(at, goal, sources, made, len(tried))
         return tried
 
     def _opened(self, stack: contextlib.ExitStack) -> Workplace:
@@ -221,48 +191,9 @@ class Fix:
         seen = symptom.of_all(found.baseline.failing, found.sources)
         self.run_folder.keep_symptoms(seen)
         kept = episodes.known(Path(self._order.repository))
-        self._memories, self._priors = episodes.templates(kept, seen)
-        if self._memories:
-            self.log.append("recalled", priors=self._priors)
-
-    def _tried(
-        self, at: Workplace, goal: Goal, found: suspects.Found, sources: Mapping[str, str]
-    ) -> list[Tried]:
-        before = self.run_folder.tried()
-        with contextlib.ExitStack() as stack:
-            workers = []
-            for _ in range(self._order.workers):
-                sandbox = stack.enter_context(at.boxes.sandbox())
-                server = tester.in_sandbox(sandbox, at.tests, at.copy.root)
-                stack.callback(server.close)
-                workers.append(server)
-            budget = Budget(self._order.seconds, self._order.candidates)
-            self._search = Search(workers, goal, found.sources, budget)
-            if self._stopped:
-                return before
-            done, spent = len(before), 0.0
-
-            def tried(one: Tried) -> None:
-                nonlocal done, spent
-                done, spent = done + 1, spent + one.seconds
-                self.run_folder.add(one)
-                if one.plausible:
-                    self.log.append("plausible", number=one.number, template=one.candidate.template)
-                self.tell(f"trying candidates, {done} tried", done, 0)
-
-            known = self._priors, self._memories
-            stream = candidates.of_templates(found, sources, None, *known)
-            if self.assistant:
-                mixed = candidates.of_templates(found, sources, self.assistant.infiller, *known)
-
-                def trying_s() -> float:
-                    new = done - len(before)
-                    return spent / new / self._order.workers if new else math.inf
-
-                stream = self.assistant.ordered(stream, mixed, found.sources, trying_s)
-            new = self._search.run(stack.enter_context(Ahead(stream)), tried, before)
-        self.log.append("searched", tried=len(before) + len(new))
-        return [*before, *new]
+        self._trials.memories, self._trials.priors = episodes.templates(kept, seen)
+        if self._trials.memories:
+            self.log.append("recalled", priors=dict(self._trials.priors))
 
     def _judged(
         self,
@@ -317,7 +248,7 @@ class Fix:
         ended: Ended = "fixed" if results else "no fix"
         if not failing and not found.baseline.broken and not has_issue:
             ended = "nothing fails"
-        elif self._stopped and not results:
+        elif self._trials.stopped and not results:
             ended = "stopped"
         lines = tuple(
             Suspected(s.path, s.line, s.score, s.why, suspects.line_of(found.sources, s))
