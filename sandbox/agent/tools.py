@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from completion import search
 from completion.chat import Tool, ToolCall
 from completion.index import Index
 from sandbox import hunks
@@ -174,13 +175,11 @@ class Bench:
         return "\n".join(found) or f"Nothing holds {query!r}."
 
     def _definitions(self, query: str) -> Iterator[str]:
-        name = query.strip().rsplit(".", 1)[-1]
-        if self.index is None or not self.index.exists or not name.isidentifier():
+        if self.index is None or not self.index.exists:
             return
-        for one in self.index.definitions(name, 10):
-            symbol = one.symbol
-            if self.text(one.file.path) is not None:
-                yield f"{one.file.path}:{symbol.first + 1}: defined: {symbol.signature[:200]}"
+        for one in search.symbols(self.index, query.strip(), 10):
+            if self.text(one.path) is not None:
+                yield f"{one.path}:{one.line}: defined: {one.text}"
 
     def _lines(self, query: str) -> Iterator[tuple[str, int, str]]:
         for path in sorted({*self.copy.files, *self.files}):
