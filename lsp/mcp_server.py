@@ -316,7 +316,7 @@ def _context(file: Path, line: int, column: int, tokens: int) -> Sequence[Any]:
 
 def _ruling(root: Path, command: Sequence[str]) -> Ruling:
     """Why a rule wants a person to be asked. Raises UsageError for what the rules refuse."""
-    ruling = Policy(config.load(root_of(root)).agent, ()).command(command)
+    ruling = Policy(config.load(root_of(root / "file")).agent, ()).command(command)
     if ruling.answer is Answer.REFUSE:
         raise UsageError(f"The rules refuse it: {'; '.join(ruling.reasons)}.", "See your settings.")
     return ruling

@@ -20,6 +20,9 @@ NOBODY: Any = None  # these probes start no container
 Patcher = pytest.MonkeyPatch
 
 
+NO = allowed.Refusal("", "no")
+
+
 def judged(name: str) -> Found:
     return named(name).judge(NOBODY)
 
@@ -109,7 +112,7 @@ def test_the_attack_is_seen_to_work_where_its_wall_is_gone(
     [
         # Where everything is refused, or nothing is there to be found, a probe says nothing.
         ("patch-paths", lambda patch: patch.setattr(allowed, "MAX_BYTES", 0)),
-        ("patch-tests", lambda patch: patch.setattr(allowed, "_reasons", lambda *_: ["no"])),
+        ("patch-tests", lambda patch: patch.setattr(allowed, "_reasons", lambda *_: [NO])),
         ("hidden-text", lambda patch: patch.setattr(allowed, "flags", lambda *_: ["no"])),
         ("git-history", lambda patch: patch.setattr(incoming, "everything", lambda folder: b"")),
         (
