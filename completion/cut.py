@@ -30,8 +30,8 @@ CHARS_PER_TOKEN = 16
 SAMPLE = 4096
 # Growing texts are counted in pieces of so many characters.
 PIECE = 512
-# The statements above the cursor are looked for anew each time it has passed so many lines: only
-# the next-best places are known in the last few, where no prompt begins.
+# The statements above the cursor are looked for anew each time it has passed so many lines: in the
+# last few, where no prompt begins that is not very short, a line is as good as a statement.
 HEAD_LINES = 8
 
 Count = Callable[[str], int]
@@ -292,9 +292,10 @@ def _chars_per_token(text: str, offset: int, count: Count) -> float:
 def _chain(view: Window, language: str, size: int) -> list[int]:
     """Offsets a quarter to a half of `size` characters apart, at the best boundary in reach."""
     lines = line_starts(view.text[: view.offset])
-    head = view.text[: lines[(len(lines) - 1) // HEAD_LINES * HEAD_LINES]]
-    levels = [*_levels(head, language), lines]
     near, far = max(1, size // 4), max(1, size // 2)
+    known = lines[(len(lines) - 1) // HEAD_LINES * HEAD_LINES]
+    head = view.text[: known if view.offset - known < near else lines[-1]]
+    levels = [*_levels(head, language), lines]
     stops = [0]
     while stops[-1] + near < view.offset:
         low, high = stops[-1] + near, min(stops[-1] + far, view.offset)
