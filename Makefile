@@ -10,6 +10,8 @@ SAMPLES ?= build/samples
 BUNDLE ?= build/train-bundle
 # Folders of `python -m finetune.chat`, replayed so that chat is not forgotten.
 REPLAY ?=
+# Processes that test side by side, each file in one of them.
+WORKERS ?= 2
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,8 +33,8 @@ demo: setup ## Ghost text in a real file of this repository; then a bug fixed, w
 	@$(BIN)/tandem demo
 	@$(BIN)/python -m tandem.fix_demo
 
-test: setup ## The whole test suite
-	$(BIN)/python -m pytest
+test: setup ## The whole test suite, in $(WORKERS) processes
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .
