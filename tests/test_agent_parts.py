@@ -11,10 +11,10 @@ from completion.chat import Message, ToolCall, Usage
 from sandbox import worktree
 from sandbox.agent import observe, reflect, task, team, tools
 from sandbox.agent.budget import Budget, Spent
-from sandbox.agent.conversation import Conversation, size
+from sandbox.agent.conversation import LEAST, Conversation, size
 from sandbox.agent.loop import Outcome
 from sandbox.agent.observe import Observation
-from sandbox.agent.reflect import Circle, Reflection
+from sandbox.agent.reflect import Circle, Reflection, plan
 from sandbox.agent.reproduction import Reproduction, known
 from sandbox.agent.tools import Bench
 from sandbox.agent.trajectory import NAME, Trajectory, lines
@@ -179,11 +179,37 @@ def test_notes_stay_when_turns_go() -> None:
     assert "- tried: a; why: b; next: c" in talk.messages()[1].content
 
 
-def test_a_conversation_of_one_turn_cannot_be_shortened() -> None:
+def test_the_results_of_an_only_turn_are_clipped_and_then_nothing_is_left_to_cut() -> None:
     talk = Conversation("s", "t")
+    talk.add(Message("assistant", "y"), Message("tool", "x" * 5000))
+    lengths = []
+    while talk.messages() and talk.shorten():
+        lengths.append(len(talk.messages()[-1].content))
+    assert lengths == sorted(lengths, reverse=True)
+    assert LEAST < lengths[-1] < LEAST + 50
+    assert talk.messages()[2].content == "y"
+    assert len(lengths) > 2
+
+
+def test_what_is_short_or_nothing_cannot_be_shortened() -> None:
+    talk = Conversation("s", "t")
+    talk.messages()
+    assert not talk.shorten()
     talk.add(Message("assistant", "x" * 100))
     talk.messages()
     assert not talk.shorten()
+
+
+# Plans
+
+
+def test_a_plan_has_at_most_five_steps_and_says_none_twice() -> None:
+    said = "Here is my plan:\n" + "\n".join(f"{n}. Repeat the process." for n in range(1, 99))
+    assert plan("I will:\n1. Look.\n2) Mend.\n\n3. Test.") == "1. Look.\n2) Mend.\n3. Test."
+    assert plan(said) == "1. Repeat the process."
+    assert plan("\n".join(f"{n}. step {n}" for n in range(1, 9))).count("\n") == 4
+    assert plan("Look first.\nThen mend.") == "Look first.\nThen mend."
+    assert plan("") == ""
 
 
 # Budgets

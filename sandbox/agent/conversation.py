@@ -1,12 +1,14 @@
 """What the model gets to read: the task, the notes, and as many of the last turns as fit."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from completion.chat import Message
+from sandbox.agent.observe import trimmed
 from sandbox.agent.reflect import Reflection
 
 MOST = 48_000  # characters, about 12,000 tokens
 _NOTES = 8  # reflections that are kept
+LEAST = 600  # characters of a message that are kept where the context is very small
 
 
 @dataclass
@@ -19,6 +21,7 @@ class Conversation:
     most: int = MOST
     notes: list[Reflection] = field(default_factory=list)
     turns: list[list[Message]] = field(default_factory=list)
+    _clip: int = field(default=0, init=False)  # characters of a message; 0: all
     _kept: int = field(default=0, init=False)  # turns, when it was last put together
     _size: int = field(default=0, init=False)
 
@@ -32,7 +35,7 @@ class Conversation:
         """The newest turns that fit, one at least, behind the task; `last` is said once only."""
         left = self.most - len(self.task) - len(self.system)
         kept: list[list[Message]] = []
-        for turn in reversed(self.turns):
+        for turn in reversed([[self._clipped(one) for one in turn] for turn in self.turns]):
             left -= sum(map(size, turn))
             if left < 0 and kept:
                 break
@@ -42,11 +45,22 @@ class Conversation:
         return [*head, *(one for turn in reversed(kept) for one in turn), *last]
 
     def shorten(self) -> bool:
-        """Keep half as much from now on; False where no turn can be left out any more."""
-        if self._kept < 2:
+        """Keep half as much from now on, of the last turn too if it is the only one; False where
+        nothing can be left out any more."""
+        if self._kept > 1:
+            self.most = self._size // 2
+            return True
+        longest = max((len(one.content) for turn in self.turns[-1:] for one in turn), default=0)
+        clip = min(longest, self._clip or longest) // 2
+        if max(clip, LEAST) >= (self._clip or longest):
             return False
-        self.most = self._size // 2
+        self._clip = max(clip, LEAST)
         return True
+
+    def _clipped(self, message: Message) -> Message:
+        if not 0 < self._clip < len(message.content):
+            return message
+        return replace(message, content=trimmed(message.content, self._clip))
 
     def _task(self, kept: int) -> str:
         parts = [self.task]

@@ -15,7 +15,7 @@ from completion.chat import Message, Said, Tool, ToolCall, Usage
 from completion.client import TooMuch
 from sandbox.agent import reflect, tools
 from sandbox.agent.budget import Budget, Spent
-from sandbox.agent.conversation import Conversation
+from sandbox.agent.conversation import MOST, Conversation
 from sandbox.agent.observe import Observation, trimmed
 from sandbox.agent.tools import Bench
 from sandbox.agent.trajectory import Trajectory
@@ -76,7 +76,7 @@ class Attempt:
     fence: Fence = field(default_factory=Fence)
     tell: Callable[[str], None] = lambda line: None
     temperature: float | None = None
-    most: int = 48_000  # characters of a conversation
+    most: int = MOST  # characters of a conversation
     spent: Spent = field(default_factory=Spent)
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ class Attempt:
 
     async def _plan(self) -> None:
         said = await self._said("plan", self.planner, Message("user", PLAN))
-        plan = trimmed(said.text.strip(), 2_000)
+        plan = reflect.plan(said.text)
         self.talk.task += f"\n\nYour plan:\n{plan}"
         for line in plan.splitlines():
             self._told(line)

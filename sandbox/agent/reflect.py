@@ -1,4 +1,4 @@
-"""Notes on what failed, kept when the conversation is trimmed, and a sense for going in circles."""
+"""What a model says of its own work: the plan, notes on what failed, and a sense for circles."""
 
 import re
 from collections import Counter
@@ -8,6 +8,7 @@ from sandbox.agent.observe import trimmed
 
 TIMES = 3  # the same call with the same result: a circle
 LONGEST = 400  # characters of each part of a note
+STEPS, STEP = 5, 200  # of a plan that are kept, and characters of each
 QUESTION = """That did not work. Before you go on, answer with exactly three lines and nothing else:
 tried: what you changed
 why: why the tests still fail, from what they said
@@ -17,9 +18,19 @@ three lines and nothing else:
 tried: what you have been doing
 why: why it does not help
 next: another way, which must differ"""
+_NUMBERED = re.compile(r"\W*\d+\W*[.):]\s*")
 _PART = re.compile(r"^\W*(tried|why|next)\W*:\s*(.*)$", re.I | re.M)
 
 _VOLATILE = re.compile(r"0x[0-9a-f]+|\d+\.\d+ s\b")  # addresses and times
+
+
+def plan(answer: str) -> str:
+    """The first numbered steps of an answer, each told once; of one without any its first lines.
+    Small models go on and on."""
+    lines = [line.strip() for line in answer.splitlines() if line.strip()]
+    numbered = [line for line in lines if _NUMBERED.match(line)]
+    said = {_NUMBERED.sub("", line, count=1): line for line in reversed(numbered or lines)}
+    return "\n".join(trimmed(line, STEP) for line in list(reversed(said.values()))[:STEPS])
 
 
 @dataclass(frozen=True)
