@@ -2,12 +2,14 @@
 
     python -m benchmarks.repair QUIXBUGS [--only NAME...] [--seconds N] [--no-model] [--json FILE]
     python -m benchmarks.repair --cases FOLDER --clones FOLDER
+    python -m benchmarks.repair QUIXBUGS --no-model --agent
 
 QUIXBUGS is a clone of jkoppel/QuixBugs; each of its Python programs becomes a small repository with
 its own tests. The cases are of `benchmarks.reproduce`: real fixes of the repositories in `--clones`,
 each as the fix's commit has it, but for the file that it mended. Fixed means: the first patch passes
 all tests, but those that fail with the true fix, too. Same: on inputs that no test has it does what
-the reference does. All code runs in sandboxes.
+the reference does. All code runs in sandboxes. `--agent` puts an agent before the templates whose
+scripted model changes the file to no avail, runs the tests, and gives up: no fix may be lost by it.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ from benchmarks import common
 from benchmarks.mine_fixes import Case
 from benchmarks.reproduce import laid_out
 from sandbox import assistant, audit, behaviour, daemon, image, suite, worktree
+from sandbox.agent.loop import PLAN
+from sandbox.agent.reflect import QUESTION
+from sandbox.agent.team import Team
 from sandbox.assistant import Assistant
 from sandbox.container import Sandbox
 from sandbox.fix import Fix, order_of
@@ -35,6 +40,8 @@ from sandbox.fixrun import RunFolder
 from sandbox.patch import apply, parse
 from sandbox.report import Report
 from tandem.config import Config
+from tandem.sections import ChatConfig
+from tests.scripted_chat import Body, Turn, calls, says, scripted
 
 MADE = 400  # inputs on which a patch is held against the reference
 
@@ -120,12 +127,39 @@ def mined(cases: Path, clones: Path, into: Path, only: list[str]) -> Iterator[Bu
         yield Bug(name, into / name, case.path, case.after, command)
 
 
-def repaired(bug: Bug, seconds: float, helper: Assistant | None) -> Row:
+def to_no_avail(bug: Bug) -> Callable[[Body], Turn]:
+    """What a model says that plans, edits, tests and gives up."""
+    edit = {"path": bug.path, "after": "# Looked at.\n", "line": 1}
+    acts = iter([calls(("edit", edit)), calls(("run_tests", {}))])
+    gives_up = calls(("finish", {"solved": False, "summary": "I do not know."}))
+
+    def said(body: Body) -> Turn:
+        last = body["messages"][-1]["content"]
+        if last == PLAN:
+            return says("1. Look.\n2. Mend.")
+        return says("next: nothing") if last == QUESTION else next(acts, gives_up)
+
+    return said
+
+
+@contextlib.contextmanager
+def behind(bug: Bug, log: audit.Log, agent: bool) -> Iterator[Team | None]:
+    """Whoever works before the templates, if an `agent` is to."""
+    if not agent:
+        yield None
+        return
+    with scripted(to_no_avail(bug)) as server:
+        yield Team(Config(chat=ChatConfig(endpoint=server.url, model="scripted")), log)
+        if len(server.bodies) < 4:
+            raise AssertionError(f"the agent asked {len(server.bodies)} times only")
+
+
+def repaired(bug: Bug, seconds: float, helper: Assistant | None, agent: bool = False) -> Row:
     began = time.monotonic()
-    run = RunFolder.new(order_of(bug.folder, test=bug.test, seconds=seconds))
+    run = RunFolder.new(order_of(bug.folder, test=bug.test, seconds=seconds, agent=agent))
     try:
-        with audit.start(run.id) as log:
-            report = Fix(run, log, assistant=helper).run()
+        with audit.start(run.id) as log, behind(bug, log, agent) as team:
+            report = Fix(run, log, assistant=helper, team=team).run()
             log.seal()
     except Exception as error:
         return Row(bug.name, False, "", "", 0, 0, time.monotonic() - began, None, 0, 0, str(error))
@@ -184,6 +218,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--seconds", type=float, default=120.0, help="for one search")
     parser.add_argument("--no-model", action="store_true", help="templates alone")
+    parser.add_argument("--agent", action="store_true", help="behind an agent that gives up")
     told = parser.parse_args()
     if (told.quixbugs is None) == (told.cases is None):
         parser.error("name a clone of QuixBugs, or --cases FOLDER")
@@ -195,7 +230,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tandem-repair-") as folder:
         for number, bug in enumerate(_bugs(told, Path(folder)), 1):
             print(f"{number} {bug.name}", file=sys.stderr, flush=True)
-            rows.append(repaired(bug, told.seconds, helper))
+            rows.append(repaired(bug, told.seconds, helper, told.agent))
             print(f"  {rows[-1]}", file=sys.stderr, flush=True)
     report(rows, told)
 
