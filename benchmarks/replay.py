@@ -182,7 +182,7 @@ def own_table(name: str, row: Mapping[str, Any]) -> None:
                 [which, *(f"{means.get(stage, 0.0):.2f}" for stage in parts["all"])]
                 for which, means in (("all", parts["all"]), ("slowest 2%", parts["slowest"]))
             ],
-            "outside: the server's reading and writing, the pipe, and the client",
+            "outside: the server's reading and writing, and the pipe",
         )
 
 

@@ -4,12 +4,16 @@ import json
 import random
 import subprocess
 import sys
+import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lsprotocol import types
 
 from benchmarks.parts import seat
+from benchmarks.parts.arrivals import Arrivals
 from benchmarks.parts.homes import Home
 from benchmarks.parts.ledger import Sitting
 from benchmarks.parts.prose import code_keys
@@ -144,7 +148,9 @@ def test_a_person_takes_what_is_right(
     accept: Accept, suggested: str, taken: str, presses: int
 ) -> None:
     typist = Typist("visit(names)\n# more\n", [(0, 20)], "a")
-    desk = _Desk(Editor(), accept, "file:///a.py", typist, Sitting("a.py", 20, 0, []))
+    editor = Editor()
+    arrivals = Arrivals(editor.client.protocol)
+    desk = _Desk(editor, arrivals, accept, "file:///a.py", typist, Sitting("a.py", 20, 0, []))
     assert desk._part(Edit(0, 0, suggested), 0) == (Edit(0, 0, taken), presses)
 
 
@@ -152,6 +158,29 @@ def test_positions_count_characters() -> None:
     text = "aé\n🙂b\n\nlast"
     for offset in range(len(text) + 1):
         assert _offset(text, _position(text, offset)) == offset
+
+
+async def test_an_answer_arrives_before_the_client_has_read_it() -> None:
+    """The slow part of reading is put in here: what the client does with the answer's objects."""
+    editor = Editor()
+    protocol = editor.client.protocol
+    structure = protocol.structure_message
+
+    def slow(data: dict[str, Any]) -> Any:
+        time.sleep(0.05)
+        return structure(data)
+
+    protocol.structure_message = slow
+    arrivals = Arrivals(protocol)
+    answer = {"jsonrpc": "2.0", "id": 1, "result": {"items": [{"insertText": "x"}]}}
+    protocol._result_types[1] = types.InlineCompletionResponse
+    coming: Future[Any] = Future()
+    protocol._request_futures[1] = coming
+    protocol.handle_message(json.loads(json.dumps(answer), object_hook=protocol.structure_message))
+    assert coming.result(0).items[0].insert_text == "x"
+    assert time.perf_counter() - arrivals.take(1) >= 0.05
+    with pytest.raises(KeyError):
+        arrivals.take(1)
 
 
 async def test_a_row_ends_even_if_nobody_reads_its_server(

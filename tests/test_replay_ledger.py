@@ -28,14 +28,22 @@ def event(
 
 MODEL = event(usage=(80, 100), prompt=2.0, first_token=10.0, generate=50.0, total=53.0)
 LOG = [
-    Asked("f", 1, 60.0, "one", True, accepted=3, presses=1, saved=3, event=MODEL),
-    Asked("f", 2, 3.0, "two", True, event=event(total=1.0)),
-    Asked("f", 3, 2.0, "wo", False, mistakes=[BRACKETS], event=event(total=1.0)),
+    Asked("f", 1, 60.0, 0.0, "one", True, accepted=3, presses=1, saved=3, event=MODEL),
+    Asked("f", 2, 3.0, 0.0, "two", True, event=event(total=1.0)),
+    Asked("f", 3, 2.0, 0.0, "wo", False, mistakes=[BRACKETS], event=event(total=1.0)),
     Asked("f", 4, 4.0, event=event("in a word", total=0.5)),
     Asked("f", 5, None, event=event("cancelled", generate=5.0)),
     Asked("f", 6, None, event=event("cancelled", debounce=30.0)),
     Asked("f", 7, None),
-    Asked("f", 8, 50.0, "a\n    bc", True, event=event(usage=(20, 100), debounce=30.0, score=10.0)),
+    Asked(
+        "f",
+        8,
+        50.0,
+        0.0,
+        "a\n    bc",
+        True,
+        event=event(usage=(20, 100), debounce=30.0, score=10.0),
+    ),
 ]
 
 
@@ -81,6 +89,16 @@ def test_a_rows_figures() -> None:
 
 def test_what_the_server_takes_for_itself_is_all_but_the_waits() -> None:
     assert [one.own_ms for one in LOG] == [10.0, 3.0, 2.0, 4.0, None, None, None, 10.0]
+
+
+def test_what_the_client_takes_is_not_the_servers() -> None:
+    typed = Asked("f", 1, 6.0, 1.5, "x", event=event(total=1.0))
+    asked = Asked("f", 2, 60.0, 1.5, "x", event=MODEL)
+    assert (typed.own_ms, asked.own_ms) == (4.5, 8.5)
+    found = figures([Sitting("f", 1, 1, [typed])])
+    assert found["typed_through_ms"]["p95"] == 4.5
+    assert found["total_ms"]["p95"] == 6.0, "what the user waits for"
+    assert found["own_by_stage"]["all"]["outside"] == 3.5
 
 
 def test_a_row_without_requests_has_no_shares() -> None:

@@ -23,7 +23,8 @@ SHOWN, LATE = "suggestion", "late"
 
 @dataclass
 class Asked:
-    """One request. `wall_ms` is None if the next key came before the answer.
+    """One request. `wall_ms` is None if the next key came before the answer; `client_ms` of it the
+    client took to write the request and to read the answer.
 
     `text` is what would have been inserted, "" for nothing. `new`: more than the rest of what was
     on display. `right`: characters of it, from the start, that the file has there. `accepted`
@@ -34,6 +35,7 @@ class Asked:
     file: str
     version: int
     wall_ms: float | None = None
+    client_ms: float = 0.0
     text: str = ""
     new: bool = False
     right: int = 0
@@ -70,10 +72,15 @@ class Asked:
     @property
     def own_ms(self) -> float | None:
         """What the language server took for itself: all but waiting for the model or for the
-        user. Writing, the pipe and the client's reading are in it."""
-        if self.wall_ms is None or not self.event:
+        user. Its reading and writing and the pipe are in it."""
+        if self.served_ms is None or not self.event:
             return None
-        return max(0.0, self.wall_ms - sum(self.stages.get(name, 0.0) for name in WAITS))
+        return max(0.0, self.served_ms - sum(self.stages.get(name, 0.0) for name in WAITS))
+
+    @property
+    def served_ms(self) -> float | None:
+        """From the request in the pipe to the answer in it."""
+        return None if self.wall_ms is None else self.wall_ms - self.client_ms
 
 
 @dataclass
@@ -122,7 +129,7 @@ def figures(sittings: Sequence[Sitting]) -> dict[str, Any]:
     answered = [one for one in asked if one.wall_ms is not None]
     shown = sum(one.new for one in asked)
     accepted = sum(one.accepted > 0 for one in asked)
-    known = [one.wall_ms for one in answered if one.text and one.event and not one.asked_model]
+    known = [one.served_ms for one in answered if one.text and one.event and not one.asked_model]
     cached, prompt = _cached(asked)
     return {
         "files": len(sittings),
@@ -173,8 +180,8 @@ def _stages(asked: Sequence[Asked]) -> dict[str, dict[str, float]]:
 
 def _own_by_stage(asked: Sequence[Asked]) -> dict[str, dict[str, float]]:
     """Where the server's own time goes: mean ms by stage of all answered requests, and of those
-    that took the most of it. `between stages` is in the server, `outside` the server's reading and
-    writing, the pipe, and the client."""
+    that took the most of it. `between stages` is in the server, `outside` its reading and writing,
+    and the pipe."""
     known = sorted(
         (one for one in asked if one.own_ms is not None), key=lambda one: one.own_ms or 0
     )
@@ -190,7 +197,7 @@ def _means(asked: Sequence[Asked]) -> dict[str, float]:
         for name, ms in inside.items():
             sums[name] += ms
         sums["between stages"] += total - sum(inside.values())
-        sums["outside"] += (one.wall_ms or 0.0) - total
+        sums["outside"] += (one.served_ms or 0.0) - total
     return {name: ms / len(asked) for name, ms in sums.items() if name not in WAITS}
 
 

@@ -18,6 +18,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from benchmarks.common import REPOSITORY
+from benchmarks.parts.arrivals import Arrivals
 from benchmarks.parts.display import Display
 from benchmarks.parts.homes import Home
 from benchmarks.parts.ledger import Asked, Sitting
@@ -55,6 +56,7 @@ class _Pending:
     text: str
     offset: int
     done_at: float = 0.0
+    client_ms: float = 0.0
 
 
 class Replay:
@@ -66,6 +68,7 @@ class Replay:
         self._rhythm = Rhythm(speed)
         self._closing = closing
         self._editor = Editor()
+        self._arrivals = Arrivals(self._editor.client.protocol)
 
     async def start(self, folders: list[Path]) -> None:
         """Start the server and wait until the model is there. Raises TandemError if it is not."""
@@ -97,7 +100,9 @@ class Replay:
         await asyncio.sleep(SETTLE_S)  # the repository's index begins to be looked at
         await self._editor.loaded()
         sitting = Sitting(str(script.file), script.keys, 0, [], script.put_in)
-        wrong = await _Desk(self._editor, self.row.accept, uri, typist, sitting).work()
+        wrong = await _Desk(
+            self._editor, self._arrivals, self.row.accept, uri, typist, sitting
+        ).work()
         assert typist.text == script.text, "in the end stands what the file holds"
         self._editor.shut(uri)
         await asyncio.sleep(SETTLE_S)  # events of cancelled requests are written
@@ -125,9 +130,16 @@ class _Desk:
     """The document in the editor while it is typed."""
 
     def __init__(
-        self, editor: Editor, accept: Accept, uri: str, typist: Typist, sitting: Sitting
+        self,
+        editor: Editor,
+        arrivals: Arrivals,
+        accept: Accept,
+        uri: str,
+        typist: Typist,
+        sitting: Sitting,
     ) -> None:
-        self._editor, self._accept, self._uri = editor, accept, uri
+        self._editor, self._arrivals = editor, arrivals
+        self._accept, self._uri = accept, uri
         self._typist, self._sitting = typist, sitting
         self._display = Display()
         self._wrong: list[tuple[_Pending, Edit]] = []
@@ -167,7 +179,7 @@ class _Desk:
         if not pending.answer.done():
             return None
         asked = pending.asked
-        asked.wall_ms = pending.done_at
+        asked.wall_ms, asked.client_ms = pending.done_at, pending.client_ms
         failed = pending.answer.exception() is not None  # the trace tells why
         items = [] if failed else pending.answer.result().items
         if not items:
@@ -224,13 +236,17 @@ class _Desk:
         here = _position(text, offset)
         asked, began = Asked(self._sitting.file, version), time.perf_counter()
         number, coming = self._editor.request_inline(self._uri, here.line, here.character)
+        sent = time.perf_counter()
         answer = asyncio.ensure_future(coming)
         pending = _Pending(asked, number, answer, text, offset)
 
         def done(answer: asyncio.Future[Any]) -> None:
-            pending.done_at = (time.perf_counter() - began) * 1000
+            now = time.perf_counter()
+            pending.done_at = (now - began) * 1000
             if not answer.cancelled():
                 answer.exception()  # a cancelled request's is nobody's concern
+                read = now - self._arrivals.take(number)
+                pending.client_ms = (sent - began + read) * 1000
 
         answer.add_done_callback(done)
         self._sitting.asked.append(asked)
