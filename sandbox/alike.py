@@ -4,12 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 NEAR = 0.7  # of the characters of lines that are nearly the same
 OFTEN = 200  # times; where a line stands more often does not tell where a text belongs
 LONGEST = 1_000  # characters; longer lines are the same or not
 _STRING = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
-_SPACE = re.compile(r"\s+")
+_SPACE, _LOOSE = re.compile(r"\s+"), re.compile(r"(?<!\w)\s+|\s+(?!\w)")
 _MARK = r"(?:\.\.\.|…)"
 _ELIDED = re.compile(rf"\s*{_MARK}\s*|\s*(?:#|//|--|/\*|<!--|;|%)\s*{_MARK}.*")
 # A line that names a thing is another line when the name is another.
@@ -23,18 +24,17 @@ def is_elided(line: str) -> bool:
     return bool(_ELIDED.fullmatch(line))
 
 
+@lru_cache(maxsize=65_536)
 def spaced(line: str) -> str:
-    """A line with the spaces that mean nothing taken out: not between words, not in strings."""
+    """A line with the spaces that mean nothing taken out: not between words, not in strings.
+
+    Cached: each level, and the next edit of a file, asks for its lines again.
+    """
     parts = _STRING.split(line.strip())
     return "".join(
-        part if number % 2 else _SPACE.sub(_space, part) for number, part in enumerate(parts)
+        part if number % 2 else _SPACE.sub(" ", _LOOSE.sub("", part))
+        for number, part in enumerate(parts)
     )
-
-
-def _space(gap: re.Match[str]) -> str:
-    first, end = gap.span()
-    before, after = gap.string[max(0, first - 1) : first], gap.string[end : end + 1]
-    return " " if _is_word(before) and _is_word(after) else ""
 
 
 def _is_word(character: str) -> bool:

@@ -213,14 +213,15 @@ def _within(edit: Edit, text: str) -> Applied | None:
 
     Only what is exact and stands between other words counts.
     """
-    starts = []
-    start = text.find(edit.before)
+    starts, numbers = [], []
+    start, number, last = text.find(edit.before), 1, 0
     while start >= 0:
         end = start + len(edit.before)
+        number, last = number + text.count("\n", last, start), start
         if _is_cut_at(text, start) and _is_cut_at(text, end):
             starts.append(start)
+            numbers.append(number)
         start = text.find(edit.before, start + 1)
-    numbers = [text.count("\n", 0, start) + 1 for start in starts]
     if not starts or not edit.before.strip():
         return None
     if len(starts) > 1:
