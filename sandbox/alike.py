@@ -10,7 +10,8 @@ NEAR = 0.7  # of the characters of lines that are nearly the same
 OFTEN = 200  # times; where a line stands more often does not tell where a text belongs
 LONGEST = 1_000  # characters; longer lines are the same or not
 _STRING = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
-_SPACE, _LOOSE = re.compile(r"\s+"), re.compile(r"(?<!\w)\s+|\s+(?!\w)")
+_SPACE = re.compile(r"\s+")
+_LOOSE = re.compile(r"(?<![\w\s])\s+|(?<!\s)\s+(?![\w\s])")  # a whole gap, next to no word
 _MARK = r"(?:\.\.\.|…)"
 _ELIDED = re.compile(rf"\s*{_MARK}\s*|\s*(?:#|//|--|/\*|<!--|;|%)\s*{_MARK}.*")
 # A line that names a thing is another line when the name is another.
