@@ -227,7 +227,11 @@ class _Finder:
                 return
             if self._keys[firm] == self._file_keys[end]:
                 ends += 1
-                yield from self._walk(at + 1, end, [*spans, (number, end)], stale)
+                # Blank lines of ours below the dots are the file's, and not among what is left out.
+                last = end
+                while last > number and end - last < firm - at - 1 and self._file_blank[last - 1]:
+                    last -= 1
+                yield from self._walk(at + 1, last, [*spans, (number, last)], stale)
             if not self._file_blank[end] and alike.width(self._file[end]) < deep:
                 return
 

@@ -413,3 +413,10 @@ def test_drift_of_white_space_gives_the_second_text_all_the_same(
     # Where no line of the edit tells how the file is indented, its own tabs stay.
     made = [one.rstrip().expandtabs(4) for one in applied.text.split("\n") if one.strip()]
     assert made == new
+
+
+def test_blank_lines_below_dots_are_the_files_own() -> None:
+    old = "def f():\n    a = 1\n    ...\n\n# output\nb\nc\n"
+    before, below = "def f():\n    ...\n\n", "# output\nb\nc\n"
+    edit = Edit("a.py", before + below, f"{before}d\n\n{below}")
+    assert apply(edit, old).text == old.replace("# output", "d\n\n# output")
