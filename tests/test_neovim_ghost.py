@@ -1,0 +1,308 @@
+"""Ghost text in a real Neovim, with the real language server; the screen is what Neovim draws.
+
+What the model says is given by a server of the tests, but for the last test, which has the
+embedded model.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tandem import trace
+from tests.lsp_client import make_home
+from tests.neovim import Neovim, neovim
+from tests.recorder import Recorder, recording
+
+CODE = "def add(a, b):\n    return \n"
+BODY = "    if n < 2:\n        return n\n    return fibonacci(n - 1)"
+Open = Callable[..., AbstractAsyncContextManager[Neovim]]
+
+
+def answer(prompt: str) -> str:
+    """One line after `return`, three after `def fibonacci`, else nothing."""
+    if "fibonacci" in prompt:
+        return f"{BODY}\n" if prompt.rstrip().endswith(("(n):", ">")) else ""
+    return "first_number + second_number\n"
+
+
+@pytest.fixture
+def model() -> Any:
+    with recording({"id": "given"}, answer=answer) as server:
+        yield server
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = make_home(tmp_path / "home", None)
+    monkeypatch.setenv("TANDEM_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+async def opened(home: Path, tmp_path: Path, model: Recorder) -> Open:
+    """Neovim with a file that ends in an unfinished `return`, and the server there."""
+
+    def start(setup: Any = None, text: str = CODE, **other: Any) -> Any:
+        settings = {"endpoint": model.url, **other.pop("settings", {})}
+        return _opened(home, tmp_path, setup, text, settings=settings, **other)
+
+    return start
+
+
+@asynccontextmanager
+async def _opened(
+    home: Path, folder: Path, setup: Any, text: str, **other: Any
+) -> AsyncIterator[Neovim]:
+    (folder / "work.py").write_text(text)
+    async with neovim(home, setup, folder=folder, **other) as nvim:
+        await nvim.command("edit work.py")
+        await nvim.until(SERVED)
+        yield nvim
+
+
+SERVED = "(vim.lsp.get_clients({ name = 'tandem' })[1] or {}).initialized"
+GHOST = "first_number + second_number"
+# Counts what the client of the server sends and hears.
+COUNT_REQUESTS = """
+Requests, Cancelled, Answered = 0, 0, 0
+local client = vim.lsp.get_clients({ name = 'tandem' })[1]
+local request, cancel = client.request, client.cancel_request
+client.request = function(self, method, params, handler, buf)
+  Requests = Requests + 1
+  return request(self, method, params, function(...)
+    Answered = Answered + 1
+    return handler(...)
+  end, buf)
+end
+client.cancel_request = function(self, id)
+  Cancelled = Cancelled + 1
+  return cancel(self, id)
+end
+"""
+PROCESS_OR_NIL = "(vim.api.nvim_get_proc_children(vim.fn.getpid()))[1]"
+PROCESS = f"return {PROCESS_OR_NIL}"
+
+
+async def outcomes(count: int) -> list[dict[str, Any]]:
+    """Wait for what became of so many suggestions, as the server's trace has it."""
+    while len(found := [e["details"] for e in trace.read() if e["kind"] == "outcome"]) < count:
+        await asyncio.sleep(0.05)
+    return found
+
+
+async def test_ghost_text_appears_while_typing_and_tab_takes_it(opened: Open) -> None:
+    async with opened() as nvim:
+        await nvim.type("jA")
+        await nvim.sees(f"    return {GHOST}")
+        assert await nvim.lines() == ["def add(a, b):", "    return "]
+        await nvim.type("<Tab>")
+        assert await nvim.lines() == ["def add(a, b):", f"    return {GHOST}"]
+        assert await nvim.cursor() == (2, len(f"    return {GHOST}"))
+
+
+async def test_tab_stays_tab_where_no_ghost_text_is(opened: Open) -> None:
+    async with opened(settings={"completion": {"enabled": False}}) as nvim:
+        await nvim.command("setlocal expandtab softtabstop=4")
+        await nvim.type("o<Tab>x")
+        assert await nvim.lines() == ["def add(a, b):", "    x", "    return "]
+
+
+async def test_a_mapped_tab_is_not_stolen(opened: Open) -> None:
+    async with opened(before="vim.keymap.set('i', '<Tab>', 'mine')") as nvim:
+        await nvim.type("jA")
+        await nvim.sees(GHOST)
+        await nvim.type("<Tab>")
+        assert (await nvim.lines())[1] == "    return mine"
+        assert await nvim.lua("return require('tandem.keys').left_alone") == {"accept": "<Tab>"}
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        "'<Tab>', 'mine'",
+        "'<Tab>', function() vim.api.nvim_put({ 'mine' }, 'c', false, true) end",
+        "'<Tab>', function() return 'mine' end, { expr = true }",
+    ],
+    ids=["keys", "function", "expression"],
+)
+async def test_a_named_key_does_what_it_did_where_no_ghost_text_is(
+    opened: Open, mapping: str
+) -> None:
+    setup = {"keys": {"accept": "<Tab>"}}
+    async with opened(setup, before=f"vim.keymap.set('i', {mapping})") as nvim:
+        await nvim.type("O<Tab>")
+        assert (await nvim.lines())[0] == "mine"
+        await nvim.type("<Esc>GA")
+        await nvim.sees(GHOST)
+        await nvim.type("<Tab>")
+        assert (await nvim.lines())[2] == f"    return {GHOST}"
+
+
+async def test_neovims_own_tab_still_jumps_in_a_snippet(opened: Open) -> None:
+    async with opened(settings={"completion": {"enabled": False}}) as nvim:
+        await nvim.type("O")
+        await nvim.lua("vim.snippet.expand('f(${1:a}, ${2:b})')")
+        await nvim.type("x<Tab>y")
+        assert (await nvim.lines())[0] == "f(x, y)"
+
+
+async def test_a_word_then_a_line_of_it_are_taken(opened: Open) -> None:
+    async with opened() as nvim:
+        await nvim.type("jA")
+        await nvim.sees(GHOST)
+        await nvim.type("<M-Right>")
+        assert (await nvim.lines())[1] == "    return first_number"
+        await nvim.sees(f"    return {GHOST}")
+        await nvim.type("<M-Right>")
+        assert (await nvim.lines())[1] == "    return first_number +"
+        await nvim.sees(f"    return {GHOST}")
+        await nvim.type("<M-C-Right>")
+        assert (await nvim.lines())[1] == f"    return {GHOST}"
+
+
+async def test_what_is_typed_of_it_keeps_it_without_another_request(opened: Open) -> None:
+    async with opened() as nvim:
+        await nvim.type("jA")
+        await nvim.sees(GHOST)
+        await nvim.lua(COUNT_REQUESTS)
+        await nvim.type("first_")
+        await nvim.until("#vim.api.nvim_get_current_line() == 17")
+        await nvim.sees(f"    return {GHOST}")
+        assert await nvim.lua("return Requests") == 0
+        await nvim.type("<Tab>")
+        assert (await nvim.lines())[1] == f"    return {GHOST}"
+
+
+async def test_what_is_typed_otherwise_takes_it_away(opened: Open) -> None:
+    async with opened() as nvim:
+        await nvim.type("jA")
+        await nvim.sees(GHOST)
+        await nvim.command("Tandem disable")
+        await nvim.sees_no_more(GHOST)
+        await nvim.type("z<Tab>")
+        assert (await nvim.lines())[1].startswith("    return z")
+        assert GHOST not in (await nvim.lines())[1]
+
+
+async def test_several_lines_lie_below_the_cursor_and_are_one_step_of_undo(opened: Open) -> None:
+    async with opened(text="def fibonacci(n):\n\n\nx = 1\n") as nvim:
+        await nvim.type("ji")
+        await nvim.sees(f"def fibonacci(n):\n{BODY}\n")
+        assert await nvim.lines() == ["def fibonacci(n):", "", "", "x = 1"]
+        await nvim.type("<Tab>")
+        assert await nvim.lines() == ["def fibonacci(n):", *BODY.split("\n"), "", "x = 1"]
+        await nvim.type("<Esc>u")
+        assert await nvim.lines() == ["def fibonacci(n):", "", "", "x = 1"]
+
+
+async def test_it_is_hidden_while_the_popup_menu_is_open(opened: Open) -> None:
+    async with opened() as nvim:
+        await nvim.command("set completeopt=menuone,noinsert")
+        await nvim.type("jA")
+        await nvim.sees(GHOST)
+        await nvim.lua("vim.fn.complete(12, { 'from_the_menu' })")
+        await nvim.sees("from_the_menu")
+        await nvim.sees_no_more(GHOST)
+        await nvim.type("<C-e>")
+        await nvim.sees(GHOST)
+
+
+async def test_it_goes_when_insert_mode_ends(opened: Open) -> None:
+    async with opened() as nvim:
+        await nvim.type("jA")
+        await nvim.sees(GHOST)
+        await nvim.type("<Esc>")
+        await nvim.sees_no_more(GHOST)
+
+
+async def test_dismissed_it_stays_away_and_the_server_hears_of_it(opened: Open) -> None:
+    async with opened() as nvim:
+        await nvim.type("jA")
+        await nvim.sees(GHOST)
+        await nvim.type("<C-]>")
+        await nvim.sees_no_more(GHOST)
+        [event] = await outcomes(1)
+        assert (event["outcome"], event["why"]) == ("rejected", "dismissed")
+
+
+async def test_what_was_taken_is_reported(opened: Open) -> None:
+    async with opened() as nvim:
+        await nvim.type("jA")
+        await nvim.sees(GHOST)
+        await nvim.type("<Tab>")
+        await nvim.until("vim.api.nvim_get_current_line():find('second_number', 1, true)")
+        await nvim.command("stopinsert | bdelete!")
+        events = await outcomes(1)
+        assert events[0]["outcome"] == "accepted"
+        assert [chunk["how"] for chunk in events[0]["chunks"]] == ["whole"]
+
+
+async def test_the_older_request_is_cancelled(opened: Open) -> None:
+    async with opened() as nvim:
+        await nvim.lua(COUNT_REQUESTS)
+        await nvim.type("jA")
+        await nvim.type("x")
+        await nvim.type("y")
+        await nvim.until("Requests > 1")
+        assert await nvim.until("Cancelled > 0 or Answered == Requests")
+
+
+async def test_what_stands_behind_the_cursor_is_shown_behind_it(opened: Open) -> None:
+    async with opened(text="def add(a, b):\n    return   # the sum\n") as nvim:
+        await nvim.type("jfnli ")
+        await nvim.until("require('tandem.ghost').last_ms")
+        await nvim.type("<Esc>")
+        assert "# the sum" in nvim.screen()
+
+
+async def test_with_settings_it_is_off_and_the_status_says_why(opened: Open) -> None:
+    async with opened(settings={"completion": {"enabled": False}}) as nvim:
+        await nvim.type("jA")
+        await nvim.until("require('tandem.ghost').last_ms")
+        assert GHOST not in nvim.screen()
+        await nvim.command("Tandem status")
+        await nvim.sees("disabled")
+
+
+async def test_a_server_that_is_killed_comes_back(opened: Open, model: Recorder) -> None:
+    async with opened() as nvim:
+        killed = await nvim.lua(PROCESS)
+        os.kill(killed, signal.SIGKILL)
+        await nvim.until(f"({PROCESS_OR_NIL}) and ({PROCESS_OR_NIL}) ~= ...", killed)
+        await nvim.until(SERVED)
+        await nvim.type("jA")
+        await nvim.sees(GHOST)
+
+
+async def test_a_command_that_is_not_there_is_told_with_what_to_do(
+    home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "work.py").write_text(CODE)
+    async with neovim(home, {"cmd": ["no-such-tandem", "lsp"]}, folder=tmp_path) as nvim:
+        await nvim.command("edit work.py")
+        await nvim.sees("no-such-tandem")
+        assert "cmd =" in await nvim.command("messages")
+
+
+@pytest.mark.parametrize(
+    ("setup", "told"),
+    [
+        ({"keys": {"acept": "<Tab>"}}, 'no key for "acept"'),
+        ({"colour": "red"}, 'no option "colour"'),
+        ({"cmd": []}, "cmd must be a list"),
+    ],
+)
+async def test_a_wrong_option_is_one_line(
+    home: Path, tmp_path: Path, setup: dict[str, Any], told: str
+) -> None:
+    async with neovim(home, folder=tmp_path) as nvim:
+        done, why = await nvim.lua("return { pcall(require('tandem').setup, ...) }", setup)
+    assert not done
+    assert told in why
+    assert "\n" not in why
