@@ -70,9 +70,13 @@ class Neovim:
     async def lua(self, code: str, *arguments: Any) -> Any:
         return await self.call("nvim_exec_lua", code, list(arguments))
 
-    async def command(self, line: str) -> str:
-        """Run an Ex command; what it printed."""
-        return (await self.call("nvim_exec2", line, {"output": True})).get("output", "")
+    async def command(self, line: str) -> None:
+        """Run an Ex command."""
+        await self.call("nvim_command", line)
+
+    async def messages(self) -> str:
+        """What Neovim has told so far."""
+        return (await self.call("nvim_exec2", "messages", {"output": True}))["output"]
 
     async def type(self, keys: str) -> None:
         """Press keys, as `<Tab>` and the like; returns when Neovim has taken them."""

@@ -27,7 +27,7 @@ Open = Callable[..., AbstractAsyncContextManager[Neovim]]
 def answer(prompt: str) -> str:
     """One line after `return`, three after `def fibonacci`, else nothing."""
     if "fibonacci" in prompt:
-        return "" if "return n" in prompt else f"{BODY}\n"
+        return "" if "return n" in prompt else f"\n{BODY}\n"
     return "first_number + second_number\n"
 
 
@@ -110,7 +110,7 @@ async def test_tab_stays_tab_where_no_ghost_text_is(opened: Open) -> None:
     async with opened(settings={"completion": {"enabled": False}}) as nvim:
         await nvim.command("setlocal expandtab softtabstop=4")
         await nvim.type("o<Tab>x")
-        assert await nvim.lines() == ["def add(a, b):", "    x", "    return "]
+        assert await nvim.lines() == ["def add(a, b):", "        x", "    return "]
 
 
 async def test_a_mapped_tab_is_not_stolen(opened: Open) -> None:
@@ -148,7 +148,9 @@ async def test_neovims_own_tab_still_jumps_in_a_snippet(opened: Open) -> None:
     async with opened(settings={"completion": {"enabled": False}}) as nvim:
         await nvim.type("O")
         await nvim.lua("vim.snippet.expand('f(${1:a}, ${2:b})')")
-        await nvim.type("x<Tab>y")
+        await nvim.type("x<Tab>")
+        await nvim.until("vim.api.nvim_get_mode().mode == 's'")
+        await nvim.type("y")
         assert (await nvim.lines())[0] == "f(x, y)"
 
 
@@ -286,7 +288,7 @@ async def test_a_command_that_is_not_there_is_told_with_what_to_do(
     (tmp_path / "work.py").write_text(CODE)
     async with neovim(home, {"cmd": ["no-such-tandem", "lsp"]}, folder=tmp_path) as nvim:
         await nvim.command("edit work.py")
-        told = await nvim.command("messages")
+        told = await nvim.messages()
         assert "no-such-tandem" in told
         assert "cmd =" in told
 
