@@ -27,7 +27,7 @@ from tests.lsp_client import COMMAND, environment
 
 PLUGIN = Path(__file__).parent.parent / "editors" / "neovim"
 WIDTH, HEIGHT = 100, 30
-LONGEST_WAIT_S = 120.0  # so that what never comes fails with the screen; no test is about it
+LONGEST_WAIT_S = 60.0  # so that what never comes fails with the screen; no test is about it
 _REQUEST, _RESPONSE, _NOTIFICATION = 0, 1, 2
 
 

@@ -11,7 +11,7 @@ import pytest
 from sandbox.probes import check
 from tests.docker_support import docker_client, image  # noqa: F401
 from tests.lsp_client import make_home
-from tests.neovim import Neovim, neovim
+from tests.neovim import Neovim, NeovimError, neovim
 from tests.repositories import MadeRepository
 from tests.scripted_chat import ScriptedChat, fails, says, scripted
 
@@ -100,7 +100,7 @@ async def test_a_question_may_be_typed(opened: Open) -> None:
     with scripted(says("Yes, it does.")) as server:
         async with opened(server) as nvim:
             await nvim.call("nvim_input", ":Tandem ask<CR>")
-            await nvim.sees("Ask: ")
+            await nvim.sees("Ask:")
             await nvim.call("nvim_input", "does it add?<CR>")
             await answered(nvim, "ask", "Yes, it does.")
         assert "does it add?" in server.bodies[0]["messages"][-1]["content"]
@@ -147,9 +147,9 @@ async def test_an_edit_of_a_text_that_has_changed_is_not_made(opened: Open) -> N
             await nvim.lua(
                 "vim.api.nvim_buf_set_lines(vim.fn.bufnr('prices.py'), 0, 0, true, {'#'})"
             )
-            await nvim.command("Tandem accept")
+            with pytest.raises(NeovimError, match="changed meanwhile"):
+                await nvim.command("Tandem accept")
             assert text(await nvim.lines()) == f"#\n{CODE}"
-            assert "changed meanwhile" in await nvim.messages()
 
 
 async def test_an_answer_can_be_stopped(opened: Open) -> None:
@@ -169,16 +169,14 @@ async def test_an_error_is_one_line(opened: Open) -> None:
             await nvim.command("Tandem explain")
             await nvim.until("vim.fn.execute('messages'):find('Tandem: ', 1, true)")
             [line] = [one for one in (await nvim.messages()).splitlines() if one]
-            assert "401" in line
+            assert "refused the token" in line
 
 
 async def test_an_unknown_word_is_told_with_those_there_are(opened: Open) -> None:
     with scripted() as server:
         async with opened(server) as nvim:
-            await nvim.command("Tandem expalin")
-            told = await nvim.messages()
-            assert 'there is no "expalin"' in told
-            assert "explain" in told
+            with pytest.raises(NeovimError, match='there is no "expalin"; .*, explain,'):
+                await nvim.command("Tandem expalin")
 
 
 async def test_a_buffer_that_is_not_served_says_so(opened: Open) -> None:
