@@ -175,7 +175,7 @@ async def test_an_error_is_one_line(opened: Open) -> None:
 async def test_an_unknown_word_is_told_with_those_there_are(opened: Open) -> None:
     with scripted() as server:
         async with opened(server) as nvim:
-            with pytest.raises(NeovimError, match='there is no "expalin"; .*, explain,'):
+            with pytest.raises(NeovimError, match=r'there is no "expalin"; .*, explain,'):
                 await nvim.command("Tandem expalin")
 
 

@@ -85,6 +85,25 @@ client.cancel_request = function(self, id)
   return cancel(self, id)
 end
 """
+# Keeps the parameters of the next request, which is never answered.
+HOLD_ANSWERS = """
+Asked = nil
+local client = vim.lsp.get_clients({ name = 'tandem' })[1]
+client.request = function(_, method, params)
+  Asked = params
+  return true, 1000
+end
+client.cancel_request = function() end
+"""
+GIVE_TWO = """
+local client = vim.lsp.get_clients({ name = 'tandem' })[1]
+client.request = function(_, method, params, handler)
+  vim.schedule(function()
+    handler(nil, { items = { { insertText = 'one' }, { insertText = 'two' } } })
+  end)
+  return true, 1000
+end
+"""
 PROCESS_OR_NIL = "(vim.api.nvim_get_proc_children(vim.fn.getpid()))[1]"
 PROCESS = f"return {PROCESS_OR_NIL}"
 
@@ -185,11 +204,108 @@ async def test_what_is_typed_otherwise_takes_it_away(opened: Open) -> None:
     async with opened() as nvim:
         await nvim.type("jA")
         await nvim.sees(GHOST)
+        await nvim.type("z")
+        # What comes then is for the text as it is by now.
+        await nvim.until("require('tandem.ghost').last_ms")
+        await nvim.sees("    return z")
+        assert f"    return {GHOST}" not in nvim.screen()
+
+
+async def test_disabled_it_goes_and_enabled_it_comes_back(opened: Open) -> None:
+    async with opened() as nvim:
+        await nvim.type("jA")
+        await nvim.sees(GHOST)
         await nvim.command("Tandem disable")
         await nvim.sees_no_more(GHOST)
-        await nvim.type("z<Tab>")
-        assert (await nvim.lines())[1].startswith("    return z")
-        assert GHOST not in (await nvim.lines())[1]
+        assert await nvim.lua("return require('tandem').statusline()") == "Tandem: off"
+        await nvim.until("#vim.lsp.get_clients({ name = 'tandem' }) == 0")
+        await nvim.type("<Esc>")
+        await nvim.command("Tandem enable")
+        await nvim.until(SERVED)
+        await nvim.type("A")
+        await nvim.sees(GHOST)
+
+
+async def test_the_first_line_is_shown_while_the_others_are_on_their_way(opened: Open) -> None:
+    """The server's notification is played back: which answers come in parts is its affair."""
+    async with opened(settings={"completion": {"enabled": False}}) as nvim:
+        await nvim.lua(HOLD_ANSWERS)
+        await nvim.type("jA")
+        await nvim.until("Asked")
+        await nvim.lua(
+            """
+            local params = vim.deepcopy(Asked)
+            params.text = 'first line'
+            params.textDocument.version = vim.lsp.util.buf_versions[vim.api.nvim_get_current_buf()]
+            require('tandem.client').handlers['tandem/partial'](nil, params)
+            """
+        )
+        await nvim.sees("    return first line")
+        await nvim.type("<Tab>")
+        assert (await nvim.lines())[1] == "    return first line"
+
+
+async def test_of_several_candidates_the_next_is_shown(opened: Open) -> None:
+    """Our server gives one; others, and later ones, may give more."""
+    async with opened(settings={"completion": {"enabled": False}}) as nvim:
+        await nvim.lua(GIVE_TWO)
+        await nvim.type("jA")
+        await nvim.sees("    return one")
+        await nvim.type("<M-]>")
+        await nvim.sees("    return two")
+        await nvim.type("<M-]>")
+        await nvim.sees("    return one")
+        await nvim.type("<M-[><Tab>")
+        assert (await nvim.lines())[1] == "    return two"
+
+
+async def test_letters_outside_of_ascii_before_the_cursor_do_not_move_it(opened: Open) -> None:
+    async with opened(text='x = "😀語ä"; y = \n') as nvim:
+        await nvim.type("A")
+        await nvim.sees(GHOST)
+        await nvim.type("<Tab>")
+        assert await nvim.lines() == [f'x = "😀語ä"; y = {GHOST}']
+
+
+async def test_windows_line_ends_stay_as_they_are(opened: Open, tmp_path: Path) -> None:
+    async with opened(text="def fibonacci(n):\r\n\r\n\r\nx = 1\r\n") as nvim:
+        await nvim.type("ji")
+        await nvim.sees(f"def fibonacci(n):\n{BODY}\n")
+        await nvim.type("<Tab><Esc>")
+        await nvim.command("write")
+    lines = ["def fibonacci(n):", *BODY.split("\n"), "", "x = 1", ""]
+    assert (tmp_path / "work.py").read_bytes().decode() == "\r\n".join(lines)
+
+
+async def test_only_the_named_filetypes_are_served(opened: Open, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("A\n")
+    async with opened({"filetypes": ["python"]}) as nvim:
+        await nvim.command("edit notes.md")
+        assert await nvim.lua("return require('tandem').statusline()") == ""
+        assert await nvim.lua("return #vim.lsp.get_clients({ bufnr = 0, name = 'tandem' })") == 0
+
+
+async def test_checkhealth_tells_what_is_there_and_which_keys_were_left_alone(
+    opened: Open,
+) -> None:
+    async with opened(before="vim.keymap.set('i', '<Tab>', 'mine')") as nvim:
+        await nvim.command("checkhealth tandem")
+        told = "\n".join(await nvim.lines())
+    assert "ERROR" not in told
+    assert "Model: " in told
+    assert "<Tab> is yours, so it does not accept" in told
+
+
+async def test_the_embedded_model_writes_and_tab_takes_it(
+    served_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TANDEM_HOME", str(served_home))
+    async with _opened(served_home, tmp_path, None, CODE) as nvim:
+        await nvim.type("jA")
+        await nvim.sees("    return a + b")
+        assert await nvim.lines() == CODE.splitlines()
+        await nvim.type("<Tab>")
+        assert (await nvim.lines())[1] == "    return a + b"
 
 
 async def test_several_lines_lie_below_the_cursor_and_are_one_step_of_undo(opened: Open) -> None:
