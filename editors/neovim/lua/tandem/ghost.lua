@@ -283,7 +283,7 @@ function M.trigger()
   ask(INVOKED)
 end
 
---- Show another candidate, by so many further on; ask for one where there is none.
+--- Show another candidate, by so many further on, where there are several.
 ---@param step integer
 function M.turn(step)
   if not shown or #shown.items < 2 then
