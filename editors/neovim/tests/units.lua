@@ -74,9 +74,15 @@ test('a bracket that is replaced is not drawn twice', function()
 end)
 
 test('what stands behind moves to the end of several lines', function()
-  same(suggestion.layout('[\n  1\n', ']', 0), { overlay = true, first = '[', below = { '  1', ']' } })
+  same(
+    suggestion.layout('[\n  1\n', ']', 0),
+    { overlay = true, first = '[', below = { '  1', ']' } }
+  )
   -- The rest of the line is covered by blanks.
-  same(suggestion.layout('a\nb', ' long', 0), { overlay = true, first = 'a    ', below = { 'b long' } })
+  same(
+    suggestion.layout('a\nb', ' long', 0),
+    { overlay = true, first = 'a    ', below = { 'b long' } }
+  )
   same(suggestion.layout('x', '()', 2), { overlay = true, first = 'x ', below = {} })
 end)
 

@@ -47,7 +47,11 @@ local function snooze(words)
     command = off and 'tandem.unsnooze' or 'tandem.snooze',
     arguments = off and {} or { minutes },
   }, { bufnr = 0 }, function(error)
-    clients.say(error and error.message or off and 'suggests again' or ('quiet for %g minutes'):format(minutes))
+    clients.say(
+      error and error.message
+        or off and 'suggests again'
+        or ('quiet for %g minutes'):format(minutes)
+    )
   end)
 end
 

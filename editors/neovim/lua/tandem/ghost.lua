@@ -52,7 +52,12 @@ end
 --- What is left of the current item at the cursor; nil if the text is not the one it is for.
 local function left()
   local place = here()
-  if not shown or shown.buf ~= place.buf or place.row < shown.row or place.behind ~= shown.behind then
+  if
+    not shown
+    or shown.buf ~= place.buf
+    or place.row < shown.row
+    or place.behind ~= shown.behind
+  then
     return nil
   end
   local lines = vim.api.nvim_buf_get_lines(place.buf, shown.row, place.row + 1, false)
@@ -119,7 +124,8 @@ local function take(place, found, encoding)
   for _, one in ipairs(found) do
     local text = type(one.insertText) == 'table' and one.insertText.value or one.insertText
     local arguments = one.command and one.command.arguments
-    items[#items + 1] = { text = plain(text), id = arguments and arguments[1], command = one.command }
+    items[#items + 1] =
+      { text = plain(text), id = arguments and arguments[1], command = one.command }
     if one.range and one.range['end'].line == place.row then
       local line = place.before .. place.behind
       local last = vim.str_byteindex(line, encoding, one.range['end'].character, false)
@@ -292,7 +298,7 @@ function M.turn(step)
   local was, count = shown.index, #shown.items
   repeat
     shown.index = (shown.index - 1 + step) % count + 1
-    -- One that does not begin with what is typed by now is passed over.
+  -- One that does not begin with what is typed by now is passed over.
   until shown.index == was or (left() or '') ~= ''
   show()
 end
