@@ -68,42 +68,50 @@ async def _opened(
 
 SERVED = "(vim.lsp.get_clients({ name = 'tandem' })[1] or {}).initialized"
 GHOST = "first_number + second_number"
-# Counts what the client of the server sends and hears.
+# Counts what the client of the server sends.
 COUNT_REQUESTS = """
-Requests, Cancelled, Answered = 0, 0, 0
+Requests = 0
 local client = vim.lsp.get_clients({ name = 'tandem' })[1]
-local request, cancel = client.request, client.cancel_request
-client.request = function(self, method, params, handler, buf)
+local request = client.request
+client.request = function(...)
   Requests = Requests + 1
-  return request(self, method, params, function(...)
-    Answered = Answered + 1
-    return handler(...)
-  end, buf)
-end
-client.cancel_request = function(self, id)
-  Cancelled = Cancelled + 1
-  return cancel(self, id)
+  return request(...)
 end
 """
-# Keeps the parameters of the next request, which is never answered.
+# Requests are counted and never answered; keeps the last one's parameters, and what was cancelled.
 HOLD_ANSWERS = """
-Asked = nil
+Asked, Sent, Cancelled = nil, 0, {}
 local client = vim.lsp.get_clients({ name = 'tandem' })[1]
 client.request = function(_, method, params)
-  Asked = params
-  return true, 1000
+  Asked, Sent = params, Sent + 1
+  return true, Sent
 end
-client.cancel_request = function() end
-"""
-GIVE_TWO = """
-local client = vim.lsp.get_clients({ name = 'tandem' })[1]
-client.request = function(_, method, params, handler)
-  vim.schedule(function()
-    handler(nil, { items = { { insertText = 'one' }, { insertText = 'two' } } })
-  end)
-  return true, 1000
+client.cancel_request = function(_, id)
+  table.insert(Cancelled, id)
 end
 """
+
+
+def giving(items: str) -> str:
+    """Lua that answers the first request with these items, and others with none."""
+    return f"""
+    local client = vim.lsp.get_clients({{ name = 'tandem' }})[1]
+    local items = {{ {items} }}
+    client.request = function(_, method, params, handler)
+      local given = items
+      items = {{}}
+      vim.schedule(function() handler(nil, {{ items = given }}) end)
+      return true, 1000
+    end
+    """
+
+
+GIVE_TWO = giving("{ insertText = 'one' }, { insertText = 'two' }")
+GIVE_LINES = giving("{ insertText = '[\\n  1,\\n]' }")
+GIVE_BRACKET = giving(
+    "{ insertText = 'a, b)', range = {"
+    " start = { line = 0, character = 2 }, ['end'] = { line = 0, character = 3 } } }"
+)
 PROCESS_OR_NIL = "(vim.api.nvim_get_proc_children(vim.fn.getpid()))[1]"
 PROCESS = f"return {PROCESS_OR_NIL}"
 
@@ -362,21 +370,40 @@ async def test_what_was_taken_is_reported(opened: Open) -> None:
 
 
 async def test_the_older_request_is_cancelled(opened: Open) -> None:
-    async with opened() as nvim:
-        await nvim.lua(COUNT_REQUESTS)
+    async with opened(settings={"completion": {"enabled": False}}) as nvim:
+        await nvim.lua(HOLD_ANSWERS)
         await nvim.type("jA")
-        await nvim.type("x")
-        await nvim.type("y")
-        await nvim.until("Requests > 1")
-        assert await nvim.until("Cancelled > 0 or Answered == Requests")
-
-
-async def test_what_stands_behind_the_cursor_is_shown_behind_it(opened: Open) -> None:
-    async with opened(text="def add(a, b):\n    return   # the sum\n") as nvim:
-        await nvim.type("jfnli ")
-        await nvim.until("require('tandem.ghost').last_ms")
+        for count, key in enumerate("xyz", 2):
+            await nvim.until(f"Sent == {count - 1}")
+            await nvim.type(key)
+            await nvim.until(f"Sent == {count}")
+        assert await nvim.lua("return Cancelled") == [1, 2, 3]
         await nvim.type("<Esc>")
-        assert "# the sum" in nvim.screen()
+        assert await nvim.lua("return Cancelled") == [1, 2, 3, 4]
+
+
+async def test_what_stands_behind_the_cursor_moves_to_the_end_of_several_lines(
+    opened: Open,
+) -> None:
+    """Ours gives only one line there; a server may give more."""
+    async with opened(settings={"completion": {"enabled": False}}, text="x = )\ny = 1\n") as nvim:
+        await nvim.lua(GIVE_LINES)
+        await nvim.type("f)i")
+        await nvim.sees("x = [\n  1,\n])\ny = 1")
+        assert await nvim.lines() == ["x = )", "y = 1"]
+        await nvim.type("<Tab>")
+        assert await nvim.lines() == ["x = [", "  1,", "])", "y = 1"]
+        assert await nvim.cursor() == (3, 1)
+
+
+async def test_a_bracket_that_is_replaced_is_shown_once(opened: Open) -> None:
+    async with opened(settings={"completion": {"enabled": False}}, text="f()\n") as nvim:
+        await nvim.lua(GIVE_BRACKET)
+        await nvim.type("f)i")
+        await nvim.sees("f(a, b)\n")
+        await nvim.type("<Tab>")
+        assert await nvim.lines() == ["f(a, b)"]
+        assert await nvim.cursor() == (1, 7)
 
 
 async def test_with_settings_it_is_off_and_the_status_says_why(opened: Open) -> None:
