@@ -172,6 +172,30 @@ async def test_an_error_is_one_line(opened: Open) -> None:
             assert "refused the token" in line
 
 
+async def test_documentation_is_reviewed_too(opened: Open) -> None:
+    documented = CODE.replace("tax):\n", 'tax):\n    """The sum of the prices."""\n')
+    code = documented[documented.index("def total") : documented.index("\n\n\ndef other")]
+    with scripted(says(f"```python\n{code}\n```\n")) as server:
+        async with opened(server) as nvim:
+            await nvim.command("Tandem doc")
+            await nvim.until(REVIEWED)
+            await nvim.command("Tandem accept")
+            assert text(await nvim.lines()) == documented
+
+
+async def test_the_newer_of_two_edits_is_the_one_under_review(opened: Open) -> None:
+    with scripted(says(SHORTER, hang_s=600.0), says(SHORTER)) as server:
+        async with opened(server) as nvim:
+            await nvim.command("Tandem edit add the tax")
+            while not server.bodies:
+                await nvim.lua("vim.wait(20)")
+            await nvim.command("Tandem edit add the tax, please")
+            await nvim.until(REVIEWED)
+            await nvim.command("Tandem accept")
+            assert text(await nvim.lines()) == CHANGED
+    assert "please" in server.bodies[1]["messages"][-1]["content"]
+
+
 async def test_an_unknown_word_is_told_with_those_there_are(opened: Open) -> None:
     with scripted() as server:
         async with opened(server) as nvim:
@@ -187,18 +211,39 @@ async def test_a_buffer_that_is_not_served_says_so(opened: Open) -> None:
             assert "does not serve this buffer" in await nvim.messages()
 
 
-async def test_a_fix_ends_in_an_accepted_diff_and_the_file_on_disk_is_right(
-    home: Path,
-    tmp_path: Path,
-    docker_client: Any,  # noqa: F811
-    image: str,  # noqa: F811
-) -> None:
+@pytest.fixture
+def paging(docker_client: Any, image: str, home: Path, tmp_path: Path) -> MadeRepository:  # noqa: F811
+    """A repository with failing tests, and a sandbox that is known to hold."""
     check.remember(docker_client, image)
     made = MadeRepository(tmp_path / "repository")
     shutil.copytree(PAGING, made.folder, dirs_exist_ok=True)
     made.commit({})
+    return made
+
+
+async def test_new_tests_are_run_and_saved_with_a_yes(home: Path, paging: MadeRepository) -> None:
+    code = "from paging import count\n\n\ndef test_of_no_page():\n    assert count(0, 10) >= 0\n"
+    with scripted(says(f"```python\n{code}```")) as server:
+        settings = {"completion": {"enabled": False}, "chat": {"endpoint": server.url}}
+        async with neovim(home, folder=paging.folder, settings=settings) as nvim:
+            await nvim.command("edit paging.py")
+            await nvim.until(SERVED)
+            await nvim.command("/^def count")
+            await nvim.command("Tandem tests")
+            await nvim.until(REVIEWED)
+            await answered(nvim, "tests", "In the sandbox: ")
+            file = paging.folder / "tests" / "test_paging_count.py"
+            assert not file.exists()
+            await nvim.type("y")
+            await nvim.until("vim.fn.execute('messages'):find('applied and saved', 1, true)")
+            assert file.read_text() == code
+
+
+async def test_a_fix_ends_in_an_accepted_diff_and_the_file_on_disk_is_right(
+    home: Path, paging: MadeRepository
+) -> None:
     settings = {"completion": {"enabled": False}, "chat": {"endpoint": "http://127.0.0.1:9"}}
-    async with neovim(home, folder=made.folder, settings=settings) as nvim:
+    async with neovim(home, folder=paging.folder, settings=settings) as nvim:
         await nvim.command("edit paging.py")
         await nvim.until(SERVED)
         await nvim.command("Tandem fix")
@@ -207,8 +252,8 @@ async def test_a_fix_ends_in_an_accepted_diff_and_the_file_on_disk_is_right(
         evidence = await answered(nvim, "fix", "verified")
         assert "search" in evidence
         assert "    return list(range(first, last + 1))" in await nvim.lines()
-        assert "last + 1" not in (made.folder / "paging.py").read_text()
+        assert "last + 1" not in (paging.folder / "paging.py").read_text()
         await nvim.type("y")
         await nvim.until("vim.fn.execute('messages'):find('applied and saved', 1, true)")
-    assert "    return list(range(first, last + 1))\n" in (made.folder / "paging.py").read_text()
-    assert made.git("status", "--short").split() == ["M", "paging.py"]
+    assert "    return list(range(first, last + 1))\n" in (paging.folder / "paging.py").read_text()
+    assert paging.git("status", "--short").split() == ["M", "paging.py"]

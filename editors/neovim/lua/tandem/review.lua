@@ -57,6 +57,16 @@ local function scratch(review, lines, kind, name)
   return buf
 end
 
+--- A buffer's last line has an end by itself; a text for an empty one that ends its last line, too,
+--- leaves an empty line.
+---@param buf integer
+local function without_empty_end(buf)
+  local count = vim.api.nvim_buf_line_count(buf)
+  if count > 1 and vim.api.nvim_buf_get_lines(buf, -2, -1, false)[1] == '' then
+    vim.api.nvim_buf_set_lines(buf, -2, -1, false, {})
+  end
+end
+
 ---@param review tandem.Review
 local function show(review, file)
   local before
@@ -73,8 +83,8 @@ local function show(review, file)
   local lines = vim.api.nvim_buf_get_lines(before, 0, -1, false)
   local after = scratch(review, lines, kind, 'proposal/' .. vim.fn.fnamemodify(path, ':t'))
   vim.lsp.util.apply_text_edits(file.edits, after, review.encoding)
-  if file.new and vim.api.nvim_buf_get_lines(after, -2, -1, false)[1] == '' then
-    vim.api.nvim_buf_set_lines(after, -2, -1, false, {})
+  if file.new then
+    without_empty_end(after)
   end
   vim.bo[after].modifiable = false
   vim.keymap.set('n', 'y', M.accept, { buffer = after, nowait = true, desc = 'Tandem: accept' })
@@ -163,9 +173,13 @@ function M.accept()
     end
   end
   vim.lsp.util.apply_workspace_edit(edit, review.encoding)
-  if review.save then
-    for _, file in ipairs(M.files(edit)) do
-      vim.api.nvim_buf_call(vim.uri_to_bufnr(file.uri), function()
+  for _, file in ipairs(M.files(edit)) do
+    local buf = vim.uri_to_bufnr(file.uri)
+    if file.new then
+      without_empty_end(buf)
+    end
+    if review.save then
+      vim.api.nvim_buf_call(buf, function()
         vim.cmd('silent write!')
       end)
     end
