@@ -1,6 +1,8 @@
 """The chat commands of the Neovim plugin: a real Neovim and server, a scripted chat model."""
 
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -161,6 +163,17 @@ async def test_an_answer_can_be_stopped(opened: Open) -> None:
             assert "Stopped." in await answered(nvim, "explain", "Stopped.")
             while not server.left:
                 await nvim.lua("vim.wait(20)")
+
+
+async def test_a_server_that_is_killed_leaves_no_one_waiting(opened: Open) -> None:
+    with scripted(says("It adds", hang_s=600.0)) as server:
+        async with opened(server) as nvim:
+            await nvim.command("Tandem explain")
+            await answered(nvim, "explain", "It adds")
+            [pid] = await nvim.lua("return vim.api.nvim_get_proc_children(vim.fn.getpid())")
+            os.kill(pid, signal.SIGKILL)
+            await answered(nvim, "explain", "The server ended.")
+            assert await nvim.lua("return require('tandem.progress').line()") is None
 
 
 async def test_an_error_is_one_line(opened: Open) -> None:

@@ -204,6 +204,19 @@ function M.run(kind, words, command)
   send(kind, words, command, client)
 end
 
+--- A server has ended: what it was asked is over.
+---@param client integer
+function M.gone(client)
+  for kind, run in pairs(running) do
+    if run.client.id == client then
+      running[kind] = nil
+      progress.steps[TITLES[kind] or ''] = nil
+      note(run.split, { 'The server ended.' })
+      say('the server ended before it answered', vim.log.levels.ERROR)
+    end
+  end
+end
+
 --- End the answer of one kind, or all that are under way.
 ---@param only string?
 function M.stop(only)

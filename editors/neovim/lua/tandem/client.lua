@@ -11,6 +11,9 @@ M.trouble = nil
 --- What hears of a server's notifications, by method. Set by tandem.init.
 ---@type table<string, function>
 M.handlers = {}
+--- Called with the id of a server that has ended: nothing it was asked is answered any more.
+---@type fun(id: integer)
+M.on_gone = function() end
 
 -- A server that dies so often, each time within so many seconds, is not started again.
 local MOST_DEATHS, SHORT_LIFE_S, FIRST_WAIT_MS = 5, 60, 500
@@ -126,6 +129,7 @@ function M.attach(buf)
     on_exit = function(code, _, client_id)
       local lived_s = (vim.uv.now() - since) / 1000
       vim.schedule(function()
+        M.on_gone(client_id)
         ended(client_id, lived_s, code)
       end)
     end,

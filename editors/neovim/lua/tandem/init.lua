@@ -52,6 +52,11 @@ function M.setup(options)
   require('tandem.progress').on_end = function()
     require('tandem.ghost').again()
   end
+  clients.on_gone = function(id)
+    require('tandem.ghost').stop()
+    require('tandem.progress').forget(id)
+    require('tandem.chat').gone(id)
+  end
   local group = vim.api.nvim_create_augroup('tandem', { clear = true })
   highlight()
   vim.api.nvim_create_autocmd('ColorScheme', { group = group, callback = highlight })

@@ -3,7 +3,7 @@
 local M = {}
 
 --- The work that goes on, by token.
----@type table<string|integer, { title: string, message: string }>
+---@type table<string|integer, { title: string, message: string, client: integer }>
 M.going_on = {}
 --- Who wants the pieces that come for a token of ours.
 ---@type table<string|integer, fun(value: table)>
@@ -17,9 +17,10 @@ M.on_end = function() end
 
 ---@param value table
 ---@param token string|integer
-local function follow(value, token)
+---@param client integer
+local function follow(value, token, client)
   if value.kind == 'begin' then
-    M.going_on[token] = { title = value.title, message = value.message or '' }
+    M.going_on[token] = { title = value.title, message = value.message or '', client = client }
   elseif value.kind == 'end' then
     M.going_on[token] = nil
     M.on_end()
@@ -45,7 +46,7 @@ function M.heard(error, params, context)
     return
   end
   if type(params.value) == 'table' then
-    follow(params.value, params.token)
+    follow(params.value, params.token, context.client_id)
   end
   vim.lsp.handlers['$/progress'](error, params, context)
 end
@@ -60,9 +61,14 @@ function M.line()
   return work.message ~= '' and ('%s (%s)'):format(work.title, work.message) or work.title
 end
 
---- The server has gone: so has its work.
-function M.forget()
-  M.going_on, M.waiting, M.steps = {}, {}, {}
+--- A server has gone: so has its work.
+---@param client integer
+function M.forget(client)
+  for token, work in pairs(M.going_on) do
+    if work.client == client then
+      M.going_on[token] = nil
+    end
+  end
 end
 
 return M
