@@ -19,6 +19,7 @@ from completion.gate import Ask
 from completion.session import Completion
 from lsp import outcomes
 from lsp.documents import Cursor, OpenDocument, path_of, scheme_of, units
+from lsp.status import LastAnswer
 from tandem import trace
 
 if TYPE_CHECKING:
@@ -42,11 +43,12 @@ class Offer:
 
 
 class Completions:
-    """Of one language server."""
+    """Of one language server. `last` is its newest answer."""
 
     def __init__(self, server: "TandemServer") -> None:
         self._server = server
         self._snooze = snooze.Snooze()
+        self.last: LastAnswer | None = None
         for method, handler, options in (
             (types.TEXT_DOCUMENT_INLINE_COMPLETION, inline, types.InlineCompletionOptions()),
             (types.TEXT_DOCUMENT_COMPLETION, listed, types.CompletionOptions(TRIGGERS)),
@@ -63,6 +65,8 @@ class Completions:
             reason = _unfit(document)
             if document is None or reason:
                 _trace_silence(uri, position, reason, invoked)
+                line = position.line + 1
+                self.last = LastAnswer(str(path_of(uri)), line, False, reason, None)
                 return []
             here = document.at(position)
             cursor = server.notebooks.with_cells_above(uri, here)
@@ -82,6 +86,13 @@ class Completions:
             return []
         if completion is None:
             return []
+        self.last = LastAnswer(
+            str(document.path),
+            cursor.position.line + 1,
+            bool(completion.items),
+            completion.reason,
+            completion.timing_ms.get("total"),
+        )
         return [self._offer(uri, here, completion, text) for text in completion.items]
 
     def _ask(self, document: OpenDocument, invoked: bool, popup: bool) -> Ask:

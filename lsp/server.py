@@ -25,6 +25,7 @@ from lsp.repositories import OpenRepositories
 from lsp.requests import Requests
 from lsp.sessions import Sessions
 from lsp.settings import SECTION, Settings
+from lsp.status import STATUS, status
 from tandem import __version__
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def _register(server: TandemServer) -> None:
         (types.TEXT_DOCUMENT_DID_SAVE, did_save, None),
         (types.TEXT_DOCUMENT_CODE_ACTION, code_action, types.CodeActionOptions(ACTIONS)),
         (NEXT_EDIT, next_edit, None),
+        (STATUS, tell_status, None),
     ):
         server.feature(method, options)(handler)
     for name, command in (("tandem.snooze", do_snooze), ("tandem.unsnooze", do_unsnooze)):
@@ -228,3 +230,7 @@ async def code_action(ls: TandemServer, params: types.CodeActionParams) -> list[
 
 async def next_edit(ls: TandemServer, params: Any) -> dict[str, Any] | None:
     return await ls.next_edits.next(params)
+
+
+def tell_status(ls: TandemServer, params: Any) -> dict[str, Any]:
+    return status(ls)

@@ -74,6 +74,11 @@ class Sessions:
             served.requests -= 1
             self._close_if_done(served)
 
+    def state(self, config: Config) -> tuple[str, str]:
+        """For these settings the model that is ready, "" if none is, and why it did not start."""
+        served = next((one for one in self._served if one.config == config), None)
+        return (served.session.model, served.failure) if served else ("", "")
+
     def forget(self, path: Path) -> None:
         """A document was closed."""
         for served in self._served:

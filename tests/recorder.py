@@ -1,8 +1,8 @@
-"""An OpenAI-compatible server that answers every prompt alike and remembers what it was sent."""
+"""An OpenAI-compatible server with given answers that remembers what it was sent."""
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,15 +29,20 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def recording(*models: dict[str, Any], answer: str = ANSWER) -> Iterator[Recorder]:
+def recording(
+    *models: dict[str, Any], answer: str | Callable[[str], str] = ANSWER
+) -> Iterator[Recorder]:
+    """`answer` is what it says to every prompt, or a function of the prompt."""
     recorder = Recorder(list(models))
-    event = {"choices": [{"index": 0, "text": answer, "finish_reason": "stop"}]}
 
     async def listed(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": recorder.models})
 
     async def completed(request: Request) -> Response:
-        recorder.bodies.append(await request.json())
+        body = await request.json()
+        recorder.bodies.append(body)
+        text = answer if isinstance(answer, str) else answer(body["prompt"])
+        event = {"choices": [{"index": 0, "text": text, "finish_reason": "stop"}]}
         content = f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n"
         return Response(content, media_type="text/event-stream")
 
