@@ -62,8 +62,10 @@ class Neovim:
             raise ConnectionError("Neovim ended")
         number = next(self._ids)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        asked = msgpack.packb([_REQUEST, number, method, arguments])
         assert self._process.stdin is not None
-        self._process.stdin.write(msgpack.packb([_REQUEST, number, method, arguments]))
+        assert asked is not None
+        self._process.stdin.write(asked)
         await self._process.stdin.drain()
         return await answer
 
