@@ -291,7 +291,7 @@ def _chars_per_token(text: str, offset: int, count: Count) -> float:
 
 def _chain(view: Window, language: str, size: int) -> list[int]:
     """Offsets a quarter to a half of `size` characters apart, at the best boundary in reach."""
-    lines = line_starts(view.text[: view.offset])
+    lines = _starts_above(view.text[: view.text.rfind("\n", 0, view.offset) + 1])
     near, far = max(1, size // 4), max(1, size // 2)
     known = lines[(len(lines) - 1) // HEAD_LINES * HEAD_LINES]
     head = view.text[: known if view.offset - known < near else lines[-1]]
@@ -301,6 +301,12 @@ def _chain(view: Window, language: str, size: int) -> list[int]:
         low, high = stops[-1] + near, min(stops[-1] + far, view.offset)
         stops.append(_boundary(levels, low, high))
     return stops
+
+
+@lru_cache(maxsize=8)
+def _starts_above(text: str) -> list[int]:
+    """`line_starts` of the lines above the cursor's, which a key leaves as they are."""
+    return line_starts(text)
 
 
 @lru_cache(maxsize=8)

@@ -47,11 +47,8 @@ async def fixed(client: Client, session: str, root: Path, test: str, id: str) ->
     telling = asyncio.create_task(_tell(client, session, told))
     status: schema.ToolCallStatus = "failed"
     try:
-        report = await asyncio.to_thread(driven.run)
+        report = await driven.finished()
         status = "completed" if report.ended in ("fixed", "nothing fails") else "failed"
-    except asyncio.CancelledError:
-        driven.stop()
-        raise
     finally:
         told.put_nowait(None)
         await telling

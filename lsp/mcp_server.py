@@ -220,10 +220,7 @@ class Server:
             driven = Driven.begin(root, test=test, seconds=seconds, model=model, tell=tell)
             telling = asyncio.create_task(_tell(ctx, stages))
             try:
-                report = await asyncio.to_thread(driven.run)
-            except asyncio.CancelledError:
-                driven.stop()
-                raise
+                report = await driven.finished()
             finally:
                 telling.cancel()
             best = report.found[0] if report.found else None

@@ -2,7 +2,8 @@
 
     done = accept.write(run, asker)
 
-The only way there, whoever asks: the command line, an editor, a client of a protocol.
+The way of the command line and of the clients of ACP and MCP. The language server's own fix does not
+come by here: it offers the texts to its editor as an edit (`lsp/chat/sandboxed.py`).
 """
 
 from collections.abc import Collection, Mapping

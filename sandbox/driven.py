@@ -1,11 +1,12 @@
 """A fix run as a server drives it: begun, watched and stopped from elsewhere.
 
     driven = Driven.begin(repository, tell=print)
-    report = driven.run()          # in a thread; `stop` ends it soon
+    report = await driven.finished()   # cancelling ends the search
 
 The command line does the same for itself (tandem/fix_cli.py), with bars and Ctrl-C.
 """
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,14 @@ class Driven:
             report = self._fix.run()
             log.seal()
         return report
+
+    async def finished(self) -> Report:
+        """`run`, in a thread of its own. Cancelling ends the search soon."""
+        try:
+            return await asyncio.to_thread(self.run)
+        except asyncio.CancelledError:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End the search soon; `run` then gives a report of what was found. From any thread."""

@@ -89,11 +89,7 @@ async def fix(
         tell=lambda stage, done, total: progress.report(stage),
         note=progress.report,
     )
-    try:
-        report = await asyncio.to_thread(driven.run)
-    except asyncio.CancelledError:
-        driven.stop()
-        raise
+    report = await driven.finished()
     answer: dict[str, Any] = {
         "run": report.id,
         "ended": report.ended,

@@ -35,7 +35,8 @@ class Conversation:
         """The newest turns that fit, one at least, behind the task; `last` is said once only."""
         left = self.most - len(self.task) - len(self.system)
         kept: list[list[Message]] = []
-        for turn in reversed([[self._clipped(one) for one in turn] for turn in self.turns]):
+        for whole in reversed(self.turns):
+            turn = [self._clipped(one) for one in whole]
             left -= sum(map(size, turn))
             if left < 0 and kept:
                 break
