@@ -52,6 +52,7 @@ TRAINER = (
     "curve",
     "device",
     "forced",
+    "fused",
     "gpu",
     "gpu_options",
     "launch",
@@ -80,7 +81,7 @@ RECIPE: dict[str, Any] = {
     "warmup_steps": 40,
     "beta2": 0.95,
     "tokens_per_step": 65_536,
-    "row_tokens": 32_768,
+    "row_tokens": 65_536,
     "validations": 8,
     "validation_tokens": 131_072,
 }

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
-from finetune import attention, checkpoint
+from finetune import attention, checkpoint, fused
 from finetune.loss import linear_cross_entropy, linear_divergence
 from finetune.packing import Row
 from finetune.recipe import Recipe
@@ -183,6 +183,9 @@ def load(
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     teacher = _teacher(base, device, width) if replays else None
+    for one in (model, teacher):
+        if one is not None:
+            fused.speed_up(one, device)
     learner = Learner(model, recipe, base, teacher)
     if recipe.rows and not all(0 <= row < learner.vocabulary for row in recipe.rows):
         raise ModelError(f"rows names a token that {base} does not have.", "Check the ids.")

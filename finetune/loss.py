@@ -2,14 +2,73 @@
 
 With a vocabulary of 49,152 the logits of 2,048 positions are 400 MB in float32, and writing and
 reading them back costs more than the head's matrix product on a CPU. So positions are taken in
-chunks; a chunk's gradient is made at once, in place of its logits.
+chunks; a chunk's gradient is made at once, in place of its logits. On a GPU each chunk's passes
+are compiled into two (`torch.compile`), where there is triton.
 """
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 
 # Positions: 50 MB of float32 logits for the shipped model's vocabulary; a GPU wants more at once.
-CHUNK, CUDA_CHUNK = 256, 4096
+CHUNK, CUDA_CHUNK = 256, 8192
+
+Piece = tuple[torch.Tensor, torch.Tensor]
+
+
+def own_piece(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> Piece:
+    """Of logits [n, vocabulary] the losses [n] in float32, and the gradient of their weighted sum
+    in the logits' own width. Overwrites logits that are float32."""
+    wide = logits.float()
+    total = wide.logsumexp(-1)
+    rows = torch.arange(len(wide), device=wide.device)
+    losses = total - wide[rows, targets]
+    gradient = wide.sub_(total[:, None]).exp_()
+    gradient[rows, targets] -= 1.0
+    return losses, gradient.mul_(weights[:, None]).to(logits.dtype)
+
+
+def taught_piece(logits: torch.Tensor, expected: torch.Tensor, weights: torch.Tensor) -> Piece:
+    """The same of the divergence from a teacher's logits."""
+    found = logits.float().log_softmax(-1)
+    expected = expected.float().log_softmax(-1)
+    share = expected.exp()
+    losses = (share * expected.sub_(found)).sum(-1)
+    return losses, found.exp_().sub_(share).mul_(weights[:, None]).to(logits.dtype)
+
+
+def fused_own_piece(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> Piece:
+    """`own_piece` as a compiler likes it: nothing in place, the target found by comparing."""
+    wide = logits.float()
+    total = wide.logsumexp(-1)
+    losses = total - wide.gather(1, targets[:, None])[:, 0]
+    own = torch.arange(wide.shape[1], device=wide.device)[None] == targets[:, None]
+    share = (wide - total[:, None]).exp()
+    gradient = torch.where(own, share - 1.0, share) * weights[:, None]
+    return losses, gradient.to(logits.dtype)
+
+
+def fused_taught_piece(
+    logits: torch.Tensor, expected: torch.Tensor, weights: torch.Tensor
+) -> Piece:
+    """`taught_piece` likewise."""
+    found, wanted = logits.float().log_softmax(-1), expected.float().log_softmax(-1)
+    share = wanted.exp()
+    gradient = (found.exp() - share) * weights[:, None]
+    return (share * (wanted - found)).sum(-1), gradient.to(logits.dtype)
+
+
+@cache
+def _pieces(fused: bool) -> tuple[Callable[..., Piece], Callable[..., Piece]]:
+    if not fused or importlib.util.find_spec("triton") is None:
+        return own_piece, taught_piece
+    return (
+        torch.compile(fused_own_piece, dynamic=True),
+        torch.compile(fused_taught_piece, dynamic=True),
+    )
 
 
 class _LinearLoss(torch.autograd.Function):
@@ -19,22 +78,16 @@ class _LinearLoss(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight) if weight.requires_grad else None
         chunk = CUDA_CHUNK if hidden.is_cuda else CHUNK
+        own, taught = _pieces(hidden.is_cuda)
         for at in range(0, len(hidden), chunk):
             piece = slice(at, at + chunk)
-            logits = F.linear(hidden[piece], weight).float()
-            total = logits.logsumexp(-1)
+            logits = F.linear(hidden[piece], weight)
             if teacher is None:
-                rows = torch.arange(len(logits), device=logits.device)
-                losses[piece] = total - logits[rows, targets[piece]]
-                gradient = logits.sub_(total[:, None]).exp_()
-                gradient[rows, targets[piece]] -= 1.0
+                losses[piece], narrow = own(logits, targets[piece], weights[piece])
             else:
-                found = logits.sub_(total[:, None])
-                expected = F.linear(teacher[0][piece], teacher[1]).float().log_softmax(-1)
-                share = expected.exp()
-                losses[piece] = (share * expected.sub_(found)).sum(-1)
-                gradient = found.exp_().sub_(share)
-            narrow = gradient.mul_(weights[piece, None]).to(hidden.dtype)
+                expected = F.linear(teacher[0][piece], teacher[1])
+                losses[piece], narrow = taught(logits, expected, weights[piece])
+            del logits
             grad_hidden[piece] = narrow @ weight
             if grad_weight is not None:
                 grad_weight.addmm_(narrow.T, hidden[piece])

@@ -15,7 +15,7 @@ ANSWER_TOKENS = 192
 # The loss is a divergence, which has its minimum at the base's own odds whatever it weighs.
 END_WEIGHT = 16.0
 TEMPERATURE = 0.7  # variety: greedy answers of a small model are much alike
-BATCH, CUDA_BATCH = 16, 1024
+BATCH, CUDA_BATCH = 16, 2048
 
 
 def replay(
