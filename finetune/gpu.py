@@ -79,32 +79,41 @@ class Job:
                     raise TandemError("The base model came out different from its hash.")
         return folder
 
-    def samples(self, base: Path, share: float) -> Path:
+    def samples(self, base: Path, share: float, astray: Path | None) -> Path:
         """The folder of what is trained on: the bundle's samples, and of all tokens about `share`
-        answers of the base to the bundle's questions, made once and repeated as needed."""
+        answers to the bundle's questions, made once and repeated as needed. The base gives them,
+        and half of them the shipped file `astray`, if there is one: they lead to where that goes
+        astray, and the base's distribution there shows the way back (see `finetune.chat`)."""
         asked, folder = self.data / QUESTIONS, self.work / "samples"
         if not asked.exists() or not share:
             return self.data / "train"
         if not folder.exists():
             with checkpoint.writing(folder) as made:
-                model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=self.width)
                 prompts = json.loads(asked.read_text("utf-8"))
-                chat = replay(model.eval().to(self.device), prompts)
+                half = len(prompts) // 2 if astray else len(prompts)
+                chat = replay(self._model(base, None), prompts[:half])
+                if astray:
+                    weights, _ = start.merged(astray, base, self.facts["base_sha256"])
+                    other = replay(self._model(base, weights), prompts[half:])
+                    chat = SampleSet.joined([chat, other])
                 code = SampleSet.load(self.data / "train")
                 times = max(1, round(share / (1 - share) * code.tokens / chat.tokens))
                 SampleSet.joined([code, *[chat] * times]).save(made)
                 self.say(f"chat: {len(chat):,} answers, {chat.tokens:,} tokens, {times} times")
         return folder
 
+    def _model(self, base: Path, weights: Weights | None, **options: Any) -> Any:
+        """The base on the device, with these weights if there are any."""
+        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=self.width, **options)
+        if weights is not None:
+            model.load_state_dict(_narrow(weights, self.width), strict=False)
+        return model.eval().to(self.device)
+
     def figures(self, base: Path, weights: Weights | None, answers: str, row: int) -> Any:
         """Teacher-forced figures of the base with these weights, and each answer's outcome."""
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            base, dtype=self.width, attn_implementation=attention.NAME
-        )
-        if weights is not None:
-            loaded.load_state_dict(_narrow(weights, self.width), strict=False)
+        model = self._model(base, weights, attn_implementation=attention.NAME)
         held_out = forced.Answers.load(self.data / f"{answers}.safetensors")
-        score = forced.score(loaded.eval().to(self.device), held_out, row)
+        score = forced.score(model, held_out, row)
         hits = "".join("1" if hit else "0" for hit in score.exact)
         return {**score.figures(held_out.lines), "hits": hits}
 
@@ -146,7 +155,7 @@ def run(told: argparse.Namespace, bundle: Path, say: Callable[[str], None]) -> P
     recipe = gpu_options.recipe(told, bundle / RECIPE, seconds)
     base = job.base()
     job.lap("base")
-    samples = job.samples(base, told.chat_share)
+    samples = job.samples(base, told.chat_share, told.start if told.astray else None)
     job.lap("chat")
     row = max(2048, min(recipe.row_tokens, recipe.tokens_per_step))
     figures = {"base": job.base_figures(base, row)}

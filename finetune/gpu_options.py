@@ -28,6 +28,7 @@ def options(bundle: Path) -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=int, default=BUDGET, help="bytes of the shipped file")
     parser.add_argument("--piece", type=int, default=results.PIECE, help="bytes of a result file")
     parser.add_argument("--chat-share", type=float, default=0.08, help="of the tokens")
+    parser.add_argument("--astray", action="store_true", help="half the chat is of what --start is")
     parser.add_argument("--every", type=float, default=5, help="seconds between progress lines")
     for field in fields(Recipe):
         if field.name not in _OWN:

@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from completion.convert import convert
 from completion.engine import shipped
-from finetune import bundle, cases, gpu, gpu_options
+from finetune import bundle, cases, device, gpu, gpu_options, start
 from finetune.cases import Case
+from finetune.replay import replay
 from finetune.store import SampleSet
 from tandem.errors import TandemError, UsageError
 from tests import tiny_gguf, tiny_samples
@@ -395,6 +397,33 @@ def test_a_later_lease_goes_on_from_what_was_shipped(
     assert stream["tokens"] > before["tokens"] > 0
     assert stream["position"] > before["position"] > 0
     assert stream["samples"] == before["samples"]
+
+
+def test_half_of_the_chat_can_be_answered_by_what_is_gone_on_from(
+    trained: Path, unpacked: Path, tmp_path: Path
+) -> None:
+    adapter, work = tmp_path / "adapter.safetensors", tmp_path / "work"
+    bundle.collect(files_of(trained), adapter)
+    options = [*OPTIONS, f"--work={work}", f"--start={adapter}", "--astray"]
+    bare(unpacked / "run.py", f"--out={tmp_path / 'out'}", *options)
+    used, code = SampleSet.load(work / "samples"), SampleSet.load(unpacked / "data" / "train")
+    asked = json.loads((unpacked / "data" / "questions.json").read_text("utf-8"))
+    half = len(asked) // 2
+    assert used.replayed[len(code) :].all()
+    given = answers_in(used, len(code))
+    width = device.width("auto", torch.device("cpu"))
+    model = AutoModelForCausalLM.from_pretrained(work / "base", dtype=width)
+    assert given[:half] == answers_in(replay(model, asked[:half]), 0)
+    base_sha256 = json.loads((unpacked / "bundle.json").read_text("utf-8"))["base_sha256"]
+    weights, _ = start.merged(adapter, work / "base", base_sha256)
+    narrow = {name: tensor.to(width) for name, tensor in weights.items()}
+    model.load_state_dict(narrow, strict=False)
+    assert given[half : len(asked)] == answers_in(replay(model, asked[half:]), 0)
+
+
+def answers_in(samples: SampleSet, begin: int) -> list[list[int]]:
+    starts = samples.starts()
+    return [samples.ids[starts[i] : starts[i + 1]].tolist() for i in range(begin, len(samples))]
 
 
 def metadata(file: Path) -> dict[str, Any]:
