@@ -5,7 +5,7 @@ until the user pauses. No timer: a burst is looked at when the next begins, or w
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -92,12 +92,9 @@ class EditLog:
 
 def hunks(path: str, old: list[str], new: list[str]) -> list[Hunk]:
     """What changed between two texts, in lines; none of a change that is large or only blank."""
-    top = 0
-    while top < min(len(old), len(new)) and old[top] == new[top]:
-        top += 1
-    end = 0
-    while end < min(len(old), len(new)) - top and old[-1 - end] == new[-1 - end]:
-        end += 1
+    top = _same(zip(old, new, strict=False))
+    rest = min(len(old), len(new)) - top
+    end = min(_same(zip(reversed(old), reversed(new), strict=False)), rest)
     before, after = old[top : len(old) - end], new[top : len(new) - end]
     if max(len(before), len(after)) > LARGEST_BURST:
         return []
@@ -115,6 +112,16 @@ def hunks(path: str, old: list[str], new: list[str]) -> list[Hunk]:
         if max(b - a, d - c) <= LARGEST_HUNK
     ]
     return [hunk for hunk in made if "".join(hunk.removed).split() != "".join(hunk.added).split()]
+
+
+def _same(pairs: Iterable[tuple[str, str]]) -> int:
+    """How many pairs of lines are equal before the first that differs."""
+    count = 0
+    for one, other in pairs:
+        if one != other:
+            break
+        count += 1
+    return count
 
 
 def _continues(last: Hunk, new: Hunk) -> bool:

@@ -58,16 +58,22 @@ def tree_of(
     return _parsed(grammar, data, _edited(*like, data) if like else None, limit_s)
 
 
+# Repairs of repairs, after which a tree that is not exact is made from scratch again.
+_REPAIRS = 16
+
+
 class SyntaxTree:
     """One document's tree, kept from edit to edit.
 
     `root` is None without a grammar and where parsing took longer than `limit_s` seconds, which
-    small texts can do too: broken Kotlin of 40 lines has taken half a minute. `data` is the text that the tree is of. The tree is always
-    that of a parse from scratch: tree-sitter repairs errors by what it parsed before, so where
-    there are errors the old tree is not reused.
+    small texts can do too: broken Kotlin of 40 lines has taken half a minute. `data` is the text
+    that the tree is of. Tree-sitter repairs errors by what it parsed before: so the tree is that of
+    a parse from scratch only if that is wanted (`exact`), for which a text with errors is parsed
+    twice. Else it costs a fifth of that in files of thousands of lines, and what is far from the
+    errors is the same.
     """
 
-    def __init__(self, language: str, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, language: str, limit_s: float = LIMIT_S, exact: bool = True) -> None:
         self.language = language
         self.root: Node | None = None
         self.data = b""
@@ -77,8 +83,11 @@ class SyntaxTree:
         self.kept: dict[str, Any] = {}  # what others read from this tree; goes with the text
         self._grammar = grammar_of(language)
         self._limit_s = limit_s
-        # The last tree without errors, and its text: edits start from it.
-        self._good: tuple[Tree, bytes] | None = None
+        self._exact = exact
+        # The last tree, if it is to be exact the last without errors, and its text: edits start
+        # from it.
+        self._base: tuple[Tree, bytes] | None = None
+        self._repaired = 0  # trees with errors in a row that were made of others
         self._wait = 0  # updates to let pass before the next try
         self._late = 0  # tries in a row that took too long
 
@@ -91,8 +100,8 @@ class SyntaxTree:
         tree = self._parsed()
         self.timed_out = tree is None
         self.root = tree.root_node if tree else None
-        if tree and not tree.root_node.has_error:
-            self._good = tree, self.data
+        if tree and not (self._exact and tree.root_node.has_error):
+            self._base = tree, self.data
 
     def _parsed(self) -> Tree | None:
         """None if it takes too long. One letter more would take as long again: the next try is
@@ -100,9 +109,11 @@ class SyntaxTree:
         if self._wait:
             self._wait -= 1
             return None
-        tree = self._from_good() if self._good else self._from_scratch()
-        if self._good and tree and tree.root_node.has_error:
-            tree = self._from_scratch()
+        tree = self._from_base() if self._base else self._from_scratch()
+        if self._base and tree:
+            self._repaired = self._repaired + 1 if tree.root_node.has_error else 0
+            if self._repaired and (self._exact or self._repaired % _REPAIRS == 0):
+                tree = self._from_scratch()
         self._late = 0 if tree else min(self._late + 1, 7)
         self._wait = 0 if tree else 2 ** (self._late - 1)
         return tree
@@ -112,10 +123,10 @@ class SyntaxTree:
         self.full += 1
         return _parsed(self._grammar, self.data, None, self._limit_s)
 
-    def _from_good(self) -> Tree | None:
+    def _from_base(self) -> Tree | None:
         assert self._grammar
-        assert self._good
-        return _parsed(self._grammar, self.data, _edited(*self._good, self.data), self._limit_s)
+        assert self._base
+        return _parsed(self._grammar, self.data, _edited(*self._base, self.data), self._limit_s)
 
 
 def _edited(tree: Tree, old: bytes, new: bytes) -> Tree:

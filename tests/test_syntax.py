@@ -268,3 +268,27 @@ def test_a_limit_changes_no_outline(file: Path) -> None:
     plain = outline(data, language)
     assert plain.symbols
     assert outline(data, language, 60) == plain
+
+
+def test_a_tree_that_need_not_be_exact_is_repaired_instead_of_made_anew() -> None:
+    text = max((text for _, text in modules()), key=len)
+    lines = text.split("\n")
+    broken = next(i for i, line in enumerate(lines) if line.strip() == ")" and i > 10)
+    del lines[broken]
+    tree = SyntaxTree("python", exact=False)
+    at = (broken + len(lines)) // 2
+    for typed in ("", "x", "x =", "x = y"):
+        tree.update("\n".join([*lines[:at], typed, *lines[at:]]))
+        assert tree.root is not None
+        assert tree.root.has_error
+    assert tree.full == 1
+    tree.update(text)
+    assert is_that_of(tree, text)
+    assert tree.full == 1
+
+
+def test_repairs_of_repairs_come_to_an_end() -> None:
+    tree = SyntaxTree("python", exact=False)
+    for number in range(40):
+        tree.update(f"x = (\ny = {number}\n")
+    assert tree.full == 1 + 39 // 16

@@ -8,9 +8,10 @@ import math
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from heapq import nsmallest
 from pathlib import Path
 from typing import TypeVar
@@ -163,15 +164,17 @@ class Index:
             found = self._chunks(ids, dict.fromkeys(ids, 1.0), overlaid, "")
             return sorted(found, key=lambda c: (c.file.path, c.first))[:limit]
 
-    def mentions(self, name: str, most: int = 1000) -> int:
-        """How many chunks on disk say this identifier, counted up to `most`."""
+    def mentions(self, names: Collection[str], most: int = 1000) -> dict[str, int]:
+        """How many chunks on disk say each of these identifiers, counted up to `most`."""
         with self._lock:
             self._count()  # forgets what is known of an older state
-            if name not in self._mentions:
-                whole = max(terms_of(name), key=len, default="")
-                found = self._ask(lambda tables: tables.count_with_word(whole, most), 0)
-                self._mentions[name] = found if whole else 0
-            return self._mentions[name]
+            known = self._mentions
+            for name in names:
+                if name not in known:
+                    whole = max(terms_of(name), key=len, default="")
+                    found = self._ask(partial(_chunks_with, whole=whole, most=most), 0)
+                    known[name] = found if whole else 0
+            return {name: known[name] for name in names}
 
     def lines(self, file: File, first: int, last: int) -> str | None:
         """These rows as they are now, in the buffer or on disk, without the last line's end."""
@@ -325,6 +328,10 @@ class Index:
         self._common.clear()
         self._mentions.clear()
         self._said.clear()
+
+
+def _chunks_with(tables: Tables, whole: str, most: int) -> int:
+    return tables.count_with_word(whole, most)
 
 
 def _rows(data: bytes, first: int, last: int) -> bytes:

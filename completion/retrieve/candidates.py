@@ -9,7 +9,8 @@ from functools import cache, cached_property, partial
 from completion.edits import Hunk
 from completion.index import Definition, File, Index
 from completion.pieces import Source
-from completion.retrieve.resolve import CONTAINERS, Found, Resolver, module_symbols
+from completion.retrieve.found import CONTAINERS, Found
+from completion.retrieve.resolve import Resolver
 from completion.retrieve.skeleton import (
     CONSTRUCTORS,
     body,
@@ -139,9 +140,7 @@ def of_module(
     query: Query, file: File, alias: str, source: Source = "members"
 ) -> Iterator[Candidate]:
     """What a module defines, and what it passes on of other files."""
-    own = module_symbols(query.index, file)
-    passed = [found.definition for found in query.wide.passed_on(file)]
-    for one in by_use(query.index, [*own, *passed], uses_of(query, alias)):
+    for one in query.wide.ranked(file, uses_of(query, alias)):
         via = f"{alias} is {file.path}"
         via += "" if one.file == file else ", which has it from there"
         yield of_definition(query, Found(one, via), source)

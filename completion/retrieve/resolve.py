@@ -4,12 +4,13 @@ By name alone only as a last resort, where the whole repository has one definiti
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from completion.index import Definition, File, Index, terms_of
 from completion.outline import Import
+from completion.retrieve.found import CONTAINERS, Found, Shared
 from completion.retrieve.modules import files_of, same_world
+from completion.retrieve.skeleton import by_use
 from completion.typed import bases_of
 
 # How many files that only pass a name on are followed: `from .core import run` in `__init__.py`.
@@ -28,25 +29,14 @@ SHORTEST_NAME = 4
 _FOLDER_SCOPE = frozenset({"go", "java", "kotlin", "csharp"})
 # An import there names no names: whatever the file defines is visible.
 _WHOLE_FILE = frozenset({"c", "cpp", "ruby", "lua", "php", "shellscript", "csharp"})
-CONTAINERS = frozenset(
-    {"class", "interface", "struct", "enum", "trait", "object", "type", "record", "module"}
-)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A definition and how we came to it, for the trace. `guess`: by its name alone."""
-
-    definition: Definition
-    via: str
-    guess: bool = False
 
 
 class Resolver:
     """For one file at one state of its imports; answers are kept.
 
     With `installed` also in packages outside of the repository, each of which is read when it is
-    first asked for: tens of milliseconds for a large one.
+    first asked for: tens of milliseconds for a large one. `shared` is of resolvers that are alike
+    in that.
     """
 
     def __init__(
@@ -56,6 +46,7 @@ class Resolver:
         language: str,
         imports: Sequence[Import],
         installed: bool = False,
+        shared: Shared | None = None,
     ) -> None:
         self.index = index
         self._installed = installed
@@ -69,9 +60,8 @@ class Resolver:
         ]
         self.imports = imports
         self._names: dict[str, tuple[Found, ...]] = {}
-        self._others: dict[File, Resolver] = {}
-        self._passed: dict[File, list[Found]] = {}
-        self._modules: dict[tuple[str, str, str], list[File]] = {}
+        self._shared = shared or Shared()
+        self._members: dict[tuple[str, str, str], tuple[Found, ...]] = {}
         self._neighbours: list[tuple[Definition, frozenset[str]]] | None = None
 
     def name(self, name: str) -> tuple[Found, ...]:
@@ -92,11 +82,17 @@ class Resolver:
     def member(self, receiver: str, name: str, types: dict[str, str]) -> tuple[Found, ...]:
         """What `receiver.name` stands for: a module's name, or a member of the class that the
         receiver is of, where `types` tells that."""
+        owner = types.get(receiver, "") or (receiver if receiver[:1].isupper() else "")
+        key = receiver, name, owner
+        if key not in self._members:
+            self._members[key] = self._member(*key)
+        return self._members[key]
+
+    def _member(self, receiver: str, name: str, owner: str) -> tuple[Found, ...]:
         for file in self.module(receiver):
             found = tuple(self._in_file(file, name, f"{receiver} is {file.path}"))
             if found:
                 return found
-        owner = types.get(receiver, "") or (receiver if receiver[:1].isupper() else "")
         for cls in self.classes(owner):
             found = tuple(self._member_of(cls.definition, name, MOST_BASES))
             if found:
@@ -236,12 +232,21 @@ class Resolver:
 
     def passed_on(self, file: File) -> list[Found]:
         """What a file imports and others may take from it."""
-        if file not in self._passed:
+        if file not in self._shared.passed:
             resolver = self._of(file)
             aliases = [one.alias for one in resolver.imports if not one.alias.startswith("_")]
             found = [one for alias in aliases[:MOST_PASSED] for one in resolver.name(alias)[:1]]
-            self._passed[file] = [one for one in found if not one.guess]
-        return self._passed[file]
+            self._shared.passed[file] = [one for one in found if not one.guess]
+        return self._shared.passed[file]
+
+    def ranked(self, file: File, uses: Mapping[str, int]) -> list[Definition]:
+        """What a module offers, its own and what it passes on, the most used first (see `by_use`)."""
+        known, key = self._shared.ranked, (file, frozenset(uses.items()))
+        if key not in known:
+            passed = (found.definition for found in self.passed_on(file))
+            offered = [*module_symbols(self.index, file), *passed]
+            known[key] = by_use(self.index, offered, uses)
+        return known[key]
 
     def neighbours(self) -> list[tuple[Definition, frozenset[str]]]:
         """What other files of the folder define, with the words of its name, where a language
@@ -264,12 +269,13 @@ class Resolver:
         return self.path.rpartition("/")[0]
 
     def _of(self, file: File) -> "Resolver":
-        if file not in self._others:
+        others = self._shared.others
+        if file not in others:
             imports = self.index.imports_of(file)
-            self._others[file] = Resolver(
-                self.index, file.path, file.language, imports, self._installed
+            others[file] = Resolver(
+                self.index, file.path, file.language, imports, self._installed, self._shared
             )
-        return self._others[file]
+        return others[file]
 
     def _submodule(self, imported: Import, path: str, language: str) -> list[File]:
         """`from package import module`: the name may be a file of the package."""
@@ -282,9 +288,10 @@ class Resolver:
 
     def _files(self, module: str, path: str = "", language: str = "") -> list[File]:
         key = (module, path or self.path, language or self.language)
-        if key not in self._modules:
-            self._modules[key] = files_of(self.index, *key) or self._package(*key)
-        return self._modules[key]
+        known = self._shared.modules
+        if key not in known:
+            known[key] = files_of(self.index, *key) or self._package(*key)
+        return known[key]
 
     def _package(self, module: str, path: str, language: str) -> list[File]:
         if not self._installed or language != "python" or module.startswith("."):

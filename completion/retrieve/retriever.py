@@ -20,6 +20,7 @@ from completion.pieces import SOURCES, Context, Source
 from completion.retrieve import gate
 from completion.retrieve.anchor import anchor, text_at
 from completion.retrieve.candidates import Candidate, Query
+from completion.retrieve.found import Shared
 from completion.retrieve.merge import Visible, fill, fuse
 from completion.retrieve.resolve import Resolver
 from completion.retrieve.sources import ALL
@@ -88,6 +89,8 @@ class Retriever:
         self._time_box_ms = time_box_ms
         self._trees: OrderedDict[str, SyntaxTree] = OrderedDict()
         self._resolvers: OrderedDict[tuple[object, ...], tuple[Resolver, Resolver]] = OrderedDict()
+        # The index's generation, and what its resolvers share, without and with packages.
+        self._shared: tuple[object, Shared, Shared] = (None, Shared(), Shared())
         self._last: tuple[_Key, Context] | None = None
 
     def context(
@@ -170,7 +173,7 @@ class Retriever:
 
     def _tree(self, path: str, language: str) -> SyntaxTree:
         key = f"{language}:{path}"
-        tree = self._trees.pop(key, None) or SyntaxTree(language)
+        tree = self._trees.pop(key, None) or SyntaxTree(language, exact=False)
         self._trees[key] = tree
         if len(self._trees) > _KEPT_TREES:
             self._trees.popitem(last=False)
@@ -182,8 +185,10 @@ class Retriever:
         key = (path, language, scope.imports, self.index.generation)
         pair = self._resolvers.pop(key, None)
         if pair is None:
-            own = Resolver(self.index, path, language, scope.imports)
-            pair = own, Resolver(self.index, path, language, scope.imports, installed=True)
+            if self._shared[0] != self.index.generation:
+                self._shared = self.index.generation, Shared(), Shared()
+            given, (_, own, wide) = (self.index, path, language, scope.imports), self._shared
+            pair = Resolver(*given, shared=own), Resolver(*given, installed=True, shared=wide)
         self._resolvers[key] = pair
         if len(self._resolvers) > _KEPT_RESOLVERS:
             self._resolvers.popitem(last=False)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from completion.index import Definition, Index
 from completion.languages import language_row
@@ -76,9 +77,10 @@ def members_of(index: Index, definition: Definition) -> list[Definition]:
 def by_use(index: Index, found: Iterable[Definition], here: Mapping[str, int]) -> list[Definition]:
     """The most used first: `here` tells the uses in this file by name, the index those elsewhere.
     Private names come after the others."""
-    used = {one: index.mentions(one.symbol.name) for one in list(found)[:MOST_RANKED]}
-    place = lambda name: (-here.get(name, 0), name.startswith("_"))  # noqa: E731
-    return sorted(used, key=lambda one: (*place(one.symbol.name), -used[one]))
+    kept = list(dict.fromkeys(islice(found, MOST_RANKED)))
+    used = index.mentions({one.symbol.name for one in kept})
+    place = lambda name: (-here.get(name, 0), name.startswith("_"), -used[name])  # noqa: E731
+    return sorted(kept, key=lambda one: place(one.symbol.name))
 
 
 def header_of_owner(index: Index, definition: Definition) -> str:

@@ -18,7 +18,8 @@ from completion.retrieve.candidates import (
     of_module,
     uses_of,
 )
-from completion.retrieve.resolve import Found, Resolver
+from completion.retrieve.found import Found
+from completion.retrieve.resolve import Resolver
 
 NEAREST, MOST_NAMES = 6, 32
 MOST_IMPORTS = 40
