@@ -13,7 +13,7 @@ import pytest
 from sandbox.probes import check
 from tests.docker_support import docker_client, image  # noqa: F401
 from tests.lsp_client import make_home
-from tests.neovim import Neovim, NeovimError, neovim
+from tests.neovim import SERVED, Neovim, NeovimError, neovim
 from tests.repositories import MadeRepository
 from tests.scripted_chat import ScriptedChat, fails, says, scripted
 
@@ -36,7 +36,6 @@ CHANGED = CODE.replace(
     "    result = 0\n    for price in prices:\n        result += price\n    return result\n",
     "    return sum(prices) + tax\n",
 )
-SERVED = "(vim.lsp.get_clients({ name = 'tandem' })[1] or {}).initialized"
 REVIEWED = "require('tandem.review').is_open()"
 TABS = "return #vim.api.nvim_list_tabpages()"
 ANSWER = "table.concat(vim.fn.getbufline(vim.fn.bufnr('tandem://' .. ...), 1, '$'), '\\n')"

@@ -16,7 +16,7 @@ import pytest
 
 from tandem import trace
 from tests.lsp_client import make_home
-from tests.neovim import Neovim, neovim
+from tests.neovim import SERVED, Neovim, neovim
 from tests.recorder import Recorder, recording
 
 CODE = "def add(a, b):\n    return \n"
@@ -66,7 +66,6 @@ async def _opened(
         yield nvim
 
 
-SERVED = "(vim.lsp.get_clients({ name = 'tandem' })[1] or {}).initialized"
 GHOST = "first_number + second_number"
 # Counts what the client of the server sends.
 COUNT_REQUESTS = """

@@ -6,7 +6,7 @@ local M = {}
 ---@field cmd string[] how the language server is started
 ---@field filetypes string[]? only these; nil: the server says what it serves
 ---@field settings table for the server: docs/settings.md, nested
----@field keys table<string, string|false>|false insert-mode keys by action
+---@field keys table<string, string|false>|false keys by action
 
 ---@type tandem.Config
 M.defaults = {
@@ -21,6 +21,7 @@ M.defaults = {
     previous = '<M-[>',
     dismiss = '<C-]>',
     trigger = '<M-\\>',
+    edit = '<M-n>',
   },
 }
 

@@ -20,6 +20,9 @@ local function follow_typing(group)
   on({ 'InsertLeave', 'BufLeave', 'WinLeave' }, function()
     ghost.stop()
   end)
+  on({ 'TextChanged', 'TextChangedI' }, function()
+    require('tandem.next_edit').changed()
+  end)
   on('FileType', function(event)
     clients.attach(event.buf)
   end)
@@ -30,6 +33,8 @@ end
 
 local function highlight()
   vim.api.nvim_set_hl(0, 'TandemGhost', { link = 'Comment', default = true })
+  vim.api.nvim_set_hl(0, 'TandemNextEdit', { link = 'DiffAdd', default = true })
+  vim.api.nvim_set_hl(0, 'TandemReplaced', { link = 'DiffDelete', default = true })
 end
 
 --- Take the options, map the keys and serve the buffers. Errors with one line for a wrong option.
@@ -54,6 +59,7 @@ function M.setup(options)
   end
   clients.on_gone = function(id)
     require('tandem.ghost').stop()
+    require('tandem.next_edit').stop()
     require('tandem.progress').forget(id)
     require('tandem.chat').gone(id)
   end
@@ -71,6 +77,7 @@ end
 
 function M.disable()
   require('tandem.ghost').stop()
+  require('tandem.next_edit').stop()
   clients.disable()
 end
 
