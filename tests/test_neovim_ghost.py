@@ -424,6 +424,22 @@ async def test_a_server_that_is_killed_comes_back(opened: Open, model: Recorder)
         await nvim.sees(GHOST)
 
 
+async def test_a_server_that_dies_again_and_again_is_left_alone(opened: Open) -> None:
+    async with opened() as nvim:
+        killed = 0
+        for _ in range(4):
+            killed = await nvim.until(f"({PROCESS_OR_NIL}) ~= ... and ({PROCESS_OR_NIL})", killed)
+            os.kill(killed, signal.SIGKILL)
+        await nvim.until("vim.fn.execute('messages'):find('again and again', 1, true)")
+        # Nor does another buffer start it.
+        await nvim.command("edit other.py")
+        assert await nvim.lua("return #vim.lsp.get_clients({ name = 'tandem' })") == 0
+        await nvim.command("Tandem status")
+        await nvim.sees("run `tandem doctor`, then :Tandem enable")
+        await nvim.command("Tandem enable")
+        await nvim.until(SERVED)
+
+
 async def test_a_command_that_is_not_there_is_told_with_what_to_do(
     home: Path, tmp_path: Path
 ) -> None:
