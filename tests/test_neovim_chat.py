@@ -1,23 +1,17 @@
 """The chat commands of the Neovim plugin: a real Neovim and server, a scripted chat model."""
 
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sandbox.probes import check
-from tests.docker_support import docker_client, image  # noqa: F401
-from tests.lsp_client import make_home
 from tests.neovim import SERVED, Neovim, NeovimError, neovim
 from tests.repositories import MadeRepository
 from tests.scripted_chat import ScriptedChat, fails, says, scripted
 
-PAGING = Path(__file__).parents[1] / "examples" / "paging"
 CODE = '''"""Prices."""
 
 
@@ -43,13 +37,6 @@ Open = Callable[[ScriptedChat], AbstractAsyncContextManager[Neovim]]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = make_home(tmp_path / "home", None)
-    monkeypatch.setenv("TANDEM_HOME", str(home))
-    return home
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> MadeRepository:
     made = MadeRepository(tmp_path / "shop")
     made.commit({"prices.py": CODE})
@@ -57,13 +44,13 @@ def folder(tmp_path: Path) -> MadeRepository:
 
 
 @pytest.fixture
-def opened(home: Path, folder: MadeRepository) -> Open:
+def opened(bare_home: Path, folder: MadeRepository) -> Open:
     """Neovim with the cursor in `total`."""
 
     @asynccontextmanager
     async def start(server: ScriptedChat) -> AsyncIterator[Neovim]:
         settings = {"completion": {"enabled": False}, "chat": {"endpoint": server.url}}
-        async with neovim(home, folder=folder.folder, settings=settings) as nvim:
+        async with neovim(bare_home, folder=folder.folder, settings=settings) as nvim:
             await nvim.command("edit prices.py")
             await nvim.until(SERVED)
             await nvim.command("6")
@@ -223,21 +210,13 @@ async def test_a_buffer_that_is_not_served_says_so(opened: Open) -> None:
             assert "does not serve this buffer" in await nvim.messages()
 
 
-@pytest.fixture
-def paging(docker_client: Any, image: str, home: Path, tmp_path: Path) -> MadeRepository:  # noqa: F811
-    """A repository with failing tests, and a sandbox that is known to hold."""
-    check.remember(docker_client, image)
-    made = MadeRepository(tmp_path / "repository")
-    shutil.copytree(PAGING, made.folder, dirs_exist_ok=True)
-    made.commit({})
-    return made
-
-
-async def test_new_tests_are_run_and_saved_with_a_yes(home: Path, paging: MadeRepository) -> None:
+async def test_new_tests_are_run_and_saved_with_a_yes(
+    bare_home: Path, proved: None, paging: MadeRepository
+) -> None:
     code = "from paging import count\n\n\ndef test_of_no_page():\n    assert count(0, 10) >= 0\n"
     with scripted(says(f"```python\n{code}```")) as server:
         settings = {"completion": {"enabled": False}, "chat": {"endpoint": server.url}}
-        async with neovim(home, folder=paging.folder, settings=settings) as nvim:
+        async with neovim(bare_home, folder=paging.folder, settings=settings) as nvim:
             await nvim.command("edit paging.py")
             await nvim.until(SERVED)
             await nvim.command("/^def count")
@@ -252,10 +231,10 @@ async def test_new_tests_are_run_and_saved_with_a_yes(home: Path, paging: MadeRe
 
 
 async def test_a_fix_ends_in_an_accepted_diff_and_the_file_on_disk_is_right(
-    home: Path, paging: MadeRepository
+    bare_home: Path, proved: None, paging: MadeRepository
 ) -> None:
     settings = {"completion": {"enabled": False}, "chat": {"endpoint": "http://127.0.0.1:9"}}
-    async with neovim(home, folder=paging.folder, settings=settings) as nvim:
+    async with neovim(bare_home, folder=paging.folder, settings=settings) as nvim:
         await nvim.command("edit paging.py")
         await nvim.until(SERVED)
         await nvim.command("Tandem fix")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.lsp_client import make_home
 from tests.neovim import SERVED, Neovim, neovim
 from tests.repositories import MadeRepository
 
@@ -26,13 +25,6 @@ Open = Callable[..., AbstractAsyncContextManager[Neovim]]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = make_home(tmp_path / "home", None)
-    monkeypatch.setenv("TANDEM_HOME", str(home))
-    return home
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> MadeRepository:
     made = MadeRepository(tmp_path / "shop")
     made.commit({"core.py": CORE, "use.py": USE})
@@ -40,14 +32,16 @@ def folder(tmp_path: Path) -> MadeRepository:
 
 
 @pytest.fixture
-def opened(home: Path, folder: MadeRepository) -> Open:
+def opened(bare_home: Path, folder: MadeRepository) -> Open:
     """Neovim in the repository, with `core.py` there and served."""
 
     @asynccontextmanager
     async def start(text: str = CORE, setup: Any = None, **other: Any) -> AsyncIterator[Neovim]:
         (folder.folder / "core.py").write_text(text)
         settings = {**OFF, **other.pop("settings", {})}
-        async with neovim(home, setup, folder=folder.folder, settings=settings, **other) as nvim:
+        async with neovim(
+            bare_home, setup, folder=folder.folder, settings=settings, **other
+        ) as nvim:
             await nvim.command("edit core.py")
             await nvim.until(SERVED)
             yield nvim
