@@ -140,6 +140,77 @@ async def test_an_edit_of_a_text_that_has_changed_is_not_made(opened: Open) -> N
             assert text(await nvim.lines()) == f"#\n{CODE}"
 
 
+# Of two files and a new one, as a fix may give it; saved with the yes.
+OF_THREE = """
+local folder, done = ..., nil
+local function edits(line, text)
+  local at = { line = line, character = 0 }
+  return { { range = { start = at, ['end'] = at }, newText = text } }
+end
+local function changed(name, some)
+  return { textDocument = { uri = vim.uri_from_fname(folder .. name) }, edits = some }
+end
+require('tandem.review').open({ documentChanges = {
+  { kind = 'create', uri = vim.uri_from_fname(folder .. '/new/made.py') },
+  changed('/new/made.py', edits(0, 'x = 1\\n')),
+  changed('/prices.py', edits(0, '# one\\n')),
+  changed('/used.py', edits(0, '# two\\n')),
+} }, 'utf-16', true, function(accepted) Accepted = accepted end)
+"""
+
+
+@pytest.fixture
+def two(folder: MadeRepository) -> MadeRepository:
+    folder.commit({"used.py": "import prices\n"})
+    return folder
+
+
+async def test_a_change_of_several_files_is_accepted_in_one_step(
+    opened: Open, two: MadeRepository
+) -> None:
+    with scripted() as server:
+        async with opened(server) as nvim:
+            await nvim.lua(OF_THREE, str(two.folder))
+            assert await nvim.lua(TABS) == 4
+            for number, new in enumerate(["x = 1", "# one", "# two"], 1):
+                await nvim.sees(f"file {number} of 3: y accepts all, n rejects")
+                await nvim.sees(new)
+                await nvim.type("gt" if number < 3 else "")
+            await nvim.type("y")
+            assert await nvim.lua("return Accepted")
+            assert await nvim.lua(TABS) == 1
+    assert (two.folder / "new" / "made.py").read_text() == "x = 1\n"
+    assert (two.folder / "prices.py").read_text() == f"# one\n{CODE}"
+    assert (two.folder / "used.py").read_text() == "# two\nimport prices\n"
+
+
+async def test_a_change_of_several_files_is_rejected_in_one_step(
+    opened: Open, two: MadeRepository
+) -> None:
+    with scripted() as server:
+        async with opened(server) as nvim:
+            await nvim.lua(OF_THREE, str(two.folder))
+            await nvim.type("n")
+            assert await nvim.lua("return { Accepted, #vim.api.nvim_list_tabpages() }") == [
+                False,
+                1,
+            ]
+    assert two.git("status", "--short") == ""
+
+
+async def test_if_one_of_several_files_has_changed_none_is(
+    opened: Open, two: MadeRepository
+) -> None:
+    with scripted() as server:
+        async with opened(server) as nvim:
+            await nvim.lua(OF_THREE, str(two.folder))
+            await nvim.lua("vim.api.nvim_buf_set_lines(vim.fn.bufnr('used.py'), 0, 0, true, {'#'})")
+            with pytest.raises(NeovimError, match="changed meanwhile"):
+                await nvim.command("Tandem accept")
+            assert text(await nvim.lines()) == CODE
+    assert two.git("status", "--short") == ""
+
+
 async def test_an_answer_can_be_stopped(opened: Open) -> None:
     with scripted(says("It adds", hang_s=600.0)) as server:
         async with opened(server) as nvim:

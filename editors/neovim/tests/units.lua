@@ -135,6 +135,11 @@ test('a workspace edit is a list of files, new ones marked', function()
   )
 end)
 
+test('a review of several files says which one is shown', function()
+  same(review.heading(1, 1), 'Tandem: y accepts, n rejects')
+  same(review.heading(2, 3), 'Tandem, file 2 of 3: y accepts all, n rejects')
+end)
+
 test('the status tells why nothing was shown', function()
   local told = { version = '1', enabled = true, snoozedSeconds = 0, model = 'm', failure = '' }
   told.last = { file = '/x/a.py', line = 3, shown = false, reason = 'in a string', ms = 1.2 }
