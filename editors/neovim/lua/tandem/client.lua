@@ -132,8 +132,9 @@ function M.attach(buf)
     init_options = config.current.settings,
     capabilities = capabilities(),
     handlers = M.handlers,
-    on_attach = function()
+    on_attach = function(client)
       M.trouble = nil
+      require('tandem.builtin').set(client.id, config.current.ghost == 'neovim')
     end,
     on_exit = function(code, _, client_id)
       vim.schedule(function()

@@ -5,11 +5,8 @@ local config = require('tandem.config')
 
 local M = {}
 
-local function follow_typing(group)
+local function follow_ghost(on)
   local ghost = require('tandem.ghost')
-  local on = function(events, act)
-    vim.api.nvim_create_autocmd(events, { group = group, callback = act })
-  end
   on({ 'InsertEnter', 'TextChangedI', 'CursorMovedI', 'CompleteDone' }, function()
     -- After the event: mode and popup menu are then as the user sees them.
     vim.schedule(ghost.refresh)
@@ -20,6 +17,15 @@ local function follow_typing(group)
   on({ 'InsertLeave', 'BufLeave', 'WinLeave' }, function()
     ghost.stop()
   end)
+end
+
+local function follow_typing(group)
+  local on = function(events, act)
+    vim.api.nvim_create_autocmd(events, { group = group, callback = act })
+  end
+  if config.current.ghost == 'tandem' then
+    follow_ghost(on)
+  end
   on({ 'TextChanged', 'TextChangedI' }, function()
     require('tandem.next_edit').changed()
   end)
@@ -55,7 +61,9 @@ function M.setup(options)
     end,
   }
   require('tandem.progress').on_end = function()
-    require('tandem.ghost').again()
+    if config.current.ghost == 'tandem' then
+      require('tandem.ghost').again()
+    end
   end
   clients.on_gone = function(id)
     require('tandem.ghost').stop()

@@ -7,8 +7,22 @@ local config = require('tandem.config')
 
 local M = {}
 
+local function is_ours_to_draw()
+  return config.current.ghost == 'tandem'
+end
+
+--- What holds the ghost text.
+function M.ghost()
+  return require(is_ours_to_draw() and 'tandem.ghost' or 'tandem.builtin')
+end
+
 local function has_ghost()
-  return require('tandem.ghost').is_visible()
+  return M.ghost().is_visible()
+end
+
+-- What Neovim's own does not know.
+local function has_our_ghost()
+  return is_ours_to_draw() and has_ghost()
 end
 
 local function has_edit()
@@ -21,22 +35,23 @@ end
 ---@field is_on (fun(): boolean)? whether there is something for it to do; nil: always
 ---@field undo boolean? whether it begins a step of undo
 
-local GHOST = "require('tandem.ghost')."
+local GHOST = "require('tandem.keys').ghost()."
+local OURS = "require('tandem.ghost')."
 ---@type table<string, tandem.Action>
 local ACTIONS = {
   accept = { call = GHOST .. "accept('whole')", modes = { 'i' }, is_on = has_ghost, undo = true },
-  word = { call = GHOST .. "accept('word')", modes = { 'i' }, is_on = has_ghost },
-  line = { call = GHOST .. "accept('line')", modes = { 'i' }, is_on = has_ghost },
+  word = { call = OURS .. "accept('word')", modes = { 'i' }, is_on = has_our_ghost },
+  line = { call = OURS .. "accept('line')", modes = { 'i' }, is_on = has_our_ghost },
   next = { call = GHOST .. 'turn(1)', modes = { 'i' }, is_on = has_ghost },
   previous = { call = GHOST .. 'turn(-1)', modes = { 'i' }, is_on = has_ghost },
   dismiss = {
-    call = GHOST .. "dismiss() require('tandem.next_edit').dismiss()",
+    call = OURS .. "dismiss() require('tandem.next_edit').dismiss()",
     modes = { 'i' },
     is_on = function()
-      return has_ghost() or has_edit()
+      return has_our_ghost() or has_edit()
     end,
   },
-  trigger = { call = GHOST .. 'trigger()', modes = { 'i' } },
+  trigger = { call = OURS .. 'trigger()', modes = { 'i' }, is_on = is_ours_to_draw },
   edit = {
     call = "require('tandem.next_edit').go()",
     modes = { 'n', 'i' },
