@@ -1,6 +1,7 @@
 """Chat commands that run code in the sandbox, from an editor over stdio, with real containers."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from lsprotocol import types
 
 from lsp.client import Editor
+from sandbox import audit
 from tests.lsp_client import REQUEST_CANCELLED, StartEditor, editors, until
 from tests.repositories import MadeRepository
 from tests.scripted_chat import says, scripted
@@ -96,6 +98,32 @@ async def test_a_failing_test_is_fixed_with_progress_and_an_edit_that_wants_a_ye
         "    return list(range(first, last + 1))\n"
     ]
     assert paging.git("status", "--short") == ""
+
+
+async def test_a_fix_that_the_rules_refuse_is_not_offered(
+    start: StartEditor, paging: MadeRepository
+) -> None:
+    paging.write({".tandem.toml": "[agent]\nprotected = ['/paging.py']\n"})
+    one = await at_desk(start, paging.folder)
+    told = await one.run("fix", test="python3 -m pytest -q", apply=True)
+    assert told["ended"] == "fixed", told
+    assert (told["edit"], told["applied"]) == (None, False)
+    assert told["why"] == "Nothing was applied: paging.py: your settings protect it."
+    assert one.applied == one.questions == []
+    log = map(json.loads, audit.file_of(told["run"]).read_text().splitlines())
+    [decision] = [one["data"] for one in log if one["event"] == "decision"]
+    assert (decision["yes"], decision["by"]) == (False, "rules")
+
+
+async def test_a_fix_of_a_file_that_is_not_open_is_offered_too(
+    start: StartEditor, paging: MadeRepository
+) -> None:
+    one = await at_desk(start, paging.folder)
+    one.editor.shut(one.uri)
+    told = await one.run("fix", test="python3 -m pytest -q")
+    assert told["edit"] is not None, told
+    [change] = told["edit"]["documentChanges"]
+    assert change["textDocument"] == {"uri": one.uri, "version": None}
 
 
 async def test_a_fix_for_a_file_with_unsaved_changes_is_not_applied(
