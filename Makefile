@@ -36,9 +36,12 @@ demo: setup ## Ghost text in a real file of this repository; then a bug fixed, w
 test: setup ## The whole test suite, in $(WORKERS) processes
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-lint: setup ## ruff: rules and format
+lint: setup ## ruff: rules and format; luacheck for the Neovim plugin
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@if command -v luacheck >/dev/null; then cd editors/neovim && luacheck --quiet --no-color .; \
+	  elif [ -n "$$CI" ]; then echo 'lint: no luacheck on this machine' >&2; exit 1; \
+	  else echo 'lint: the Lua is not checked: apt-get install lua-check' >&2; fi
 
 types: setup ## pyright
 	$(BIN)/pyright
