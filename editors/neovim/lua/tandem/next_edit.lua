@@ -29,10 +29,12 @@ local function clear()
   end
 end
 
---- An LSP position of a loaded buffer as row and byte, both from 0.
+--- An LSP position of a loaded buffer as row and byte, both from 0, and within its text.
 local function place(buf, position, encoding)
-  local line = vim.api.nvim_buf_get_lines(buf, position.line, position.line + 1, false)[1] or ''
-  return position.line, vim.str_byteindex(line, encoding, position.character, false)
+  local row = math.min(position.line, vim.api.nvim_buf_line_count(buf) - 1)
+  local line = vim.api.nvim_buf_get_lines(buf, row, row + 1, false)[1] or ''
+  local column = row == position.line and position.character or #line
+  return row, vim.str_byteindex(line, encoding, column, false)
 end
 
 --- Whether its text is still the one that it is for.
