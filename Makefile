@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox demo test lint types check train-bundle lock clean
+.PHONY: help setup sandbox demo test lint lint-lua types check train-bundle lock clean
 # Samples of the dataset builder: train/, validation/ and cases.jsonl.
 SAMPLES ?= build/samples
 BUNDLE ?= build/train-bundle
 # Folders of `python -m finetune.chat`, replayed so that chat is not forgotten.
 REPLAY ?=
+STYLUA := build/stylua/node_modules/@johnnymorganz/stylua
+STYLUA_PACKAGE := @johnnymorganz/stylua@2.5.2
 # Processes that test side by side, each file in one of them.
 WORKERS ?= 2
 
@@ -36,9 +38,17 @@ demo: setup ## Ghost text in a real file of this repository; then a bug fixed, w
 test: setup ## The whole test suite, in $(WORKERS) processes
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-lint: setup ## ruff: rules and format
+lint: setup lint-lua ## ruff: rules and format; the Neovim plugin by lint-lua
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-lua: ## luacheck (Debian: lua-check) and stylua (npm)
+	@if command -v luacheck >/dev/null; then cd editors/neovim && luacheck --quiet --no-color .; \
+	  elif [ -n "$$CI" ]; then echo 'lint: no luacheck on this machine' >&2; exit 1; \
+	  else echo 'lint: the Lua is not checked: apt-get install lua-check' >&2; fi
+	@if ! command -v npm >/dev/null; then echo 'lint: no npm for stylua on this machine' >&2; \
+	  else test -d $(STYLUA) || npm install --silent --no-save --prefix build/stylua $(STYLUA_PACKAGE); \
+	    node editors/neovim/tests/format.mjs $(STYLUA); fi
 
 types: setup ## pyright
 	$(BIN)/pyright

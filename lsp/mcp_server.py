@@ -14,33 +14,29 @@ done. A client that cannot ask gets no such thing.
 
 import asyncio
 import contextlib
-import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from mcp.server.mcpserver import Context, Elicit, ElicitationResult, ListRoots, MCPServer, Resolve
-from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import ListRootsResult, ToolAnnotations
-from pydantic import BaseModel, Field
+from mcp.server.mcpserver import Context, ElicitationResult, Resolve
+from mcp_types import ToolAnnotations
+from pydantic import Field
 
 from completion import search as searching
 from completion.counting import counter_for
 from completion.document import Document, language_of, read_text
 from completion.index import Index, Indexer
 from completion.retrieve import Retriever
-from lsp.documents import path_of
+from lsp.mcp_answers import Fixed, Piece, Place, Ran, Written, told_errors
+from lsp.mcp_consent import Yes, may_apply, may_run, must_be_yes, ruling
+from lsp.mcp_roots import Folders, Roots, Served
 from sandbox import accept, once
-from sandbox.allowed import shown
 from sandbox.driven import Driven
 from sandbox.fixrun import RunFolder
-from sandbox.policy import Policy
-from sandbox.ruling import Answer, Ruling
 from tandem import __version__, config, secrets
-from tandem.errors import TandemError, UsageError
+from tandem.errors import UsageError
 from tandem.workspace import root_of
 
-LONGEST_QUESTION = 20_000  # characters: what nobody reads nobody can approve
 LONGEST_OUTPUT = 20_000
 T = TypeVar("T")
 
@@ -49,109 +45,19 @@ _WRITES = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_worl
 Repository = Annotated[str, Field(description="A folder below the roots; default: the first root.")]
 
 
-class Yes(BaseModel):
-    """What the client's user is asked."""
-
-    yes: bool = Field(title="Yes, do this", description="No leaves everything as it is.")
-
-
-class Place(BaseModel):
-    path: str
-    line: int
-    text: str
-    kind: str
-
-
-class Piece(BaseModel):
-    path: str
-    line: int
-    text: str
-    reason: str
-
-
-class Fixed(BaseModel):
-    """`run` is what `apply_fix` takes; `diff` "" if no patch was found."""
-
-    run: str
-    ended: str
-    diff: str
-    label: str
-    verdict: str
-    failing: list[str]
-    notes: list[str]
-
-
-class Written(BaseModel):
-    files: list[str]
-    backup: str
-
-
-class Ran(BaseModel):
-    """`exit_code` None: it was killed, and `killed` says why."""
-
-    exit_code: int | None
-    killed: str
-    stdout: str
-    stderr: str
-
-
-def roots(ctx: Context) -> ListRoots | ListRootsResult:
-    """What the client says it works on; nothing if it cannot say."""
-    able = ctx.client_capabilities
-    asks = able is not None and able.roots is not None
-    return ListRoots() if asks else ListRootsResult(roots=[])
-
-
-Roots = Annotated[ListRootsResult, Resolve(roots)]
-
-
-def may_apply(run: str, told: Roots, ctx: Context) -> Elicit[Yes]:
-    """The question before a patch is written: its repository and its whole diff."""
-    with _told():
-        _must_ask(ctx, f"Or run: tandem fix --resume {run} --apply")
-        said = RunFolder.known(run).reported()
-        _folder(ctx, said["repository"], told)
-        accept.texts(run)
-        diff = shown(said["found"][0]["diff"])
-        return _question(f"Apply this patch to {said['repository']}?\n\n{diff}")
-
-
-def may_run(
-    command: list[str], repository: str, timeout_s: float, told: Roots, ctx: Context
-) -> Elicit[Yes]:
-    """The question before a command runs: its words, and where."""
-    with _told():
-        _must_ask(ctx, "Or run: tandem sandbox run -- COMMAND")
-        words = shown(shlex.join(command))
-        folder = _folder(ctx, repository, told)
-        where, ruled = shown(str(folder)), _ruling(folder, command)
-        because = "".join(f"\nbecause of a rule: {reason}" for reason in ruled.reasons)
-        return _question(
-            f"Run this in a sandbox, on a copy of {where}, for at most {timeout_s:g} s?\n\n{words}"
-            f"{because}"
-        )
-
-
-class _Served(MCPServer):
-    """The SDK's server, of which a question's function finds ours."""
-
-    tandem: "Server"
-
-
 class Server:
-    """Of one client. `folders` are those that the person gave; without any, the client's roots
-    alone say where it may look, and without those the current folder does."""
+    """Of one client. `folders` are those that the person gave: see `mcp_roots`."""
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
-        self._folders = [folder.resolve() for folder in folders]
-        self.mcp = _Served(
+        self._folders = Folders(folders)
+        self.mcp = Served(
             "tandem",
             version=__version__,
             instructions="Searches a repository, finds proved patches for its failing tests, and "
             "runs commands on a copy of it in a sandbox.",
             log_level="ERROR",
         )
-        self.mcp.tandem = self
+        self.mcp.folders = self._folders
         for tool, hints in (
             (self.search, _READS),
             (self.context, _READS),
@@ -170,8 +76,8 @@ class Server:
         limit: Annotated[int, Field(ge=1, le=100)] = 20,
     ) -> list[Place]:
         """Find where a name is defined (`symbols`), or lines that say these words (`text`)."""
-        with _told():
-            root = self.folder(repository, told)
+        with told_errors():
+            root = self._folders.inside(repository, told)
             find = searching.symbols if kind == "symbols" else searching.text
             found = await asyncio.to_thread(_asked, root, lambda index: find(index, query, limit))
             return [Place(path=m.path, line=m.line, text=m.text, kind=m.kind) for m in found]
@@ -185,8 +91,8 @@ class Server:
         tokens: Annotated[int, Field(ge=1, le=8192)] = 1024,
     ) -> list[Piece]:
         """The pieces of other files that matter at a place, each with the reason why."""
-        with _told():
-            path = self.folder(file, told)
+        with told_errors():
+            path = self._folders.inside(file, told)
             found = await asyncio.to_thread(_context, path, line, column, tokens)
             return [
                 Piece(
@@ -215,8 +121,8 @@ class Server:
         def tell(stage: str, done: int, total: int) -> None:
             loop.call_soon_threadsafe(stages.put_nowait, stage)
 
-        with _told():
-            root = self.folder(repository, told)
+        with told_errors():
+            root = self._folders.inside(repository, told)
             driven = Driven.begin(root, test=test, seconds=seconds, model=model, tell=tell)
             telling = asyncio.create_task(_tell(ctx, stages))
             try:
@@ -241,9 +147,9 @@ class Server:
         approval: Annotated[ElicitationResult[Yes], Resolve(may_apply)],
     ) -> Written:
         """Write the patch of a run to its repository, if the user says yes to its diff."""
-        with _told():
-            self.folder(RunFolder.known(run).reported()["repository"], told)
-            _must_be_yes(approval)
+        with told_errors():
+            self._folders.inside(RunFolder.known(run).reported()["repository"], told)
+            must_be_yes(approval)
             done = await asyncio.to_thread(
                 accept.write, run, accept.Told(), by="the user of an MCP client"
             )
@@ -258,22 +164,11 @@ class Server:
         timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0,
     ) -> Ran:
         """Run a command on a copy of the repository, without a network, if the user says yes."""
-        with _told():
-            root = self.folder(repository, told)
-            _ruling(root, command)
-            _must_be_yes(approval)
+        with told_errors():
+            root = self._folders.inside(repository, told)
+            ruling(root, command)
+            must_be_yes(approval)
             return await asyncio.to_thread(_run, root, command, timeout_s)
-
-    def folder(self, named: str, told: ListRootsResult) -> Path:
-        """A path that the client may look at, links resolved. Raises UsageError for others."""
-        own = [path_of(str(root.uri)).resolve() for root in told.roots]
-        sets = [some for some in (self._folders, own) if some] or [[Path.cwd()]]
-        first = sets[-1][0]
-        path = (first / named).resolve()
-        if not all(any(path.is_relative_to(folder) for folder in some) for some in sets):
-            where = ", ".join(str(folder) for folder in sets[0])
-            raise UsageError(f"{shown(str(path))} is outside of {where}.", "Name a path inside.")
-        return path
 
 
 def run(folders: Sequence[Path]) -> None:
@@ -311,14 +206,6 @@ def _context(file: Path, line: int, column: int, tokens: int) -> Sequence[Any]:
     return _asked(root, ask)
 
 
-def _ruling(root: Path, command: Sequence[str]) -> Ruling:
-    """Why a rule wants a person to be asked. Raises UsageError for what the rules refuse."""
-    ruling = Policy(config.load(root_of(root / "file")).agent, ()).command(command)
-    if ruling.answer is Answer.REFUSE:
-        raise UsageError(f"The rules refuse it: {'; '.join(ruling.reasons)}.", "See your settings.")
-    return ruling
-
-
 def _run(root: Path, command: Sequence[str], timeout_s: float) -> Ran:
     ran = once.run(root, command, timeout_s=timeout_s)
     said = (_trimmed(ran.stdout), _trimmed(ran.stderr))
@@ -338,36 +225,3 @@ async def _tell(ctx: Context, stages: asyncio.Queue[str]) -> None:
         stage = await stages.get()
         number += 1
         await ctx.report_progress(number, message=stage)
-
-
-def _question(words: str) -> Elicit[Yes]:
-    if len(words) > LONGEST_QUESTION:
-        raise UsageError(
-            "This is too long to be approved here.", "Use tandem's own command line for it."
-        )
-    return Elicit(secrets.redact(words), Yes)
-
-
-def _folder(ctx: Context, named: str, told: ListRootsResult) -> Path:
-    assert isinstance(ctx.mcp_server, _Served)
-    return ctx.mcp_server.tandem.folder(named, told)
-
-
-def _must_ask(ctx: Context, otherwise: str) -> None:
-    able = ctx.client_capabilities
-    if able is None or able.elicitation is None:
-        raise UsageError("This client cannot ask its user, so nothing is done.", otherwise)
-
-
-def _must_be_yes(approval: ElicitationResult[Yes]) -> None:
-    if approval.action != "accept" or not approval.data.yes:
-        raise UsageError("The user did not say yes: nothing was done.")
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Our errors as the tool's answer, in one line."""
-    try:
-        yield
-    except TandemError as error:
-        raise ToolError(secrets.redact(str(error))) from error

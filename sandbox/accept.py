@@ -1,21 +1,24 @@
 """A run's best patch on its way to the user's files: rules, then a yes to its diff, then written.
 
     done = accept.write(run, asker)
+    texts = accept.offer(run, by="an editor")
 
-The way of the command line and of the clients of ACP and MCP. The language server's own fix does not
-come by here: it offers the texts to its editor as an edit (`lsp/chat/sandboxed.py`).
+`write` is the way of the command line and of the clients of ACP and MCP. The language server takes
+the other: its editor shows the texts, asks, and writes them itself, so that undo is the editor's.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import apply, audit, patch
+from sandbox.allowed import shown
 from sandbox.apply import Applied
 from sandbox.approval import Approval, Asker, Question
 from sandbox.fixrun import RunFolder
 from sandbox.patch import Patch
 from sandbox.policy import Policy
+from sandbox.ruling import Answer
 from tandem import config
 from tandem.errors import TandemError, UsageError
 
@@ -47,6 +50,27 @@ def texts(id: str) -> Texts:
     return Texts(old, patch.apply(diffs, old).files)
 
 
+def offer(id: str, *, by: str) -> Texts:
+    """The texts of a run's best patch, for what shows them to a person and asks there; `by` is for
+    the log. Raises TandemError where a rule refuses them."""
+    run = RunFolder.known(id)
+    found = texts(id)
+    settings = config.load(Path(run.order().repository)).agent
+    ruling = Policy(settings, run.copy().files).patch(found.new, found.old)
+    with audit.go_on(id) as log:
+        if ruling.answer is Answer.REFUSE:
+            subject, reasons = ", ".join(map(shown, sorted(found.new))), list(ruling.reasons)
+            log.append(
+                "decision", kind="patch", subject=subject, yes=False, by="rules", reasons=reasons
+            )
+        else:
+            log.append("offered", files=sorted(found.new), by=by)
+        log.seal()
+    if ruling.answer is Answer.REFUSE:
+        raise _refused(ruling.reasons)
+    return found
+
+
 def write(
     id: str,
     asker: Asker,
@@ -70,10 +94,14 @@ def write(
         said = approval.patch(found.new, found.old)
         if not said.yes:
             log.seal()
-            why = "; ".join(said.reasons)
-            raise TandemError(f"Nothing was applied: {why}.", "Say yes, or look at your settings.")
+            raise _refused(said.reasons)
         granted = approval.granted(found.new)
         done = apply.apply(repository, Patch(found.new), found.old, id, granted)
         log.append("applied", files=list(done.files), ref=done.ref, by=by)
         log.seal()
     return done
+
+
+def _refused(reasons: Sequence[str]) -> TandemError:
+    why = "; ".join(reasons)
+    return TandemError(f"Nothing was applied: {why}.", "Say yes, or look at your settings.")

@@ -4,12 +4,16 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from completion.engine.generate import Decoder
+from sandbox.fixrun import Order
 from sandbox.repair import order
 from sandbox.repair.change import Candidate
 from sandbox.repair.infill import Infiller
 from sandbox.repair.likelihood import Reader
+from tandem import config
+from tandem.errors import ModelError
 
 UNREAD = 24  # candidates that are not ordered
 BLOCKS = (64, 128, 256, 512)  # candidates that are ordered together, one block after the other
@@ -56,6 +60,18 @@ class Assistant:
             block = list(order.ordered(block, sources, self.reader))
             reading_s = (time.monotonic() - began) / len(block)
             yield from block
+
+
+def of(asked: Order, note: Callable[[str], None]) -> Assistant | None:
+    """The model that a run's repository is set to; None if the run wants none, and where there is
+    none: repair works without, and `note` gets that line."""
+    if not asked.model:
+        return None
+    try:
+        return load(config.load(Path(asked.repository)).model)
+    except ModelError as error:
+        note(f"without a model: {error}")
+        return None
 
 
 def load(name: str, threads: int = 1) -> Assistant:

@@ -17,7 +17,7 @@ from sandbox.fix import Fix, order_of
 from sandbox.fixrun import RunFolder
 from sandbox.report import Report
 from tandem import config
-from tandem.errors import ModelError, UsageError
+from tandem.errors import UsageError
 
 Tell = Callable[[str, int, int], None]
 
@@ -57,7 +57,8 @@ class Driven:
             settings = config.load(Path(self._folder.order().repository))
             # Nobody is asked on the way, so what wants a person is left undone; the patch has one.
             team = Team.of(self._folder, log, settings, Nobody(), self._note)
-            self._fix = Fix(self._folder, log, self._tell, self._note, self._assistant(), team)
+            helper = assistant.of(self._folder.order(), self._note)
+            self._fix = Fix(self._folder, log, self._tell, self._note, helper, team)
             if self._stopped:
                 self._fix.stop()
             report = self._fix.run()
@@ -77,13 +78,3 @@ class Driven:
         self._stopped = True
         if self._fix is not None:
             self._fix.stop()
-
-    def _assistant(self) -> assistant.Assistant | None:
-        order = self._folder.order()
-        if not order.model:
-            return None
-        try:
-            return assistant.load(config.load(Path(order.repository)).model)
-        except ModelError as error:
-            self._note(f"without a model: {error.message}")
-            return None

@@ -24,6 +24,7 @@ from functools import cached_property
 from urllib.parse import quote
 
 from sandbox.allowed import shown
+from sandbox.ends import ends
 from tandem import secrets
 
 LIMIT = 16_000  # characters of one text; a model reads no more at once
@@ -70,7 +71,7 @@ class Fence:
         and not more than about `limit` characters of its beginning and its end."""
         plain = _plain(text)
         # In what cannot be seen a secret could hide in two halves, so it goes first.
-        return clipped(self._redacted(plain), limit)
+        return ends(self._redacted(plain), limit, head=2 / 3)
 
     def _redacted(self, text: str) -> str:
         text = secrets.redact(text)
@@ -110,16 +111,6 @@ def known_in(texts: Iterable[str]) -> set[str]:
     """The secrets that stand in these texts; of long keys also each line, as tools show lines."""
     found = {text[one.start : one.end] for text in texts for one in secrets.find(text)}
     return found | {line for one in found for line in one.split()}
-
-
-def clipped(text: str, limit: int) -> str:
-    """Head and tail of a text that is too long, and how much is left out between them."""
-    if len(text) <= limit:
-        return text
-    head = limit * 2 // 3
-    tail = limit - head
-    left = len(text) - head - tail
-    return f"{text[:head]}\n[{left:,} characters left out]\n{text[len(text) - tail :]}"
 
 
 def _plain(text: str) -> str:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tandem import config, progress, swebench_cli
-from tandem.errors import ModelError, TandemError, UsageError
+from tandem.errors import TandemError, UsageError
 from tandem.visible import visible
 
 if TYPE_CHECKING:
     from sandbox.agent.team import Team
     from sandbox.approval import Asker
-    from sandbox.assistant import Assistant
     from sandbox.audit import Log
     from sandbox.fix import Fix
     from sandbox.fixrun import RunFolder
@@ -89,7 +88,7 @@ def fix(
     """
     from rich.console import Console
 
-    from sandbox import audit, fixrun
+    from sandbox import assistant, audit, fixrun
     from sandbox.approval import asker
     from sandbox.fix import Fix, order_of
     from sandbox.report import rendered
@@ -138,7 +137,8 @@ def fix(
             _localise(made, as_json)
             log.seal()
             return
-        made.assistant, made.team = _assistant(run), _team(run, log, approve, asked)
+        made.assistant = assistant.of(run.order(), _note)
+        made.team = _team(run, log, approve, asked)
         with _ctrl_c(made):
             report = made.run()
         log.seal()
@@ -161,7 +161,7 @@ def fix(
 
 def _solved(options: dict[str, Any], folder: Path, test: str, instance: "Instance") -> str:
     """The prediction for one instance that is laid out in a folder. Raises TandemError."""
-    from sandbox import audit, fixrun
+    from sandbox import assistant, audit, fixrun
     from sandbox.approval import Nobody
     from sandbox.fix import Fix, order_of
 
@@ -170,25 +170,9 @@ def _solved(options: dict[str, Any], folder: Path, test: str, instance: "Instanc
     with audit.start(run.id) as log, progress.on_stderr() as tell:
         log.append("order", instance=instance.id, **vars(run.order()))
         team = _team(run, log, None, Nobody())
-        report = Fix(run, log, tell, _note, _assistant(run), team).run()
+        report = Fix(run, log, tell, _note, assistant.of(run.order(), _note), team).run()
         log.seal()
     return report.prediction(instance.id)
-
-
-def _assistant(run: "RunFolder") -> "Assistant | None":
-    """The configured model, or none: repair works without, and says so."""
-    from completion.sources import DEFAULT
-    from sandbox import assistant
-
-    order = run.order()
-    if not order.model:
-        return None
-    name = config.load(Path(order.repository)).model
-    try:
-        return assistant.load(name)
-    except ModelError as error:
-        _note(f"without a model: {error} {error.hint if name == DEFAULT else ''}".strip())
-        return None
 
 
 def _team(run: "RunFolder", log: "Log", approve: Approve | None, asked: "Asker") -> "Team | None":

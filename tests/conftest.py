@@ -19,6 +19,7 @@ from tests.lsp_client import (
     make_home,
     share_packed,
 )
+from tests.shared import bare_home, docker_client, image, paging, proved  # noqa: F401
 
 # A shell's background job, as the whole suite may be, starts with Ctrl-C ignored, and so would
 # every program that it starts; many tests press it.

@@ -28,6 +28,8 @@ from tests.lsp_client import COMMAND, environment
 PLUGIN = Path(__file__).parent.parent / "editors" / "neovim"
 WIDTH, HEIGHT = 100, 30
 LONGEST_WAIT_S = 60.0  # so that what never comes fails with the screen; no test is about it
+# Lua: whether the server of the plugin is there and ready.
+SERVED = "(vim.lsp.get_clients({ name = 'tandem' })[1] or {}).initialized"
 _REQUEST, _RESPONSE, _NOTIFICATION = 0, 1, 2
 
 

@@ -1,7 +1,6 @@
 """`tandem acp`, driven by the client side of the protocol's own package over stdio."""
 
 import asyncio
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,13 +12,10 @@ import acp
 import pytest
 from acp import schema
 
-from sandbox.probes import check
-from tests.docker_support import docker_client, image  # noqa: F401
-from tests.lsp_client import environment, make_home, until
+from tests.lsp_client import environment, until
 from tests.repositories import MadeRepository
 from tests.scripted_chat import breaks_off, says, scripted
 
-PAGING = Path(__file__).parents[1] / "examples" / "paging"
 BYTES = 50 * 1024 * 1024
 
 
@@ -56,28 +52,13 @@ Start = Callable[..., AbstractAsyncContextManager[tuple[Any, Zed]]]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    made = make_home(tmp_path / "home", None)
-    monkeypatch.setenv("TANDEM_HOME", str(made))
-    return made
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> MadeRepository:
-    made = MadeRepository(tmp_path / "repository")
-    shutil.copytree(PAGING, made.folder, dirs_exist_ok=True)
-    made.commit({})
-    return made
-
-
-@pytest.fixture
-def start(home: Path) -> Start:
+def start(bare_home: Path) -> Start:
     @asynccontextmanager
     async def started(endpoint: str = "http://127.0.0.1:9/v1") -> AsyncIterator[tuple[Any, Zed]]:
         zed = Zed()
         editor: Any = zed  # what else a client can do is never asked for
         command = [sys.executable, "-m", "tandem", "acp"]
-        env = {**environment(home), "TANDEM_CHAT__ENDPOINT": endpoint}
+        env = {**environment(bare_home), "TANDEM_CHAT__ENDPOINT": endpoint}
         options = {"limit": BYTES}
         async with acp.spawn_agent_process(editor, *command, env=env, transport_kwargs=options) as (
             agent,
@@ -105,12 +86,12 @@ async def failure(work: Any) -> tuple[int, str]:
 
 
 async def test_a_prompt_is_answered_in_pieces_with_what_it_links_to(
-    start: Start, folder: MadeRepository
+    start: Start, paging: MadeRepository
 ) -> None:
-    link = acp.resource_link_block("paging.py", (folder.folder / "paging.py").as_uri())
+    link = acp.resource_link_block("paging.py", (paging.folder / "paging.py").as_uri())
     with scripted(says("It makes **pages**.")) as server:
         async with start(server.url) as (agent, zed):
-            session = await agent.new_session(cwd=str(folder.folder))
+            session = await agent.new_session(cwd=str(paging.folder))
             done = await agent.prompt(
                 session_id=session.session_id, prompt=[*words("What is this?"), link]
             )
@@ -124,20 +105,20 @@ async def test_a_prompt_is_answered_in_pieces_with_what_it_links_to(
 
 
 async def test_a_session_goes_on_and_can_be_loaded_by_another_process(
-    start: Start, folder: MadeRepository
+    start: Start, paging: MadeRepository
 ) -> None:
     with scripted(says("Forty-two."), says("As I said.")) as server:
         async with start(server.url) as (agent, _):
-            session = await agent.new_session(cwd=str(folder.folder))
+            session = await agent.new_session(cwd=str(paging.folder))
             await agent.prompt(session_id=session.session_id, prompt=words("How many?"))
         async with start(server.url) as (agent, zed):
             id = session.session_id
-            await agent.load_session(cwd=str(folder.folder), session_id=id)
+            await agent.load_session(cwd=str(paging.folder), session_id=id)
             assert [one.content.text for one in zed.of("user_message_chunk")] == ["How many?"]
             assert zed.text == "Forty-two."
             await agent.prompt(session_id=id, prompt=words("Sure?"))
             code, said = await failure(
-                agent.load_session(cwd=str(folder.folder), session_id="../nothing")
+                agent.load_session(cwd=str(paging.folder), session_id="../nothing")
             )
     assert "Forty-two." in server.texts[1]
     assert code == -32002
@@ -145,11 +126,11 @@ async def test_a_session_goes_on_and_can_be_loaded_by_another_process(
 
 
 async def test_a_cancelled_turn_ends_as_cancelled_and_hangs_up(
-    start: Start, folder: MadeRepository
+    start: Start, paging: MadeRepository
 ) -> None:
     with scripted(says("slow " * 50, pause_s=5)) as server:
         async with start(server.url) as (agent, _):
-            session = await agent.new_session(cwd=str(folder.folder))
+            session = await agent.new_session(cwd=str(paging.folder))
             turn = asyncio.create_task(
                 agent.prompt(session_id=session.session_id, prompt=words("Why?"))
             )
@@ -164,14 +145,14 @@ async def test_a_cancelled_turn_ends_as_cancelled_and_hangs_up(
 
 
 async def test_bad_input_is_told_in_one_line(
-    start: Start, folder: MadeRepository, tmp_path: Path
+    start: Start, paging: MadeRepository, tmp_path: Path
 ) -> None:
     outside = acp.resource_link_block("x", (tmp_path / "x.py").as_uri())
-    (folder.folder / ".env").write_text("KEY=1\n")
-    secret = acp.resource_link_block(".env", (folder.folder / ".env").as_uri())
+    (paging.folder / ".env").write_text("KEY=1\n")
+    secret = acp.resource_link_block(".env", (paging.folder / ".env").as_uri())
     with scripted(breaks_off("It is")) as server:
         async with start(server.url) as (agent, _):
-            session = await agent.new_session(cwd=str(folder.folder))
+            session = await agent.new_session(cwd=str(paging.folder))
 
             async def said(*blocks: Any) -> str:
                 turn = agent.prompt(session_id=session.session_id, prompt=list(blocks))
@@ -191,12 +172,12 @@ async def test_bad_input_is_told_in_one_line(
     assert len(server.bodies) == 1
 
 
-async def test_staged_changes_get_a_message(start: Start, folder: MadeRepository) -> None:
-    folder.write({"new.txt": "hello\n"})
-    folder.git("add", "--all")
+async def test_staged_changes_get_a_message(start: Start, paging: MadeRepository) -> None:
+    paging.write({"new.txt": "hello\n"})
+    paging.git("add", "--all")
     with scripted(says("new: say hello")) as server:
         async with start(server.url) as (agent, zed):
-            session = await agent.new_session(cwd=str(folder.folder))
+            session = await agent.new_session(cwd=str(paging.folder))
             await agent.prompt(session_id=session.session_id, prompt=words("/commit"))
     assert zed.text == "new: say hello"
     assert "+hello" in server.texts[0]
@@ -204,17 +185,12 @@ async def test_staged_changes_get_a_message(start: Start, folder: MadeRepository
 
 @pytest.mark.parametrize("choice", ["allow", "reject", ""])
 async def test_a_fix_shows_its_plan_and_diff_and_asks_before_it_writes(
-    start: Start,
-    folder: MadeRepository,
-    docker_client,  # noqa: F811
-    image: str,  # noqa: F811
-    choice: str,
+    start: Start, proved: None, paging: MadeRepository, choice: str
 ) -> None:
-    check.remember(docker_client, image)
-    before = (folder.folder / "paging.py").read_text()
+    before = (paging.folder / "paging.py").read_text()
     async with start() as (agent, zed):
         zed.choice = choice
-        session = await agent.new_session(cwd=str(folder.folder))
+        session = await agent.new_session(cwd=str(paging.folder))
         done = await agent.prompt(session_id=session.session_id, prompt=words("/fix"))
     assert done.stop_reason == "end_turn"
     plans = zed.of("plan")
@@ -222,10 +198,10 @@ async def test_a_fix_shows_its_plan_and_diff_and_asks_before_it_writes(
     assert {entry.status for entry in plans[-1].entries} == {"completed"}
     [question] = zed.asked
     [diff] = question.content
-    assert diff.path == str(folder.folder / "paging.py")
+    assert diff.path == str(paging.folder / "paging.py")
     assert diff.old_text == before
     assert "range(first, last + 1)" in diff.new_text
-    now = (folder.folder / "paging.py").read_text()
+    now = (paging.folder / "paging.py").read_text()
     assert now == (diff.new_text if choice == "allow" else before)
     ends = {one.tool_call_id: one.status for one in zed.of("tool_call_update")}
     assert ends == {
@@ -233,5 +209,5 @@ async def test_a_fix_shows_its_plan_and_diff_and_asks_before_it_writes(
         "fix-1-write": "completed" if choice == "allow" else "failed",
     }
     assert ("Nothing was written." in zed.text) is (choice != "allow")
-    refs = folder.git("for-each-ref", "refs/tandem/backup")
+    refs = paging.git("for-each-ref", "refs/tandem/backup")
     assert bool(refs) is (choice == "allow")

@@ -206,7 +206,7 @@ def test_a_command_gets_the_changes_and_its_output_is_cut(room: Room) -> None:
     outcome, server = played(room, PLAN, MEND, calls(("run", {"command": "ls"})), TEST)
     assert outcome.solved
     assert room.sandbox.ran == [["sh", "-c", "ls"]]
-    assert "characters cut" in server.texts[3]
+    assert "characters left out" in server.texts[3]
     assert ("decision", True) in [(event, data["yes"]) for event, data in room.log.events]
 
 

@@ -100,17 +100,6 @@ def test_of_a_command_its_end_and_both_outputs_are_told() -> None:
     ]
 
 
-@given(st.text(max_size=300), st.integers(30, 100))
-def test_what_is_cut_keeps_its_head_and_tail(text: str, most: int) -> None:
-    cut = observe.trimmed(text, most)
-    if len(text) <= most:
-        assert cut == text
-    else:
-        assert cut.startswith(text[: most // 3])
-        assert cut.endswith(text[-(most // 2) :])
-        assert len(cut) <= most + 40
-
-
 def test_a_task_tells_failures_lines_files_and_issue_in_fences() -> None:
     suspect = Suspect("a.py", 2, 0.9, ("why",))
     sources = {"a.py": "def f(x):\n    return x\n"}

@@ -3,12 +3,14 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from completion.models import InstalledModel
 from sandbox import assistant
 from sandbox.assistant import UNREAD, Assistant
+from sandbox.fixrun import Order
 from sandbox.repair.change import Candidate
 from sandbox.repair.order import Gain
 from sandbox.repair.search import candidates
@@ -105,3 +107,15 @@ def test_the_default_model_orders_and_proposes(default_model: InstalledModel) ->
 def test_a_model_that_is_not_there_is_told(empty_home) -> None:
     with pytest.raises(ModelError):
         assistant.load("no-such-model")
+
+
+def test_a_run_goes_without_a_model_that_is_not_there_and_says_what_to_do(
+    empty_home: Path, tmp_path: Path
+) -> None:
+    notes: list[str] = []
+    assert assistant.of(Order(str(tmp_path)), notes.append) is None
+    [note] = notes
+    assert note.startswith("without a model: ")
+    assert note.endswith("Run: tandem models pull tandem-135m")
+    assert assistant.of(Order(str(tmp_path), model=False), notes.append) is None
+    assert len(notes) == 1

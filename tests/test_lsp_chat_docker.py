@@ -1,7 +1,7 @@
 """Chat commands that run code in the sandbox, from an editor over stdio, with real containers."""
 
 import asyncio
-import shutil
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,12 @@ import pytest
 from lsprotocol import types
 
 from lsp.client import Editor
-from sandbox.probes import check
-from tests.docker_support import docker_client, image  # noqa: F401
-from tests.lsp_client import REQUEST_CANCELLED, StartEditor, editors, make_home, until
+from sandbox import audit
+from tests.lsp_client import REQUEST_CANCELLED, StartEditor, editors, until
 from tests.repositories import MadeRepository
 from tests.scripted_chat import says, scripted
 from tests.test_lsp_chat import Desk, able, failure, last_id
 
-PAGING = Path(__file__).parents[1] / "examples" / "paging"
 TESTS = """from paging import page_links
 
 
@@ -31,24 +29,8 @@ def test_that_is_wrong():
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> MadeRepository:
-    made = MadeRepository(tmp_path / "repository")
-    shutil.copytree(PAGING, made.folder, dirs_exist_ok=True)
-    made.commit({})
-    return made
-
-
-@pytest.fixture
-async def start(
-    tmp_path: Path,
-    docker_client,  # noqa: F811
-    image: str,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[StartEditor]:
-    home = make_home(tmp_path / "home", None)
-    monkeypatch.setenv("TANDEM_HOME", str(home))
-    check.remember(docker_client, image)
-    async with editors(home) as start_editor:
+async def start(bare_home: Path, proved: None) -> AsyncIterator[StartEditor]:
+    async with editors(bare_home) as start_editor:
         yield start_editor
 
 
@@ -68,12 +50,12 @@ def messages(editor: Editor) -> list[str]:
 
 
 async def test_tests_are_written_and_run_in_the_sandbox(
-    start: StartEditor, folder: MadeRepository
+    start: StartEditor, paging: MadeRepository
 ) -> None:
-    name, row = first_function(folder.folder / "paging.py")
+    name, row = first_function(paging.folder / "paging.py")
     code = TESTS.replace("page_links(1, 1)", f"{name}").replace("page_links", name)
     with scripted(says(f"```python\n{code}```")) as server:
-        one = await at_desk(start, folder.folder, server.url)
+        one = await at_desk(start, paging.folder, server.url)
         inside = {"start": {"line": row, "character": 4}, "end": {"line": row, "character": 4}}
         told = await one.run("tests", range=inside)
     assert "Import what you test from `paging`." in server.bodies[0]["messages"][-1]["content"]
@@ -82,11 +64,11 @@ async def test_tests_are_written_and_run_in_the_sandbox(
     assert told["tests"]["passed"] == [f"{path}::test_of_one_page"]
     assert told["tests"]["failed"] == [f"{path}::test_that_is_wrong"]
     assert told["tests"]["exitCode"] == 1
-    assert not (folder.folder / path).exists()
+    assert not (paging.folder / path).exists()
     [edit] = one.applied
     created, filled = edit.document_changes or []
     assert isinstance(created, types.CreateFile)
-    assert created.uri == (folder.folder / path).as_uri()
+    assert created.uri == (paging.folder / path).as_uri()
     assert isinstance(filled, types.TextDocumentEdit)
     assert filled.edits[0].new_text == code  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -99,9 +81,9 @@ def first_function(file: Path) -> tuple[str, int]:
 
 
 async def test_a_failing_test_is_fixed_with_progress_and_an_edit_that_wants_a_yes(
-    start: StartEditor, folder: MadeRepository
+    start: StartEditor, paging: MadeRepository
 ) -> None:
-    one = await at_desk(start, folder.folder)
+    one = await at_desk(start, paging.folder)
     told = await one.run("fix")
     assert told["ended"] == "fixed", told
     assert "+    return list(range(first, last + 1))" in told["diff"]
@@ -115,13 +97,39 @@ async def test_a_failing_test_is_fixed_with_progress_and_an_edit_that_wants_a_ye
     assert [e.new_text for e in change.edits] == [  # pyright: ignore[reportAttributeAccessIssue]
         "    return list(range(first, last + 1))\n"
     ]
-    assert folder.git("status", "--short") == ""
+    assert paging.git("status", "--short") == ""
+
+
+async def test_a_fix_that_the_rules_refuse_is_not_offered(
+    start: StartEditor, paging: MadeRepository
+) -> None:
+    paging.write({".tandem.toml": "[agent]\nprotected = ['/paging.py']\n"})
+    one = await at_desk(start, paging.folder)
+    told = await one.run("fix", test="python3 -m pytest -q", apply=True)
+    assert told["ended"] == "fixed", told
+    assert (told["edit"], told["applied"]) == (None, False)
+    assert told["why"] == "Nothing was applied: paging.py: your settings protect it."
+    assert one.applied == one.questions == []
+    log = map(json.loads, audit.file_of(told["run"]).read_text().splitlines())
+    [decision] = [one["data"] for one in log if one["event"] == "decision"]
+    assert (decision["yes"], decision["by"]) == (False, "rules")
+
+
+async def test_a_fix_of_a_file_that_is_not_open_is_offered_too(
+    start: StartEditor, paging: MadeRepository
+) -> None:
+    one = await at_desk(start, paging.folder)
+    one.editor.shut(one.uri)
+    told = await one.run("fix", test="python3 -m pytest -q")
+    assert told["edit"] is not None, told
+    [change] = told["edit"]["documentChanges"]
+    assert change["textDocument"] == {"uri": one.uri, "version": None}
 
 
 async def test_a_fix_for_a_file_with_unsaved_changes_is_not_applied(
-    start: StartEditor, folder: MadeRepository
+    start: StartEditor, paging: MadeRepository
 ) -> None:
-    one = await at_desk(start, folder.folder)
+    one = await at_desk(start, paging.folder)
     one.editor.change(one.uri, (types.Position(0, 0), types.Position(0, 0), "# unsaved\n"))
     told = await one.run("fix", test="python3 -m pytest -q")
     assert told["ended"] == "fixed", told
@@ -130,8 +138,8 @@ async def test_a_fix_for_a_file_with_unsaved_changes_is_not_applied(
     assert one.applied == []
 
 
-async def test_a_fix_can_be_cancelled(start: StartEditor, folder: MadeRepository) -> None:
-    one = await at_desk(start, folder.folder)
+async def test_a_fix_can_be_cancelled(start: StartEditor, paging: MadeRepository) -> None:
+    one = await at_desk(start, paging.folder)
     answer: Any = asyncio.ensure_future(one.send("fix"))
     await until(lambda: "sandbox" in messages(one.editor))
     one.editor.cancel(last_id(one.editor))

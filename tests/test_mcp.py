@@ -1,6 +1,5 @@
 """`tandem mcp`, driven by the official SDK's client over stdio, in both generations of MCP."""
 
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,12 +14,9 @@ from mcp_types import ElicitResult, ListRootsResult, Root
 from pydantic import FileUrl
 
 from sandbox import audit
-from sandbox.probes import check
-from tests.docker_support import docker_client, image  # noqa: F401
-from tests.lsp_client import environment, make_home
+from tests.lsp_client import environment
 from tests.repositories import MadeRepository
 
-PAGING = Path(__file__).parents[1] / "examples" / "paging"
 KEY = "AKIA" + "IOSFODNN7ABCDEFG"
 
 
@@ -48,29 +44,20 @@ Connect = Callable[..., AbstractAsyncContextManager[Client]]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    made = make_home(tmp_path / "home", None)
-    monkeypatch.setenv("TANDEM_HOME", str(made))
-    return made
+def folder(paging: MadeRepository) -> MadeRepository:
+    paging.commit({"shop.py": "from paging import count\n\n\ndef pages(rows):\n    return 1\n"})
+    return paging
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> MadeRepository:
-    made = MadeRepository(tmp_path / "repository")
-    shutil.copytree(PAGING, made.folder, dirs_exist_ok=True)
-    made.commit({"shop.py": "from paging import count\n\n\ndef pages(rows):\n    return 1\n"})
-    return made
-
-
-@pytest.fixture
-def connect(home: Path, tmp_path: Path) -> Connect:
+def connect(bare_home: Path, tmp_path: Path) -> Connect:
     @asynccontextmanager
     async def connected(
         person: Person, *arguments: str, mode: str = "auto"
     ) -> AsyncIterator[Client]:
         command = ["-m", "tandem", "mcp", *arguments]
         server = StdioServerParameters(
-            command=sys.executable, args=command, env=environment(home), cwd=tmp_path
+            command=sys.executable, args=command, env=environment(bare_home), cwd=tmp_path
         )
         async with Client(
             server,
@@ -144,12 +131,12 @@ async def test_what_is_outside_of_roots_and_folders_is_refused(
         assert told(await client.call_tool("search", {"query": "count", "kind": "symbols"}))
 
 
-async def test_a_folder_that_is_not_there_ends_the_command(home: Path, tmp_path: Path) -> None:
+async def test_a_folder_that_is_not_there_ends_the_command(bare_home: Path, tmp_path: Path) -> None:
     import subprocess
 
     command = [sys.executable, "-m", "tandem", "mcp", "--root", str(tmp_path / "nowhere")]
     done = subprocess.run(
-        command, env=environment(home), capture_output=True, text=True, check=False, input=""
+        command, env=environment(bare_home), capture_output=True, text=True, check=False, input=""
     )
     assert done.returncode == 2
     assert "There is no folder" in done.stderr
@@ -175,12 +162,7 @@ async def test_a_client_that_cannot_ask_runs_and_writes_nothing(
             assert "cannot ask its user" in refused(wrote)
 
 
-@pytest.fixture
-def trusted(docker_client, image: str, home: Path) -> None:  # noqa: F811
-    check.remember(docker_client, image)
-
-
-@pytest.mark.usefixtures("trusted")
+@pytest.mark.usefixtures("proved")
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_command_runs_in_the_sandbox_after_a_yes(
     connect: Connect, folder: MadeRepository, mode: str
@@ -199,7 +181,7 @@ async def test_a_command_runs_in_the_sandbox_after_a_yes(
     assert not (folder.folder / "made.txt").exists()
 
 
-@pytest.mark.usefixtures("trusted")
+@pytest.mark.usefixtures("proved")
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_fix_is_told_with_progress_and_written_only_after_a_yes(
     connect: Connect, folder: MadeRepository, mode: str
@@ -227,7 +209,7 @@ async def test_a_fix_is_told_with_progress_and_written_only_after_a_yes(
     assert '"by": "the user of an MCP client"' in log.read_text()
 
 
-@pytest.mark.usefixtures("trusted")
+@pytest.mark.usefixtures("proved")
 async def test_what_the_settings_protect_is_not_written_even_with_a_yes(
     connect: Connect, folder: MadeRepository
 ) -> None:
@@ -253,7 +235,7 @@ async def test_what_the_rules_refuse_is_not_run_and_what_they_doubt_is_said(
     assert "because of a rule" in person.asked[-1]
 
 
-@pytest.mark.usefixtures("trusted")
+@pytest.mark.usefixtures("proved")
 async def test_a_run_of_another_repository_is_not_written(
     connect: Connect, folder: MadeRepository, tmp_path: Path
 ) -> None:

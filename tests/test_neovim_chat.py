@@ -1,23 +1,17 @@
 """The chat commands of the Neovim plugin: a real Neovim and server, a scripted chat model."""
 
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sandbox.probes import check
-from tests.docker_support import docker_client, image  # noqa: F401
-from tests.lsp_client import make_home
-from tests.neovim import Neovim, NeovimError, neovim
+from tests.neovim import SERVED, Neovim, NeovimError, neovim
 from tests.repositories import MadeRepository
 from tests.scripted_chat import ScriptedChat, fails, says, scripted
 
-PAGING = Path(__file__).parents[1] / "examples" / "paging"
 CODE = '''"""Prices."""
 
 
@@ -36,18 +30,10 @@ CHANGED = CODE.replace(
     "    result = 0\n    for price in prices:\n        result += price\n    return result\n",
     "    return sum(prices) + tax\n",
 )
-SERVED = "(vim.lsp.get_clients({ name = 'tandem' })[1] or {}).initialized"
 REVIEWED = "require('tandem.review').is_open()"
 TABS = "return #vim.api.nvim_list_tabpages()"
 ANSWER = "table.concat(vim.fn.getbufline(vim.fn.bufnr('tandem://' .. ...), 1, '$'), '\\n')"
 Open = Callable[[ScriptedChat], AbstractAsyncContextManager[Neovim]]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = make_home(tmp_path / "home", None)
-    monkeypatch.setenv("TANDEM_HOME", str(home))
-    return home
 
 
 @pytest.fixture
@@ -58,13 +44,13 @@ def folder(tmp_path: Path) -> MadeRepository:
 
 
 @pytest.fixture
-def opened(home: Path, folder: MadeRepository) -> Open:
+def opened(bare_home: Path, folder: MadeRepository) -> Open:
     """Neovim with the cursor in `total`."""
 
     @asynccontextmanager
     async def start(server: ScriptedChat) -> AsyncIterator[Neovim]:
         settings = {"completion": {"enabled": False}, "chat": {"endpoint": server.url}}
-        async with neovim(home, folder=folder.folder, settings=settings) as nvim:
+        async with neovim(bare_home, folder=folder.folder, settings=settings) as nvim:
             await nvim.command("edit prices.py")
             await nvim.until(SERVED)
             await nvim.command("6")
@@ -154,6 +140,77 @@ async def test_an_edit_of_a_text_that_has_changed_is_not_made(opened: Open) -> N
             assert text(await nvim.lines()) == f"#\n{CODE}"
 
 
+# Of two files and a new one, as a fix may give it; saved with the yes.
+OF_THREE = """
+local folder, done = ..., nil
+local function edits(line, text)
+  local at = { line = line, character = 0 }
+  return { { range = { start = at, ['end'] = at }, newText = text } }
+end
+local function changed(name, some)
+  return { textDocument = { uri = vim.uri_from_fname(folder .. name) }, edits = some }
+end
+require('tandem.review').open({ documentChanges = {
+  { kind = 'create', uri = vim.uri_from_fname(folder .. '/new/made.py') },
+  changed('/new/made.py', edits(0, 'x = 1\\n')),
+  changed('/prices.py', edits(0, '# one\\n')),
+  changed('/used.py', edits(0, '# two\\n')),
+} }, 'utf-16', true, function(accepted) Accepted = accepted end)
+"""
+
+
+@pytest.fixture
+def two(folder: MadeRepository) -> MadeRepository:
+    folder.commit({"used.py": "import prices\n"})
+    return folder
+
+
+async def test_a_change_of_several_files_is_accepted_in_one_step(
+    opened: Open, two: MadeRepository
+) -> None:
+    with scripted() as server:
+        async with opened(server) as nvim:
+            await nvim.lua(OF_THREE, str(two.folder))
+            assert await nvim.lua(TABS) == 4
+            for number, new in enumerate(["x = 1", "# one", "# two"], 1):
+                await nvim.sees(f"file {number} of 3: y accepts all, n rejects")
+                await nvim.sees(new)
+                await nvim.type("gt" if number < 3 else "")
+            await nvim.type("y")
+            assert await nvim.lua("return Accepted")
+            assert await nvim.lua(TABS) == 1
+    assert (two.folder / "new" / "made.py").read_text() == "x = 1\n"
+    assert (two.folder / "prices.py").read_text() == f"# one\n{CODE}"
+    assert (two.folder / "used.py").read_text() == "# two\nimport prices\n"
+
+
+async def test_a_change_of_several_files_is_rejected_in_one_step(
+    opened: Open, two: MadeRepository
+) -> None:
+    with scripted() as server:
+        async with opened(server) as nvim:
+            await nvim.lua(OF_THREE, str(two.folder))
+            await nvim.type("n")
+            assert await nvim.lua("return { Accepted, #vim.api.nvim_list_tabpages() }") == [
+                False,
+                1,
+            ]
+    assert two.git("status", "--short") == ""
+
+
+async def test_if_one_of_several_files_has_changed_none_is(
+    opened: Open, two: MadeRepository
+) -> None:
+    with scripted() as server:
+        async with opened(server) as nvim:
+            await nvim.lua(OF_THREE, str(two.folder))
+            await nvim.lua("vim.api.nvim_buf_set_lines(vim.fn.bufnr('used.py'), 0, 0, true, {'#'})")
+            with pytest.raises(NeovimError, match="changed meanwhile"):
+                await nvim.command("Tandem accept")
+            assert text(await nvim.lines()) == CODE
+    assert two.git("status", "--short") == ""
+
+
 async def test_an_answer_can_be_stopped(opened: Open) -> None:
     with scripted(says("It adds", hang_s=600.0)) as server:
         async with opened(server) as nvim:
@@ -224,21 +281,13 @@ async def test_a_buffer_that_is_not_served_says_so(opened: Open) -> None:
             assert "does not serve this buffer" in await nvim.messages()
 
 
-@pytest.fixture
-def paging(docker_client: Any, image: str, home: Path, tmp_path: Path) -> MadeRepository:  # noqa: F811
-    """A repository with failing tests, and a sandbox that is known to hold."""
-    check.remember(docker_client, image)
-    made = MadeRepository(tmp_path / "repository")
-    shutil.copytree(PAGING, made.folder, dirs_exist_ok=True)
-    made.commit({})
-    return made
-
-
-async def test_new_tests_are_run_and_saved_with_a_yes(home: Path, paging: MadeRepository) -> None:
+async def test_new_tests_are_run_and_saved_with_a_yes(
+    bare_home: Path, proved: None, paging: MadeRepository
+) -> None:
     code = "from paging import count\n\n\ndef test_of_no_page():\n    assert count(0, 10) >= 0\n"
     with scripted(says(f"```python\n{code}```")) as server:
         settings = {"completion": {"enabled": False}, "chat": {"endpoint": server.url}}
-        async with neovim(home, folder=paging.folder, settings=settings) as nvim:
+        async with neovim(bare_home, folder=paging.folder, settings=settings) as nvim:
             await nvim.command("edit paging.py")
             await nvim.until(SERVED)
             await nvim.command("/^def count")
@@ -253,10 +302,10 @@ async def test_new_tests_are_run_and_saved_with_a_yes(home: Path, paging: MadeRe
 
 
 async def test_a_fix_ends_in_an_accepted_diff_and_the_file_on_disk_is_right(
-    home: Path, paging: MadeRepository
+    bare_home: Path, proved: None, paging: MadeRepository
 ) -> None:
     settings = {"completion": {"enabled": False}, "chat": {"endpoint": "http://127.0.0.1:9"}}
-    async with neovim(home, folder=paging.folder, settings=settings) as nvim:
+    async with neovim(bare_home, folder=paging.folder, settings=settings) as nvim:
         await nvim.command("edit paging.py")
         await nvim.until(SERVED)
         await nvim.command("Tandem fix")

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from tandem import trace
-from tests.lsp_client import make_home
-from tests.neovim import Neovim, neovim
+from tests.neovim import SERVED, Neovim, neovim
 from tests.recorder import Recorder, recording
 
 CODE = "def add(a, b):\n    return \n"
@@ -38,19 +37,12 @@ def model() -> Any:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = make_home(tmp_path / "home", None)
-    monkeypatch.setenv("TANDEM_HOME", str(home))
-    return home
-
-
-@pytest.fixture
-async def opened(home: Path, tmp_path: Path, model: Recorder) -> Open:
+async def opened(bare_home: Path, tmp_path: Path, model: Recorder) -> Open:
     """Neovim with a file that ends in an unfinished `return`, and the server there."""
 
     def start(setup: Any = None, text: str = CODE, **other: Any) -> Any:
         settings = {"endpoint": model.url, **other.pop("settings", {})}
-        return _opened(home, tmp_path, setup, text, settings=settings, **other)
+        return _opened(bare_home, tmp_path, setup, text, settings=settings, **other)
 
     return start
 
@@ -66,7 +58,6 @@ async def _opened(
         yield nvim
 
 
-SERVED = "(vim.lsp.get_clients({ name = 'tandem' })[1] or {}).initialized"
 GHOST = "first_number + second_number"
 # Counts what the client of the server sends.
 COUNT_REQUESTS = """
@@ -425,11 +416,27 @@ async def test_a_server_that_is_killed_comes_back(opened: Open, model: Recorder)
         await nvim.sees(GHOST)
 
 
+async def test_a_server_that_dies_again_and_again_is_left_alone(opened: Open) -> None:
+    async with opened() as nvim:
+        killed = 0
+        for _ in range(4):
+            killed = await nvim.until(f"({PROCESS_OR_NIL}) ~= ... and ({PROCESS_OR_NIL})", killed)
+            os.kill(killed, signal.SIGKILL)
+        await nvim.until("vim.fn.execute('messages'):find('again and again', 1, true)")
+        # Nor does another buffer start it.
+        await nvim.command("edit other.py")
+        assert await nvim.lua("return #vim.lsp.get_clients({ name = 'tandem' })") == 0
+        await nvim.command("Tandem status")
+        await nvim.sees("run `tandem doctor`, then :Tandem enable")
+        await nvim.command("Tandem enable")
+        await nvim.until(SERVED)
+
+
 async def test_a_command_that_is_not_there_is_told_with_what_to_do(
-    home: Path, tmp_path: Path
+    bare_home: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "work.py").write_text(CODE)
-    async with neovim(home, {"cmd": ["no-such-tandem", "lsp"]}, folder=tmp_path) as nvim:
+    async with neovim(bare_home, {"cmd": ["no-such-tandem", "lsp"]}, folder=tmp_path) as nvim:
         await nvim.command("edit work.py")
         told = await nvim.messages()
         assert "no-such-tandem" in told
@@ -445,9 +452,9 @@ async def test_a_command_that_is_not_there_is_told_with_what_to_do(
     ],
 )
 async def test_a_wrong_option_is_one_line(
-    home: Path, tmp_path: Path, setup: dict[str, Any], told: str
+    bare_home: Path, tmp_path: Path, setup: dict[str, Any], told: str
 ) -> None:
-    async with neovim(home, folder=tmp_path) as nvim:
+    async with neovim(bare_home, folder=tmp_path) as nvim:
         done, why = await nvim.lua("return { pcall(require('tandem').setup, ...) }", setup)
     assert not done
     assert told in why

@@ -16,6 +16,7 @@ from lsp.progress import Progress
 from sandbox import accept, once
 from sandbox.driven import Driven
 from tandem import secrets
+from tandem.errors import TandemError
 
 if TYPE_CHECKING:
     from lsp.server import TandemServer
@@ -103,8 +104,11 @@ async def fix(
     if not report.found:
         return {**answer, "text": f"No patch: {report.ended}."}
     best = report.found[0]
-    texts = await asyncio.to_thread(accept.texts, report.id)
     answer |= {"diff": secrets.redact(best.diff), "text": f"{best.label}: {best.verdict}"}
+    try:
+        texts = await asyncio.to_thread(accept.offer, report.id, by="the language server")
+    except TandemError as error:
+        return {**answer, "why": secrets.redact(error.message)}
     if stale := _stale(server, root, texts.new, texts.old):
         return {**answer, "why": f"{stale} is not in the editor as it is on disk: save it first"}
     changes, made = {}, {}
@@ -136,6 +140,6 @@ def _stale(server: "TandemServer", root: Path, paths: Iterable[str], old: Mappin
             return path
         file = root / path
         now = file.read_bytes().decode("utf-8", "replace") if file.is_file() else None
-        if document is None and now != old:
+        if document is None and now != old.get(path):
             return path
     return ""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 from completion.chat import Message
-from sandbox.agent.observe import trimmed
 from sandbox.agent.reflect import Reflection
+from sandbox.ends import ends
 
 MOST = 48_000  # characters, about 12,000 tokens
 _NOTES = 8  # reflections that are kept
@@ -61,7 +61,7 @@ class Conversation:
     def _clipped(self, message: Message) -> Message:
         if not 0 < self._clip < len(message.content):
             return message
-        return replace(message, content=trimmed(message.content, self._clip))
+        return replace(message, content=ends(message.content, self._clip))
 
     def _task(self, kept: int) -> str:
         parts = [self.task]

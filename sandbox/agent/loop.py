@@ -16,10 +16,11 @@ from completion.client import TooMuch
 from sandbox.agent import reflect, tools
 from sandbox.agent.budget import Budget, Spent
 from sandbox.agent.conversation import MOST, Conversation
-from sandbox.agent.observe import Observation, trimmed
+from sandbox.agent.observe import Observation
 from sandbox.agent.tools import Bench
 from sandbox.agent.trajectory import Trajectory
 from sandbox.allowed import shown
+from sandbox.ends import ends
 from sandbox.fence import RULE, Fence
 from tandem.errors import EngineError, TandemError
 
@@ -122,7 +123,7 @@ class Attempt:
         if not said.calls:
             self._silent += 1
             if self._silent == SILENT:
-                return False, f"the model calls no tool: {trimmed(said.text.strip(), 200)}"
+                return False, f"the model calls no tool: {ends(said.text.strip(), 200)}"
             self.talk.add(said.message, Message("user", NUDGE))
             return False, ""
         self._silent = 0
@@ -257,8 +258,8 @@ def _of_step(step: dict[str, Any]) -> Said:
 
 def _in_short(call: ToolCall) -> str:
     told = call.arguments if isinstance(call.arguments, str) else list(call.arguments.values())
-    return f"{call.name} {trimmed(' '.join(str(told).split()), 100)}".replace("\n", " ")
+    return f"{call.name} {ends(' '.join(str(told).split()), 100)}".replace("\n", " ")
 
 
 def _because(seen: Observation) -> str:
-    return f": {trimmed(seen.text, 200)}" if seen.text else ""
+    return f": {ends(seen.text, 200)}" if seen.text else ""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sandbox.ends import ends
 from sandbox.messages import Run
 from sandbox.process import Ran
 from sandbox.suite import Frame, TestResult
@@ -38,13 +39,13 @@ def of_tests(run: Run) -> str:
     parts += [failure(one) for one in bad[:TOLD]]
     if more := [one.id for one in bad[TOLD:]]:
         parts.append(f"Also: {_listed(more)}")
-    return trimmed("\n".join(parts))
+    return ends("\n".join(parts), MOST)
 
 
 def failure(one: TestResult) -> str:
     """One failing test: its assertion, and the frames from the test inwards with their values."""
     kind = f"{one.kind}: " if one.kind and not one.message.startswith(one.kind) else ""
-    lines = [f"{one.id} {one.outcome}: {trimmed(kind + one.message, MESSAGE)}"]
+    lines = [f"{one.id} {one.outcome}: {ends(kind + one.message, MESSAGE)}"]
     for frame in one.frames[-FRAMES:]:
         lines += _frame("", frame)
     for frame in one.returned[:FRAMES]:
@@ -63,18 +64,8 @@ def of_command(ran: Ran) -> str:
     parts = [f"{ended}, {ran.seconds:.1f} s"]
     for name, data in (("stdout", ran.stdout), ("stderr", ran.stderr)):
         if text := data.decode("utf-8", "replace").strip():
-            parts.append(f"{name}:\n{trimmed(text, MOST // 2)}")
+            parts.append(f"{name}:\n{ends(text, MOST // 2)}")
     return "\n".join(parts)
-
-
-def trimmed(text: str, most: int = MOST) -> str:
-    """Head and tail of a long text, and between them how much was cut. Traces and test output say
-    what matters at their end."""
-    if len(text) <= most:
-        return text
-    head = most // 3
-    tail = most - head
-    return f"{text[:head]}\n[{len(text) - most} characters cut]\n{text[-tail:]}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from sandbox.agent.observe import trimmed
+from sandbox.ends import ends
 
 TIMES = 3  # the same call with the same result: a circle
 LONGEST = 400  # characters of each part of a note
@@ -30,7 +30,7 @@ def plan(answer: str) -> str:
     lines = [line.strip() for line in answer.splitlines() if line.strip()]
     numbered = [line for line in lines if _NUMBERED.match(line)]
     said = {_NUMBERED.sub("", line, count=1): line for line in reversed(numbered or lines)}
-    return "\n".join(trimmed(line, STEP) for line in list(reversed(said.values()))[:STEPS])
+    return "\n".join(ends(line, STEP) for line in list(reversed(said.values()))[:STEPS])
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def reflection(answer: str, tried: str, why: str) -> Reflection:
     """From the model's answer; what it leaves out is taken from what really happened."""
     said = {name.lower(): text.strip() for name, text in _PART.findall(answer)}
     parts = (said.get("tried") or tried, said.get("why") or why, said.get("next", ""))
-    return Reflection(*(trimmed(" ".join(part.split()), LONGEST) for part in parts))
+    return Reflection(*(ends(" ".join(part.split()), LONGEST) for part in parts))
 
 
 class Circle:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from sandbox.agent.observe import failure, trimmed
+from sandbox.agent.observe import failure
+from sandbox.ends import ends
 from sandbox.fence import Fence
 from sandbox.localize import Suspect
 from sandbox.suite import TestResult
@@ -55,7 +56,7 @@ def _about(fence: Fence, files: Sequence[str], issue: str) -> list[str]:
     shown = sorted(files, key=lambda path: (path.count("/"), path))[:FILES]
     parts = ["Files of the repository:", fence.around("file names", "\n".join(shown) + more)]
     if issue:
-        parts += ["The issue:", fence.around("issue", trimmed(issue, ISSUE))]
+        parts += ["The issue:", fence.around("issue", ends(issue, ISSUE))]
     return parts
 
 

@@ -21,6 +21,7 @@ from sandbox.agent import observe
 from sandbox.agent.checks import Checks
 from sandbox.agent.observe import Observation
 from sandbox.approval import Approval
+from sandbox.ends import ends
 from sandbox.process import Ran
 from sandbox.worktree import Snapshot
 from tandem.errors import TandemError
@@ -204,7 +205,7 @@ class Bench:
         last = min(asked.last or len(lines), asked.first + LINES - 1, len(lines))
         rows = [f"{n:5}|{lines[n - 1]}" for n in range(asked.first, last + 1)]
         head = f"{asked.path}, lines {asked.first} to {last} of {len(lines)}"
-        return Observation(observe.trimmed("\n".join([head, *rows]), 2 * observe.MOST))
+        return Observation(ends("\n".join([head, *rows]), 2 * observe.MOST))
 
     def _edit(self, asked: Edit) -> Observation:
         """All of a call's hunks or none."""
@@ -230,7 +231,7 @@ class Bench:
         diff = "".join(_short_diff(path, self.text(path) or "", new[path] or "") for path in new)
         self.files |= new
         self.edits += 1
-        return Observation(observe.trimmed("\n".join([*told, diff]), observe.MOST // 2))
+        return Observation(ends("\n".join([*told, diff]), observe.MOST // 2))
 
     def _refused(self, new: Mapping[str, str | None]) -> str:
         """Why these texts may not be; "" if they may."""

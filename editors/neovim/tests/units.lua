@@ -107,6 +107,45 @@ test('wrong options are named', function()
   end
 end)
 
+test("Neovim's own ghost text is an option where Neovim has it", function()
+  assert(config.wrong({ ghost = 'mine' }):find("'tandem' or 'neovim'", 1, true))
+  local has = vim.lsp.inline_completion
+  vim.lsp.inline_completion = nil
+  assert(config.wrong({ ghost = 'neovim' }):find('0.12', 1, true))
+  same(config.wrong({ ghost = 'tandem' }), nil)
+  require('tandem.builtin').set(1, true) -- nothing to set, and no error
+  vim.lsp.inline_completion = has or {}
+  same(config.wrong({ ghost = 'neovim' }), nil)
+  vim.lsp.inline_completion = has
+end)
+
+test('the option says which of the two draws and takes', function()
+  local calls = {}
+  local has = vim.lsp.inline_completion
+  vim.lsp.inline_completion = {
+    enable = function(on, filter)
+      calls[#calls + 1] = { on, filter }
+    end,
+    get = function()
+      calls[#calls + 1] = 'get'
+    end,
+    select = function(options)
+      calls[#calls + 1] = options
+    end,
+  }
+  local builtin, keys = require('tandem.builtin'), require('tandem.keys')
+  builtin.set(7, false)
+  config.take({ ghost = 'neovim' })
+  assert(keys.ghost() == builtin)
+  same(builtin.is_visible(), false)
+  keys.ghost().accept('whole')
+  keys.ghost().turn(-1)
+  same(calls, { { false, { client_id = 7 } }, 'get', { count = -1 } })
+  config.take({})
+  assert(keys.ghost() == require('tandem.ghost'))
+  vim.lsp.inline_completion = has
+end)
+
 test('options are laid over the defaults', function()
   config.take({ keys = { word = '<C-l>', line = false } })
   same(config.current.keys.accept, '<Tab>')
@@ -133,6 +172,11 @@ test('a workspace edit is a list of files, new ones marked', function()
       { uri = 'file:///b', edits = edits, new = true },
     }
   )
+end)
+
+test('a review of several files says which one is shown', function()
+  same(review.heading(1, 1), 'Tandem: y accepts, n rejects')
+  same(review.heading(2, 3), 'Tandem, file 2 of 3: y accepts all, n rejects')
 end)
 
 test('the status tells why nothing was shown', function()

@@ -15,9 +15,10 @@ M.handlers = {}
 ---@type fun(id: integer)
 M.on_gone = function() end
 
--- A server that dies so often, each time within so many seconds, is not started again.
-local MOST_DEATHS, SHORT_LIFE_S, FIRST_WAIT_MS = 5, 60, 500
-local deaths = 0
+-- A server that died is started again so often within so much time, and then no more.
+local MOST_RESTARTS, WITHIN_S, FIRST_WAIT_MS = 3, 300, 500
+-- When a repository's server was started again, in ms; false once it is given up.
+local restarts = {} ---@type table<string, integer[]|false>
 local stopping = {} ---@type table<integer, boolean>
 
 ---@param text string
@@ -80,24 +81,30 @@ local function start_all()
 end
 
 ---@param id integer
----@param lived_s number
+---@param root string of its repository
 ---@param code integer
-local function ended(id, lived_s, code)
+local function ended(id, root, code)
   if stopping[id] or not M.enabled or vim.v.exiting ~= vim.NIL then
     stopping[id] = nil
     return
   end
-  deaths = lived_s < SHORT_LIFE_S and deaths + 1 or 1
-  if deaths > MOST_DEATHS then
-    M.trouble = ('the server ended %d times (exit code %d): run `tandem doctor`, then :Tandem enable'):format(
-      MOST_DEATHS,
+  local now = vim.uv.now()
+  local recent = vim.tbl_filter(function(at)
+    return now - at < WITHIN_S * 1000
+  end, restarts[root] or {})
+  if #recent >= MOST_RESTARTS then
+    restarts[root] = false
+    M.trouble = ('the server ended again and again (exit code %d): run `tandem doctor`, then :Tandem enable'):format(
       code
     )
     M.say(M.trouble, vim.log.levels.ERROR)
     return
   end
   M.trouble = ('the server ended (exit code %d) and is started again'):format(code)
-  vim.defer_fn(start_all, FIRST_WAIT_MS * 2 ^ (deaths - 1))
+  local wait_ms = FIRST_WAIT_MS * 2 ^ #recent
+  recent[#recent + 1] = now
+  restarts[root] = recent
+  vim.defer_fn(start_all, wait_ms)
 end
 
 --- Serve a buffer, if it is one to serve.
@@ -114,23 +121,25 @@ function M.attach(buf)
     M.trouble = why
     return
   end
-  local since = vim.uv.now()
-  local id
-  id = vim.lsp.start({
+  local root = vim.fs.root(buf, '.git')
+  if restarts[root or ''] == false then
+    return
+  end
+  local id = vim.lsp.start({
     name = 'tandem',
     cmd = cmd,
-    root_dir = vim.fs.root(buf, '.git'),
+    root_dir = root,
     init_options = config.current.settings,
     capabilities = capabilities(),
     handlers = M.handlers,
-    on_attach = function()
+    on_attach = function(client)
       M.trouble = nil
+      require('tandem.builtin').set(client.id, config.current.ghost == 'neovim')
     end,
     on_exit = function(code, _, client_id)
-      local lived_s = (vim.uv.now() - since) / 1000
       vim.schedule(function()
         M.on_gone(client_id)
-        ended(client_id, lived_s, code)
+        ended(client_id, root or '', code)
       end)
     end,
   }, { bufnr = buf, silent = true })
@@ -141,7 +150,7 @@ function M.attach(buf)
 end
 
 function M.enable()
-  M.enabled, M.trouble, deaths = true, nil, 0
+  M.enabled, M.trouble, restarts = true, nil, {}
   start_all()
 end
 

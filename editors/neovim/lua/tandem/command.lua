@@ -24,10 +24,18 @@ local function chat(kind)
   end
 end
 
-local function terminal(name)
-  return function(words)
-    in_terminal({ name, unpack(words) })
+--- `tandem tune` learns a repository: that of the buffer, if none is named.
+local function tune(words)
+  if words[1] and not vim.startswith(words[1], '-') then
+    in_terminal({ 'tune', unpack(words) })
+    return
   end
+  local root = vim.fs.root(0, '.git')
+  if not root then
+    clients.say('this buffer is in no repository: name one', vim.log.levels.ERROR)
+    return
+  end
+  in_terminal({ 'tune', root, unpack(words) })
 end
 
 local function snooze(words)
@@ -46,12 +54,14 @@ local function snooze(words)
     title = 'snooze',
     command = off and 'tandem.unsnooze' or 'tandem.snooze',
     arguments = off and {} or { minutes },
-  }, { bufnr = 0 }, function(error)
-    clients.say(
-      error and error.message
-        or off and 'suggests again'
-        or ('quiet for %g minutes'):format(minutes)
-    )
+  }, { bufnr = 0 }, function(error, quiet_until)
+    if error then
+      clients.say(error.message, vim.log.levels.ERROR)
+    elseif off then
+      clients.say('suggests again')
+    elseif quiet_until and quiet_until ~= vim.NIL then
+      clients.say(('quiet for %g minutes'):format(minutes))
+    end -- else the server has told why not
   end)
 end
 
@@ -84,8 +94,10 @@ M.words = {
   reject = function()
     require('tandem.review').reject()
   end,
-  tune = terminal('tune'),
-  trace = terminal('trace'),
+  tune = tune,
+  trace = function(words)
+    in_terminal({ 'trace', unpack(words) })
+  end,
 }
 
 ---@param command table as of nvim_create_user_command

@@ -6,13 +6,15 @@ local M = {}
 ---@field cmd string[] how the language server is started
 ---@field filetypes string[]? only these; nil: the server says what it serves
 ---@field settings table for the server: docs/settings.md, nested
----@field keys table<string, string|false>|false insert-mode keys by action
+---@field ghost 'tandem'|'neovim' who asks for ghost text and draws it
+---@field keys table<string, string|false>|false keys by action
 
 ---@type tandem.Config
 M.defaults = {
   cmd = { 'tandem', 'lsp' },
   filetypes = nil,
   settings = {},
+  ghost = 'tandem',
   keys = {
     accept = '<Tab>',
     word = '<M-Right>',
@@ -21,6 +23,7 @@ M.defaults = {
     previous = '<M-[>',
     dismiss = '<C-]>',
     trigger = '<M-\\>',
+    edit = '<M-n>',
   },
 }
 
@@ -37,7 +40,13 @@ function M.wrong(options)
   if type(options) ~= 'table' then
     return 'setup takes a table'
   end
-  local kinds = { cmd = 'table', filetypes = 'table', settings = 'table', keys = 'table' }
+  local kinds = {
+    cmd = 'table',
+    filetypes = 'table',
+    settings = 'table',
+    ghost = 'string',
+    keys = 'table',
+  }
   for name, value in pairs(options) do
     local kind = kinds[name]
     if not kind then
@@ -49,6 +58,13 @@ function M.wrong(options)
   end
   if options.cmd and type(options.cmd[1]) ~= 'string' then
     return "cmd must be a list such as { 'tandem', 'lsp' }"
+  end
+  local ghost = options.ghost or M.defaults.ghost
+  if ghost ~= 'tandem' and ghost ~= 'neovim' then
+    return "ghost must be 'tandem' or 'neovim'"
+  end
+  if ghost == 'neovim' and not require('tandem.builtin').is_there() then
+    return "ghost = 'neovim' needs Neovim 0.12"
   end
   for action, key in pairs(options.keys or {}) do
     if M.defaults.keys[action] == nil then

@@ -5,11 +5,8 @@ local config = require('tandem.config')
 
 local M = {}
 
-local function follow_typing(group)
+local function follow_ghost(on)
   local ghost = require('tandem.ghost')
-  local on = function(events, act)
-    vim.api.nvim_create_autocmd(events, { group = group, callback = act })
-  end
   on({ 'InsertEnter', 'TextChangedI', 'CursorMovedI', 'CompleteDone' }, function()
     -- After the event: mode and popup menu are then as the user sees them.
     vim.schedule(ghost.refresh)
@@ -19,6 +16,18 @@ local function follow_typing(group)
   end)
   on({ 'InsertLeave', 'BufLeave', 'WinLeave' }, function()
     ghost.stop()
+  end)
+end
+
+local function follow_typing(group)
+  local on = function(events, act)
+    vim.api.nvim_create_autocmd(events, { group = group, callback = act })
+  end
+  if config.current.ghost == 'tandem' then
+    follow_ghost(on)
+  end
+  on({ 'TextChanged', 'TextChangedI' }, function()
+    require('tandem.next_edit').changed()
   end)
   on('FileType', function(event)
     clients.attach(event.buf)
@@ -30,6 +39,8 @@ end
 
 local function highlight()
   vim.api.nvim_set_hl(0, 'TandemGhost', { link = 'Comment', default = true })
+  vim.api.nvim_set_hl(0, 'TandemNextEdit', { link = 'DiffAdd', default = true })
+  vim.api.nvim_set_hl(0, 'TandemReplaced', { link = 'DiffDelete', default = true })
 end
 
 --- Take the options, map the keys and serve the buffers. Errors with one line for a wrong option.
@@ -50,10 +61,13 @@ function M.setup(options)
     end,
   }
   require('tandem.progress').on_end = function()
-    require('tandem.ghost').again()
+    if config.current.ghost == 'tandem' then
+      require('tandem.ghost').again()
+    end
   end
   clients.on_gone = function(id)
     require('tandem.ghost').stop()
+    require('tandem.next_edit').stop()
     require('tandem.progress').forget(id)
     require('tandem.chat').gone(id)
   end
@@ -71,6 +85,7 @@ end
 
 function M.disable()
   require('tandem.ghost').stop()
+  require('tandem.next_edit').stop()
   clients.disable()
 end
 

@@ -1,7 +1,8 @@
 --- A change that waits for your yes: each file beside itself as it would be, in `:diffthis`.
 ---
---- One review is open at a time. `y` accepts and `n` rejects in the right-hand window, `:Tandem
---- accept` and `:Tandem reject` anywhere. Accepting is one step of undo.
+--- One review is open at a time, with a tab for each file. `y` accepts all of it and `n` rejects
+--- all, in any right-hand window, `:Tandem accept` and `:Tandem reject` anywhere. Accepting is one
+--- step of undo in each file.
 
 local M = {}
 
@@ -67,8 +68,22 @@ local function without_empty_end(buf)
   end
 end
 
+--- What a proposal's window says above it; the tabs have the names.
+---@param number integer of the file, from 1
+---@param count integer of files
+---@return string
+function M.heading(number, count)
+  if count == 1 then
+    return 'Tandem: y accepts, n rejects'
+  end
+  return ('Tandem, file %d of %d: y accepts all, n rejects'):format(number, count)
+end
+
 ---@param review tandem.Review
-local function show(review, file)
+---@param file { uri: string, edits: lsp.TextEdit[], new: boolean }
+---@param number integer of the file, from 1
+---@param count integer of files
+local function show(review, file, number, count)
   local before
   if file.new then
     before = scratch(review, {}, '', 'none')
@@ -94,7 +109,7 @@ local function show(review, file)
   vim.api.nvim_win_set_buf(0, before)
   vim.cmd('diffthis')
   local win = vim.api.nvim_open_win(after, true, { split = 'right', win = 0 })
-  vim.wo[win].winbar = 'Tandem: y accepts, n rejects'
+  vim.wo[win].winbar = M.heading(number, count)
   vim.cmd('diffthis')
 end
 
@@ -139,8 +154,12 @@ function M.open(edit, encoding, save, on_end)
     save = save,
     on_end = on_end or function() end,
   }
-  for _, file in ipairs(M.files(edit)) do
-    show(open, file)
+  local files = M.files(edit)
+  for number, file in ipairs(files) do
+    show(open, file, number, #files)
+  end
+  if open.tabs[1] then
+    vim.api.nvim_set_current_tabpage(open.tabs[1])
   end
 end
 
@@ -148,6 +167,17 @@ end
 ---@return boolean
 function M.is_open()
   return open ~= nil
+end
+
+--- Write a buffer; one that cannot be written stays changed, and that is told.
+---@param buf integer
+local function save(buf)
+  local done, why = pcall(vim.api.nvim_buf_call, buf, function()
+    vim.cmd('silent write! ++p')
+  end)
+  if not done then
+    say(('changed, but not saved: %s'):format(why), vim.log.levels.ERROR)
+  end
 end
 
 --- Make the change, if the texts are still those that it is for.
@@ -179,9 +209,7 @@ function M.accept()
       without_empty_end(buf)
     end
     if review.save then
-      vim.api.nvim_buf_call(buf, function()
-        vim.cmd('silent write!')
-      end)
+      save(buf)
     end
   end
   review.on_end(true)
