@@ -99,7 +99,9 @@ export class Server implements vscode.Disposable {
     const era = ++this.#era;
     const command = this.#settings.command();
     if (command === undefined) {
-      this.#set("missing", "Tandem's server is not there: install it, or set tandem.command");
+      const named = this.#settings.named;
+      const what = named ? `${named} is not there` : "the server is not installed";
+      this.#set("missing", `${what}: install the server, or set tandem.command`);
       return;
     }
     this.#set("starting");

@@ -43,6 +43,7 @@ export function activate(context: vscode.ExtensionContext): void {
     log(),
     server,
     outcomes,
+    ghost,
     status,
     panel,
     review,

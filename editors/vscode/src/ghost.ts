@@ -8,6 +8,7 @@
 import * as vscode from "vscode";
 
 import type { Server } from "./client";
+import { Early } from "./early";
 import { lineOf, log } from "./log";
 import { ACCEPTED, type Offered, type Outcomes } from "./outcomes";
 import type { Range } from "./pure/edits";
@@ -26,11 +27,12 @@ interface Item {
   command?: { title: string; arguments?: string[] };
 }
 
-export class GhostText implements vscode.InlineCompletionItemProvider {
+export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Disposable {
   /** How long the last answer took, in milliseconds. */
   lastMs: number | undefined;
   readonly #server: Server;
   readonly #outcomes: Outcomes;
+  readonly #early: Early<Item[]>;
   readonly #answered = new vscode.EventEmitter<void>();
   /** An answer came, or a silence. */
   readonly onAnswer = this.#answered.event;
@@ -38,6 +40,16 @@ export class GhostText implements vscode.InlineCompletionItemProvider {
   constructor(server: Server, outcomes: Outcomes) {
     this.#server = server;
     this.#outcomes = outcomes;
+    this.#early = new Early((document, position, token) =>
+      vscode.languages.match(SELECTOR, document) > 0 && server.isRunning
+        ? this.#ask(document, position, AUTOMATIC, undefined, token)
+        : Promise.resolve([]),
+    );
+  }
+
+  dispose(): void {
+    this.#early.dispose();
+    this.#answered.dispose();
   }
 
   async provideInlineCompletionItems(
@@ -50,38 +62,40 @@ export class GhostText implements vscode.InlineCompletionItemProvider {
       return [];
     }
     const isInvoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
+    const kind = isInvoked ? INVOKED : AUTOMATIC;
+    const selected = context.selectedCompletionInfo;
     const { version } = document;
-    const since = performance.now();
+    this.#early.isListOpen = selected !== undefined;
+    const isPlain = !isInvoked && selected === undefined;
+    const early = isPlain ? this.#early.take(document, position, token) : this.#early.leave();
     let found: Item[];
     try {
-      found = await this.#ask(document, position, isInvoked, context, token);
+      found = await (early ?? this.#ask(document, position, kind, selected, token));
     } catch (error) {
       if (!token.isCancellationRequested) {
         log().warn(`no suggestion: ${lineOf(error)}`);
       }
       return [];
     }
-    this.lastMs = performance.now() - since;
     this.#answered.fire();
     if (token.isCancellationRequested || document.version !== version) {
       return [];
     }
-    return this.#show(document, position, found, context.selectedCompletionInfo);
+    return this.#show(document, position, found, selected);
   }
 
   async #ask(
     document: vscode.TextDocument,
     position: vscode.Position,
-    isInvoked: boolean,
-    context: vscode.InlineCompletionContext,
+    triggerKind: number,
+    selected: vscode.SelectedCompletionInfo | undefined,
     token: vscode.CancellationToken,
   ): Promise<Item[]> {
-    const selected = context.selectedCompletionInfo;
     const params = {
       textDocument: { uri: this.#server.uriOf(document) },
       position: plain(position),
       context: {
-        triggerKind: isInvoked ? INVOKED : AUTOMATIC,
+        triggerKind,
         ...(selected && {
           selectedCompletionInfo: {
             range: { start: plain(selected.range.start), end: plain(selected.range.end) },
@@ -90,11 +104,13 @@ export class GhostText implements vscode.InlineCompletionItemProvider {
         }),
       },
     };
+    const since = performance.now();
     const answer = await this.#server.request<{ items: Item[] } | Item[] | null>(
       "textDocument/inlineCompletion",
       params,
       token,
     );
+    this.lastMs = performance.now() - since;
     return Array.isArray(answer) ? answer : (answer?.items ?? []);
   }
 

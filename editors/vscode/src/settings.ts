@@ -68,9 +68,9 @@ export class Settings {
     return vscode.workspace.getConfiguration(SECTION).get<string>("package", "") || "tandem-pair";
   }
 
-  get isCommandSet(): boolean {
-    const command = vscode.workspace.getConfiguration(SECTION).get<string[]>("command", []);
-    return command.length > 0;
+  /** The program that the user has named, or "". */
+  get named(): string {
+    return vscode.workspace.getConfiguration(SECTION).get<string[]>("command", [])[0] ?? "";
   }
 
   /** The server's command with the whole path of its program, or undefined if that is not there. */

@@ -12,7 +12,7 @@ export async function welcome(context: vscode.ExtensionContext, settings: Settin
   const isFirst = !context.globalState.get<boolean>(SEEN, false);
   if (isFirst) {
     await context.globalState.update(SEEN, true);
-    if (!settings.isCommandSet) {
+    if (settings.named === "") {
       await vscode.commands.executeCommand(
         "workbench.action.openWalkthrough",
         `${context.extension.id}#start`,
@@ -20,10 +20,10 @@ export async function welcome(context: vscode.ExtensionContext, settings: Settin
       );
     }
   }
-  if (isMissing && (!isFirst || settings.isCommandSet)) {
+  if (isMissing && (!isFirst || settings.named !== "")) {
     offerInstall(
-      settings.isCommandSet
-        ? "the program of tandem.command is not there."
+      settings.named
+        ? `${settings.named}, which tandem.command names, is not there.`
         : "its server is not installed.",
     );
   }

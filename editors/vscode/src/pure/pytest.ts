@@ -6,6 +6,9 @@ export function testAt(path: string, lines: readonly string[], row: number): str
   if (!/^(test_.*|.*_test)\.py$/.test(name)) {
     return "";
   }
+  while (/^\s*@/.test(lines[row] ?? "")) {
+    row++; // from a decorator to what it decorates
+  }
   const found: string[] = [];
   let indent = Infinity;
   for (let at = Math.min(row, lines.length - 1); at >= 0 && indent > 0; at--) {
@@ -19,7 +22,7 @@ export function testAt(path: string, lines: readonly string[], row: number): str
       } else {
         found.length = 0;
       }
-    } else if (found.length === 0 && at < row && /^\S/.test(line) && !/^[@#)\]}]/.test(line)) {
+    } else if (found.length === 0 && /^\S/.test(line) && !/^[@#)\]}]/.test(line)) {
       break; // the cursor stands behind the last function, at the file's top level
     }
   }
