@@ -32,6 +32,7 @@ if (process.argv.includes("--tests")) {
     entryPoints: ["src/extension.ts", "src/languageClient.ts"],
     outdir: "dist",
     external: ["vscode", "./languageClient"],
+    supported: { "dynamic-import": false }, // of a file without an extension Node knows require() only
   });
   await build({
     ...common,
