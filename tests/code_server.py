@@ -126,7 +126,7 @@ def code_server(folder: Path, package: Path | None = None) -> Iterator[CodeServe
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--bind-addr", f"127.0.0.1:{port}"],
-                stdout=log,
+            stdout=log,
             stderr=subprocess.STDOUT,
         )
     server = CodeServer(folder, port, process)
