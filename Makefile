@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox demo test test-editors lint types check train-bundle lock clean
+.PHONY: help setup sandbox demo test test-editors lint types check train-bundle vscode lock clean
 # Samples of the dataset builder: train/, validation/ and cases.jsonl.
 SAMPLES ?= build/samples
 BUNDLE ?= build/train-bundle
@@ -52,6 +52,13 @@ check: lint types test test-editors ## What CI runs
 train-bundle: setup ## Parts to train the shipped model from on a bare GPU machine
 	$(BIN)/python -m finetune.bundle build --samples $(SAMPLES) $(REPLAY:%=--replay %) --to $(BUNDLE)
 
+vscode: editors/vscode/node_modules/.package-lock.json ## The VS Code extension, as build/tandem.vsix
+	cd editors/vscode && npm run --silent package
+
+editors/vscode/node_modules/.package-lock.json: editors/vscode/package-lock.json
+	cd editors/vscode && npm ci --no-audit --no-fund
+	@touch $@
+
 lock: ## Pin today's versions of everything into requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --upgrade pip
@@ -60,4 +67,4 @@ lock: ## Pin today's versions of everything into requirements.lock
 	rm -rf build/lock
 
 clean: ## Remove what make made here
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist editors/vscode/dist editors/vscode/build editors/vscode/node_modules .pytest_cache .ruff_cache .hypothesis
