@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox demo test lint types check train-bundle vscode lock clean
+.PHONY: help setup sandbox demo test test-editors lint types check train-bundle vscode lock clean
 # Samples of the dataset builder: train/, validation/ and cases.jsonl.
 SAMPLES ?= build/samples
 BUNDLE ?= build/train-bundle
@@ -12,6 +12,7 @@ BUNDLE ?= build/train-bundle
 REPLAY ?=
 # Processes that test side by side, each file in one of them.
 WORKERS ?= 2
+EDITOR_TESTS ?= $(wildcard tests/test_neovim_*.py tests/test_vscode_*.py)
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,8 +34,11 @@ demo: setup ## Ghost text in a real file of this repository; then a bug fixed, w
 	@$(BIN)/tandem demo
 	@$(BIN)/python -m tandem.fix_demo
 
-test: setup ## The whole test suite, in $(WORKERS) processes
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+test: setup ## The test suite without the editors', in $(WORKERS) processes
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m 'not editors'
+
+test-editors: setup ## Tests in a real VS Code and a real Neovim; pictures in build/editors
+	$(BIN)/python -m pytest $(EDITOR_TESTS)
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -43,7 +47,7 @@ lint: setup ## ruff: rules and format
 types: setup ## pyright
 	$(BIN)/pyright
 
-check: lint types test ## What CI runs
+check: lint types test test-editors ## What CI runs
 
 train-bundle: setup ## Parts to train the shipped model from on a bare GPU machine
 	$(BIN)/python -m finetune.bundle build --samples $(SAMPLES) $(REPLAY:%=--replay %) --to $(BUNDLE)

@@ -31,8 +31,7 @@ if (process.argv.includes("--tests")) {
     format: "cjs",
     entryPoints: ["src/extension.ts", "src/languageClient.ts"],
     outdir: "dist",
-    external: ["vscode", "./languageClient"],
-    supported: { "dynamic-import": false }, // of a file without an extension Node knows require() only
+    external: ["vscode", "./languageClient.js"],
   });
   await build({
     ...common,

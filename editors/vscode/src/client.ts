@@ -108,7 +108,7 @@ export class Server implements vscode.Disposable {
     log().info(`Starting ${command.join(" ")}`);
     await vscode.workspace.fs.createDirectory(vscode.Uri.file(this.#settings.home));
     try {
-      const { makeClient } = await import("./languageClient");
+      const { makeClient } = await import("./languageClient.js");
       if (era !== this.#era) {
         return;
       }

@@ -17,7 +17,6 @@ import {
   ProgressType,
   type ServerOptions,
   type StaticFeature,
-  TransportKind,
 } from "vscode-languageclient/node";
 
 import type { Settings } from "./settings";
@@ -73,7 +72,6 @@ export function makeClient(
   const server: ServerOptions = {
     command: command[0]!,
     args: command.slice(1),
-    transport: TransportKind.stdio,
     // Not the workspace: Python would take modules from its folder.
     options: { env: settings.env(), cwd: settings.home },
   };
