@@ -15,6 +15,9 @@ export class Server implements vscode.Disposable {
   readonly #settings: Settings;
   readonly #changed = new vscode.EventEmitter<void>();
   readonly onDidChange = this.#changed.event;
+  readonly #worked = new vscode.EventEmitter<void>();
+  /** Some work has ended: a model may be there now. */
+  readonly onWorked = this.#worked.event;
   readonly #work = new Map<string | number, { title: string; message: string }>();
   readonly #listeners = new Map<string, (message: string) => void>();
   readonly #deaths = new Deaths();
@@ -93,6 +96,7 @@ export class Server implements vscode.Disposable {
   dispose(): void {
     void this.#end();
     this.#changed.dispose();
+    this.#worked.dispose();
   }
 
   async #begin(): Promise<void> {
@@ -199,6 +203,7 @@ export class Server implements vscode.Disposable {
   #ends(token: string | number): void {
     this.#work.delete(token);
     this.#changed.fire();
+    this.#worked.fire();
   }
 
   #set(phase: Phase, trouble = ""): void {

@@ -12,9 +12,11 @@ import { Early } from "./early";
 import { lineOf, log } from "./log";
 import { ACCEPTED, type Offered, type Outcomes } from "./outcomes";
 import type { Range } from "./pure/edits";
+import type { ServerStatus } from "./pure/status";
 import { ahead, extending, fits, type Insertion } from "./pure/suggestion";
 
 const [INVOKED, AUTOMATIC] = [1, 2]; // LSP's InlineCompletionTriggerKind
+const LOADING = "model loading"; // completion/silence.py
 export const SELECTOR: vscode.DocumentSelector = [
   { scheme: "file" },
   { scheme: "untitled" },
@@ -27,12 +29,23 @@ interface Item {
   command?: { title: string; arguments?: string[] };
 }
 
+interface Place {
+  document: vscode.TextDocument;
+  version: number;
+  position: vscode.Position;
+}
+
 export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Disposable {
   /** How long the last answer took, in milliseconds. */
   lastMs: number | undefined;
   readonly #server: Server;
   readonly #outcomes: Outcomes;
   readonly #early: Early<Item[]>;
+  readonly #again: vscode.Disposable;
+  /** Where nothing was to be shown; undefined after something was. */
+  #silent: Place | undefined;
+  /** Whether VS Code asks because we told it to, and nobody pressed a key for it. */
+  #isAgain = false;
   readonly #answered = new vscode.EventEmitter<void>();
   /** An answer came, or a silence. */
   readonly onAnswer = this.#answered.event;
@@ -45,10 +58,14 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
         ? this.#ask(document, position, AUTOMATIC, undefined, token)
         : Promise.resolve([]),
     );
+    this.#again = server.onWorked(
+      () => void this.#askAgain().catch((error: unknown) => log().debug(lineOf(error))),
+    );
   }
 
   dispose(): void {
     this.#early.dispose();
+    this.#again.dispose();
     this.#answered.dispose();
   }
 
@@ -61,7 +78,8 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
     if (!this.#server.isRunning) {
       return [];
     }
-    const isInvoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
+    const isInvoked =
+      context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke && !this.#isAgain;
     const kind = isInvoked ? INVOKED : AUTOMATIC;
     const selected = context.selectedCompletionInfo;
     const { version } = document;
@@ -81,7 +99,35 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
     if (token.isCancellationRequested || document.version !== version) {
       return [];
     }
-    return this.#show(document, position, found, selected);
+    const shown = this.#show(document, position, found, selected);
+    this.#silent = shown.length === 0 ? { document, version, position } : undefined;
+    return shown;
+  }
+
+  /**
+   * Ask again for the same place, where there was no model to answer before. Once only: VS Code
+   * does not pass on a second question without a change.
+   */
+  async #askAgain(): Promise<void> {
+    const silent = this.#silent;
+    if (silent === undefined) {
+      return;
+    }
+    const { model, last } = await this.#server.request<ServerStatus>("tandem/status", {});
+    const editor = vscode.window.activeTextEditor;
+    if (
+      model !== "" &&
+      last?.reason === LOADING &&
+      silent === this.#silent &&
+      silent.document === editor?.document &&
+      silent.version === editor.document.version &&
+      silent.position.isEqual(editor.selection.active)
+    ) {
+      this.#silent = undefined;
+      this.#isAgain = true;
+      await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
+      this.#isAgain = false;
+    }
   }
 
   async #ask(
