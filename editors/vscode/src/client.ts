@@ -107,25 +107,25 @@ export class Server implements vscode.Disposable {
     this.#set("starting");
     log().info(`Starting ${command.join(" ")}`);
     await vscode.workspace.fs.createDirectory(vscode.Uri.file(this.#settings.home));
-    const { makeClient } = await import("./languageClient.js");
-    if (era !== this.#era) {
-      return;
-    }
-    const client = makeClient(command, this.#settings, log(), {
-      begins: (token, title) => this.#begins(token, title),
-      reports: (token, message) => this.#reports(token, message),
-      ends: (token) => this.#ends(token),
-      closed: () => this.#closed(era),
-    });
-    this.#client = client;
-    client.onDidChangeState(() => {
-      if (era === this.#era && client.isRunning()) {
-        this.#deaths.born(Date.now());
-        this.#set("running");
-      }
-    });
-    this.#deaths.born(Date.now());
     try {
+      const { makeClient } = await import("./languageClient.js");
+      if (era !== this.#era) {
+        return;
+      }
+      const client = makeClient(command, this.#settings, log(), {
+        begins: (token, title) => this.#begins(token, title),
+        reports: (token, message) => this.#reports(token, message),
+        ends: (token) => this.#ends(token),
+        closed: () => this.#closed(era),
+      });
+      this.#client = client;
+      client.onDidChangeState(() => {
+        if (era === this.#era && client.isRunning()) {
+          this.#deaths.born(Date.now());
+          this.#set("running");
+        }
+      });
+      this.#deaths.born(Date.now());
       await client.start();
     } catch (error) {
       log().error(`The server did not start: ${lineOf(error)}`);
