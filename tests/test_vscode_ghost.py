@@ -223,9 +223,9 @@ def reasons() -> list[str]:
 
 def test_a_server_that_is_killed_comes_back(opened: Open) -> None:
     one = opened()
-    [killed] = one.server.processes("tandem")
+    [killed] = one.server.processes("lsp")
     killed.kill()
-    one.until(lambda: one.server.processes("tandem"), "another server")
+    one.until(lambda: one.server.processes("lsp"), "another server")
     one.served()
     one.type(" ")
     one.sees_ghost(GHOST)
