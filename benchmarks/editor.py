@@ -81,7 +81,7 @@ class Memory:
 
     def sample(self, one: Workbench) -> None:
         self.host.append(_resident(one.server.processes("--type=extensionHost")))
-        self.server.append(_resident(_servers(one)))
+        self.server.append(_resident(one.server.processes("lsp")))
 
 
 @dataclass(frozen=True)
@@ -216,10 +216,6 @@ def _answer(home: Home, file: Path, line: int, column: int) -> dict[str, Any] | 
         if (event["line"], event["column"]) == (line, column) and event["shown"]:
             return event
     return None
-
-
-def _servers(one: Workbench) -> list[psutil.Process]:
-    return [found for found in one.server.processes("lsp") if "node" not in found.name()]
 
 
 def _resident(processes: list[psutil.Process]) -> float:

@@ -74,12 +74,12 @@ class CodeServer:
         """Its own, the extension hosts', and what extensions told their output channels."""
         return [self.folder / "server.log", *(self.folder / "data" / "logs").rglob("*.log")]
 
-    def processes(self, mark: str) -> list[psutil.Process]:
-        """Those below it whose command line holds a word."""
+    def processes(self, argument: str) -> list[psutil.Process]:
+        """Those below it that were started with this argument."""
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             try:
-                if any(mark in part for part in process.cmdline()):
+                if argument in process.cmdline():
                     found.append(process)
             except psutil.Error:  # it has ended
                 continue

@@ -110,8 +110,8 @@ def test_a_word_then_a_line_of_it_are_taken(opened: Open) -> None:
     one.sees_ghost(" + second_number")
     assert one.saved().endswith("    return first_number\n")
     one.press("Control+ArrowRight")
-    one.sees_ghost(" second_number")
-    assert one.saved().endswith("    return first_number +\n")
+    one.sees_ghost("+ second_number")  # VS Code took the space as a word
+    assert one.saved().endswith("    return first_number \n")
     one.press("Control+Alt+ArrowRight")
     assert one.saved().endswith(f"    return {GHOST}\n")
 
@@ -223,9 +223,9 @@ def reasons() -> list[str]:
 
 def test_a_server_that_is_killed_comes_back(opened: Open) -> None:
     one = opened()
-    [killed] = one.server.processes("tandem")
+    [killed] = one.server.processes("lsp")
     killed.kill()
-    one.until(lambda: one.server.processes("tandem"), "another server")
+    one.until(lambda: one.server.processes("lsp"), "another server")
     one.served()
     one.type(" ")
     one.sees_ghost(GHOST)

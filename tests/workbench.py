@@ -71,8 +71,9 @@ class Workbench:
         self.server.configure(self._settings)
 
     def served(self) -> None:
-        """Wait until the server is there: the status says what it does from then on."""
-        self.tells("Suggestions are")
+        """Wait until the server and its model are there."""
+        self.tells("Model: ")
+        self.until(lambda: "not ready" not in self.told(), f"a model: {self.told()}")
 
     def tells(self, text: str) -> None:
         """Wait until the status says something, as a screen reader reads it."""
