@@ -83,6 +83,8 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
     const kind = isInvoked ? INVOKED : AUTOMATIC;
     const selected = context.selectedCompletionInfo;
     const { version } = document;
+    const leaving = untilLeft(document, position, token);
+    token = leaving.token;
     this.#early.isListOpen = selected !== undefined;
     const isPlain = !isInvoked && selected === undefined;
     const early = isPlain ? this.#early.take(document, position, token) : this.#early.leave();
@@ -94,6 +96,8 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
         log().warn(`no suggestion: ${lineOf(error)}`);
       }
       return [];
+    } finally {
+      leaving.dispose();
     }
     this.#answered.fire();
     if (token.isCancellationRequested || document.version !== version) {
@@ -186,6 +190,32 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
     }
     return items;
   }
+}
+
+/** A token that ends with a given one, or when the cursor leaves: VS Code does not tell of that. */
+function untilLeft(
+  document: vscode.TextDocument,
+  position: vscode.Position,
+  token: vscode.CancellationToken,
+): vscode.Disposable & { token: vscode.CancellationToken } {
+  const { version } = document;
+  const source = new vscode.CancellationTokenSource();
+  const listening = [
+    token.onCancellationRequested((): void => source.cancel()),
+    vscode.window.onDidChangeTextEditorSelection(({ textEditor, selections }) => {
+      const isSame = textEditor.document === document && document.version === version;
+      if (isSame && !selections.some((one) => one.active.isEqual(position))) {
+        source.cancel();
+      }
+    }),
+  ];
+  if (token.isCancellationRequested) {
+    source.cancel();
+  }
+  const dispose = (): void => {
+    vscode.Disposable.from(...listening).dispose();
+  };
+  return { token: source.token, dispose };
 }
 
 function insertionOf(
