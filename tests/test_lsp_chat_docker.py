@@ -52,13 +52,18 @@ async def start(
         yield start_editor
 
 
-async def at_desk(start: StartEditor, folder: Path, endpoint: str = "http://127.0.0.1:9") -> Desk:
+async def at_desk(
+    start: StartEditor,
+    folder: Path,
+    endpoint: str = "http://127.0.0.1:9",
+    name: str = "paging.py",
+) -> Desk:
     options = {"completion": {"enabled": False}, "chat": {"endpoint": endpoint}}
     told = able()
     assert told.window is not None
     told.window.work_done_progress = True
     editor = await start(loaded=False, able=told, options=options, folders=[folder])
-    file = folder / "paging.py"
+    file = folder / name
     editor.open(file.as_uri(), file.read_text())
     return Desk(editor, file.as_uri()).listen()
 
@@ -116,6 +121,19 @@ async def test_a_failing_test_is_fixed_with_progress_and_an_edit_that_wants_a_ye
         "    return list(range(first, last + 1))\n"
     ]
     assert folder.git("status", "--short") == ""
+
+
+async def test_a_fix_for_a_file_that_is_not_open_is_given_too(
+    start: StartEditor, folder: MadeRepository
+) -> None:
+    one = await at_desk(start, folder.folder, name="tests/test_paging.py")
+    told = await one.run("fix")
+    assert (told["ended"], told["applied"]) == ("fixed", True), told
+    [edit] = one.applied
+    [change] = edit.document_changes or []
+    assert isinstance(change, types.TextDocumentEdit)
+    assert change.text_document.uri == (folder.folder / "paging.py").as_uri()
+    assert change.text_document.version is None
 
 
 async def test_a_fix_for_a_file_with_unsaved_changes_is_not_applied(

@@ -85,6 +85,7 @@ async def fix(
     driven = Driven.begin(
         root,
         test=asked.test,
+        issue=asked.instruction,
         seconds=FIX_S,
         tell=lambda stage, done, total: progress.report(stage),
         note=progress.report,
@@ -136,6 +137,6 @@ def _stale(server: "TandemServer", root: Path, paths: Iterable[str], old: Mappin
             return path
         file = root / path
         now = file.read_bytes().decode("utf-8", "replace") if file.is_file() else None
-        if document is None and now != old:
+        if document is None and now != old.get(path):
             return path
     return ""
