@@ -22,6 +22,8 @@ export class Server implements vscode.Disposable {
   readonly #listeners = new Map<string, (message: string) => void>();
   readonly #deaths = new Deaths();
   #client: Client | undefined;
+  #starting: Promise<void> | undefined;
+  #again: NodeJS.Timeout | undefined;
   /** Grows with each start and stop: what an older one still has to say is not heard. */
   #era = 0;
 
@@ -108,7 +110,7 @@ export class Server implements vscode.Disposable {
       this.#set("missing", `${what}: install the server, or set tandem.command`);
       return;
     }
-    this.#set("starting");
+    this.#set(this.phase === "restarting" ? "restarting" : "starting");
     log().info(`Starting ${command.join(" ")}`);
     await vscode.workspace.fs.createDirectory(vscode.Uri.file(this.#settings.home));
     try {
@@ -120,7 +122,7 @@ export class Server implements vscode.Disposable {
         begins: (token, title) => this.#begins(token, title),
         reports: (token, message) => this.#reports(token, message),
         ends: (token) => this.#ends(token),
-        closed: () => this.#closed(era),
+        closed: () => this.#died(era, ""),
       });
       this.#client = client;
       client.onDidChangeState(() => {
@@ -130,46 +132,44 @@ export class Server implements vscode.Disposable {
         }
       });
       this.#deaths.born(Date.now());
-      await client.start();
+      this.#starting = client.start();
+      await this.#starting;
     } catch (error) {
-      log().error(`The server did not start: ${lineOf(error)}`);
-      if (era === this.#era && this.phase === "starting") {
-        this.#fail(`The server does not start: ${lineOf(error)}`);
-      }
+      this.#died(era, lineOf(error));
     }
   }
 
   async #end(): Promise<void> {
     this.#era++;
+    clearTimeout(this.#again);
     const client = this.#client;
     this.#client = undefined;
     this.#work.clear();
-    if (client !== undefined) {
-      try {
-        await client.dispose();
-      } catch (error) {
-        // It may have ended by itself, or while it started.
-        log().debug(`Stopping the server: ${lineOf(error)}`);
-      }
+    try {
+      await this.#starting; // one that starts cannot be stopped
+      await client?.dispose();
+    } catch (error) {
+      // It may have ended by itself, or never have begun.
+      log().debug(`Stopping the server: ${lineOf(error)}`);
     }
   }
 
-  /** The connection is closed, and nobody wanted that. The numbers are the library's actions. */
-  async #closed(era: number): Promise<{ action: 1 | 2; handled: true }> {
-    const [leave, again] = [1, 2] as const;
+  /** The server has ended, or did not begin, and nobody wanted that: start another, not for ever. */
+  #died(era: number, why: string): void {
     if (era !== this.#era) {
-      return { action: leave, handled: true };
+      return; // it was stopped, or its end has been told already
     }
+    this.#era++;
+    this.#client = undefined;
     this.#work.clear();
     const wait = this.#deaths.died(Date.now());
     if (wait === undefined) {
       this.#fail("The server ends again and again");
-      return { action: leave, handled: true };
+      return;
     }
-    log().warn(`The server ended; it is started again in ${wait} ms`);
+    log().warn(`The server ended${why && ` (${why})`}; it is started again in ${wait} ms`);
     this.#set("restarting");
-    await new Promise((done) => setTimeout(done, wait));
-    return { action: era === this.#era ? again : leave, handled: true };
+    this.#again = setTimeout(() => void this.#begin(), wait);
   }
 
   #fail(why: string): void {

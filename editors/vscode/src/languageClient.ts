@@ -10,7 +10,7 @@
 import * as vscode from "vscode";
 import {
   type DynamicFeature,
-  type ErrorHandler,
+  CloseAction,
   ErrorAction,
   LanguageClient,
   type Middleware,
@@ -28,6 +28,12 @@ const LEFT_OUT = new Set([
 ]);
 
 export class Client extends LanguageClient {
+  /** For the log alone: what a person has to know, client.ts says once. */
+  override error(message: string, data?: unknown): void {
+    const told = data instanceof Error ? `${message}: ${data.message}` : message;
+    this.outputChannel.debug(told);
+  }
+
   /** Hear what the server sends to a token of ours. */
   pieces(token: string, listener: (value: unknown) => void): vscode.Disposable {
     return this.onProgress(new ProgressType<unknown>(), token, listener);
@@ -60,7 +66,7 @@ export interface Events {
   begins(token: string | number, title: string): boolean;
   reports(token: string | number, message: string): void;
   ends(token: string | number): void;
-  closed: ErrorHandler["closed"];
+  closed(): void;
 }
 
 export function makeClient(
@@ -82,12 +88,12 @@ export function makeClient(
     middleware: middleware(() => client, settings, events),
     errorHandler: {
       error: () => ({ action: ErrorAction.Continue, handled: true }),
-      closed: events.closed,
+      closed: () => {
+        events.closed();
+        return { action: CloseAction.DoNotRestart, handled: true, message: "Disconnected" };
+      },
     },
-    initializationFailedHandler: (error) => {
-      channel.error(`The server does not start: ${String(error)}`);
-      return false;
-    },
+    initializationFailedHandler: () => false,
   });
   client.registerFeature(ABLE);
   return client;
