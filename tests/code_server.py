@@ -63,7 +63,7 @@ class CodeServer:
         return f"http://127.0.0.1:{self.port}/?{urlencode(query)}"
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """The user's settings, over PLAIN ones; read at once, also by a page that is open."""
+        """The user's settings, over PLAIN ones, for the next page that is opened."""
         file = self.folder / "data" / "User" / "settings.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         written = file.with_suffix(".new")

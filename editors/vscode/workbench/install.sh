@@ -62,9 +62,13 @@ if [ ! -e "$STAMP" ]; then
   ln -sfn node_modules node_modules.asar
   ln -sf code-linux.sh bin/remote-cli/code-server
   ln -sf browser-linux.sh bin/helpers/browser.sh
-  # npm ends with 1 after it has built what is needed: some parts want a display.
+  # npm ends with 1 after it has built what is needed: node-pty wants a tool for its authors.
   quiet npm rebuild node-pty @vscode/spdlog native-watchdog kerberos @parcel/watcher \
     @vscode/deviceid || true
+  for built in node-pty/build/Release/pty @vscode/spdlog/build/Release/spdlog \
+    native-watchdog/build/Release/watchdog @parcel/watcher-linux-*-glibc/watcher; do
+    [ -e "$(echo node_modules/$built.node)" ] || fail "not built: $built; see $FOLDER/install.log"
+  done
   mkdir -p node_modules/@vscode/ripgrep/bin
   ln -sf "$(command -v rg)" node_modules/@vscode/ripgrep/bin/rg
   cd "$FOLDER"
