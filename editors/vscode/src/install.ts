@@ -75,6 +75,9 @@ export class Installer implements vscode.Disposable {
     await fs.mkdir(home, { recursive: true });
     const python = await newEnough(token);
     if (python === undefined) {
+      if (token.isCancellationRequested) {
+        return false;
+      }
       throw new Error("There is no Python 3.11 or newer on PATH.");
     }
     await this.#server.stop();
@@ -118,6 +121,9 @@ async function moved(from: string, to: string): Promise<boolean> {
 
 async function newEnough(token: vscode.CancellationToken): Promise<string | undefined> {
   for (const python of PYTHONS) {
+    if (token.isCancellationRequested) {
+      return undefined;
+    }
     try {
       await run([python, "-c", NEW_ENOUGH], "/", () => undefined, token);
       return python;
