@@ -93,13 +93,14 @@ export class Review implements vscode.TextDocumentContentProvider, vscode.Dispos
       return;
     }
     this.#open = undefined;
-    await this.#close();
+    let verdict: Verdict = "rejected";
     try {
-      open.end((await apply(open)) ? "accepted" : "outdated");
+      verdict = (await apply(open)) ? "accepted" : "outdated";
     } catch (error) {
       complain(`the change was not made: ${lineOf(error)}`);
-      open.end("rejected");
     }
+    await this.#close(); // the change is in the text before its diff goes
+    open.end(verdict);
   }
 
   async reject(): Promise<void> {
