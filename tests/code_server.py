@@ -63,12 +63,11 @@ class CodeServer:
         return f"http://127.0.0.1:{self.port}/?{urlencode(query)}"
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """The user's settings, over PLAIN ones, for the next page that is opened."""
-        file = self.folder / "data" / "User" / "settings.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        written = file.with_suffix(".new")
-        written.write_text(json.dumps({**PLAIN, **settings}, indent=1))
-        written.replace(file)
+        """Settings over PLAIN ones; seen at once, also by a page that is open.
+
+        They are the machine's. From a user's file VS Code takes none that say what is started.
+        """
+        _write(self.folder / "data" / "Machine" / "settings.json", settings)
 
     def logs(self) -> list[Path]:
         """Its own, the extension hosts', and what extensions told their output channels."""
@@ -122,6 +121,7 @@ def code_server(folder: Path, package: Path | None = None) -> Iterator[CodeServe
         text=True,
     )
     assert "successfully installed" in adding.stdout, f"{adding.stdout}\n{adding.stderr}"
+    _write(folder / "data" / "User" / "settings.json", PLAIN)
     port = _free_port()
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -135,6 +135,13 @@ def code_server(folder: Path, package: Path | None = None) -> Iterator[CodeServe
         yield server
     finally:
         _end(process)
+
+
+def _write(file: Path, settings: Mapping[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    written = file.with_suffix(".new")
+    written.write_text(json.dumps(dict(settings), indent=1))
+    written.replace(file)
 
 
 def _free_port() -> int:

@@ -125,9 +125,9 @@ def test_what_is_typed_of_it_keeps_it_without_another_request(
     asked = len(model.bodies)
     one.type("first_")
     one.sees_ghost(GHOST.removeprefix("first_"))
+    assert len(model.bodies) == asked
     one.press("Tab")
     assert one.saved().endswith(f"    return {GHOST}\n")
-    assert len(model.bodies) == asked
 
 
 def test_what_is_typed_otherwise_takes_it_away(opened: Open) -> None:

@@ -8,7 +8,6 @@ Selectors look in the editor's part of the page alone. What is waited for is a c
 time. `tests/vscode.py` has the fixtures.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,6 +49,7 @@ class Workbench:
         self.page = page
         self.server = server
         self.file = Path()
+        self._settings: dict[str, Any] = {}
 
     def open(self, file: Path, home: Path, **settings: Any) -> None:
         """Open a file and its folder, with `tandem lsp` of these user folders.
@@ -57,7 +57,8 @@ class Workbench:
         `settings` are Tandem's, a section each, such as completion={"enabled": False}; those with a
         dot are VS Code's own.
         """
-        self.server.configure({**served_by(home), **flat(settings)})
+        self._settings = {**served_by(home), **flat(settings)}
+        self.server.configure(self._settings)
         self.file = file
         self.page.goto(self.server.address(file.parent, file))
         self.page.locator(f"{EDITOR} .view-lines").first.wait_for()
@@ -65,10 +66,9 @@ class Workbench:
         self.focus()
 
     def set(self, **settings: Any) -> None:
-        """Change the folder's settings while VS Code runs, as another program would."""
-        file = self.file.parent / ".vscode" / "settings.json"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps(flat(settings)))
+        """Change settings while VS Code runs."""
+        self._settings |= flat(settings)
+        self.server.configure(self._settings)
 
     def served(self) -> None:
         """Wait until the server and its model are there."""
