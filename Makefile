@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox demo test lint lint-lua types check train-bundle lock clean
+.PHONY: help setup sandbox demo test test-editors lint lint-lua types check train-bundle vscode lock
+.PHONY: clean
 # Samples of the dataset builder: train/, validation/ and cases.jsonl.
 SAMPLES ?= build/samples
 BUNDLE ?= build/train-bundle
@@ -14,6 +15,7 @@ STYLUA := build/stylua/node_modules/@johnnymorganz/stylua
 STYLUA_PACKAGE := @johnnymorganz/stylua@2.5.2
 # Processes that test side by side, each file in one of them.
 WORKERS ?= 2
+EDITOR_TESTS ?= $(wildcard tests/test_neovim_*.py tests/test_vscode_*.py)
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,8 +37,11 @@ demo: setup ## Ghost text in a real file of this repository; then a bug fixed, w
 	@$(BIN)/tandem demo
 	@$(BIN)/python -m tandem.fix_demo
 
-test: setup ## The whole test suite, in $(WORKERS) processes
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+test: setup ## The test suite without the editors', in $(WORKERS) processes
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m 'not editors'
+
+test-editors: setup ## Tests in a real VS Code and a real Neovim; pictures in build/editors
+	$(BIN)/python -m pytest $(EDITOR_TESTS)
 
 lint: setup lint-lua ## ruff: rules and format; the Neovim plugin by lint-lua
 	$(BIN)/ruff check .
@@ -53,10 +58,17 @@ lint-lua: ## luacheck (Debian: lua-check) and stylua (npm)
 types: setup ## pyright
 	$(BIN)/pyright
 
-check: lint types test ## What CI runs
+check: lint types test test-editors ## What CI runs
 
 train-bundle: setup ## Parts to train the shipped model from on a bare GPU machine
 	$(BIN)/python -m finetune.bundle build --samples $(SAMPLES) $(REPLAY:%=--replay %) --to $(BUNDLE)
+
+vscode: editors/vscode/node_modules/.package-lock.json ## The VS Code extension, as build/tandem.vsix
+	cd editors/vscode && npm run --silent package
+
+editors/vscode/node_modules/.package-lock.json: editors/vscode/package-lock.json
+	cd editors/vscode && npm ci --no-audit --no-fund
+	@touch $@
 
 lock: ## Pin today's versions of everything into requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
@@ -66,4 +78,4 @@ lock: ## Pin today's versions of everything into requirements.lock
 	rm -rf build/lock
 
 clean: ## Remove what make made here
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist editors/vscode/dist editors/vscode/build editors/vscode/node_modules .pytest_cache .ruff_cache .hypothesis

@@ -39,6 +39,7 @@ class Driven:
         repository: Path,
         *,
         test: str = "",
+        issue: str = "",
         seconds: float = 600.0,
         model: bool = True,
         tell: Tell = lambda stage, done, total: None,
@@ -47,7 +48,7 @@ class Driven:
         """Make a run's folder. Raises UsageError if there is no such repository."""
         if not repository.is_dir():
             raise UsageError(f"There is no folder {repository}.", "Name a repository's top folder.")
-        order = order_of(repository, test=test, seconds=seconds, model=model)
+        order = order_of(repository, test=test, issue=issue, seconds=seconds, model=model)
         return cls(RunFolder.new(order), tell, note)
 
     def run(self) -> Report:

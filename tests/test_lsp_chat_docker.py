@@ -34,13 +34,18 @@ async def start(bare_home: Path, proved: None) -> AsyncIterator[StartEditor]:
         yield start_editor
 
 
-async def at_desk(start: StartEditor, folder: Path, endpoint: str = "http://127.0.0.1:9") -> Desk:
+async def at_desk(
+    start: StartEditor,
+    folder: Path,
+    endpoint: str = "http://127.0.0.1:9",
+    name: str = "paging.py",
+) -> Desk:
     options = {"completion": {"enabled": False}, "chat": {"endpoint": endpoint}}
     told = able()
     assert told.window is not None
     told.window.work_done_progress = True
     editor = await start(loaded=False, able=told, options=options, folders=[folder])
-    file = folder / "paging.py"
+    file = folder / name
     editor.open(file.as_uri(), file.read_text())
     return Desk(editor, file.as_uri()).listen()
 
@@ -124,6 +129,19 @@ async def test_a_fix_of_a_file_that_is_not_open_is_offered_too(
     assert told["edit"] is not None, told
     [change] = told["edit"]["documentChanges"]
     assert change["textDocument"] == {"uri": one.uri, "version": None}
+
+
+async def test_a_fix_for_a_file_that_is_not_open_is_given_too(
+    start: StartEditor, folder: MadeRepository
+) -> None:
+    one = await at_desk(start, folder.folder, name="tests/test_paging.py")
+    told = await one.run("fix")
+    assert (told["ended"], told["applied"]) == ("fixed", True), told
+    [edit] = one.applied
+    [change] = edit.document_changes or []
+    assert isinstance(change, types.TextDocumentEdit)
+    assert change.text_document.uri == (folder.folder / "paging.py").as_uri()
+    assert change.text_document.version is None
 
 
 async def test_a_fix_for_a_file_with_unsaved_changes_is_not_applied(

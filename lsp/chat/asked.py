@@ -4,7 +4,7 @@ Either one object, or in this order: uri, range, instruction.
 
     uri           a document that is open
     range         of it, as in LSP; without one, the whole document
-    instruction   what to do, or the question
+    instruction   what to do, or the question; an issue to mend (`tandem.fix` without diagnostics)
     test          how to run the tests (`tandem.fix`)
     diagnostics   messages to mend (`tandem.fix`)
     token         where pieces of the answer go: `$/progress` {token, value: {text}}

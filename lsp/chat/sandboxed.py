@@ -86,6 +86,7 @@ async def fix(
     driven = Driven.begin(
         root,
         test=asked.test,
+        issue=asked.instruction,
         seconds=FIX_S,
         tell=lambda stage, done, total: progress.report(stage),
         note=progress.report,

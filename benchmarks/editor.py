@@ -1,0 +1,294 @@
+"""What the editor adds to a suggestion, and long typing with completion on, in a real VS Code.
+
+    python -m benchmarks.editor [--quick] [--keys 10000] [--json FILE]
+
+VS Code is code-server in Chromium, with our extension and the default model in a warm engine.
+
+Key to ghost text: at the ends of lines that were cut off, one key is typed. The page notes when
+the key came and when ghost text first stood in it; the server's trace has the time of the same
+request. Gates are off, so that most places are answered.
+
+Keys: code is typed at 15 keys a second, whatever is suggested meanwhile, and saved. Memory is what
+/proc says of the extension host and the language server, the first tenth beside the last.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks import common
+from benchmarks.parts.homes import Home, homes
+from tests.code_server import code_server, packed
+from tests.vscode import HEIGHT, WIDTH, chromium
+from tests.workbench import EDITOR, LONGEST_WAIT_S, Workbench
+
+SEED = 11
+KEYS_A_SECOND = 15
+PLACES, QUICK_PLACES = 60, 12
+KEYS, QUICK_KEYS = 10_000, 240
+SOURCES = ("lexer", "cut", "gate", "cache", "session", "scope", "syntax", "prompt", "filters")
+SETTINGS = {"completion": {"gate": False, "display_gate": False}}
+# So that what is typed is what is to be saved.
+LITERAL = {
+    "editor.acceptSuggestionOnEnter": "off",
+    "editor.autoClosingBrackets": "never",
+    "editor.autoClosingQuotes": "never",
+    "editor.autoIndent": "none",
+    "editor.trimAutoWhitespace": False,
+}
+NO_ANSWER_S = 5.0
+WATCH = """editor => {
+  window.keyAt = window.ghostAt = 0
+  document.addEventListener('keydown', event => {
+    keyAt = event.timeStamp
+    ghostAt = 0
+  }, true)
+  new MutationObserver(() => {
+    if (!ghostAt && document.querySelector('.part.editor .ghost-text-decoration')) {
+      ghostAt = performance.now()
+    }
+  }).observe(document.querySelector('.part.editor'), {
+    subtree: true, childList: true, attributes: true, attributeFilter: ['class'],
+  })
+}"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One suggestion: from key to ghost text, and what of it the server took, milliseconds."""
+
+    seen_ms: float
+    server_ms: float
+
+
+@dataclass
+class Memory:
+    """Resident megabytes of the extension host and of the server, by the time."""
+
+    host: list[float]
+    server: list[float]
+
+    def sample(self, one: Workbench) -> None:
+        self.host.append(_resident(one.server.processes("--type=extensionHost")))
+        self.server.append(_resident(one.server.processes("lsp")))
+
+
+@dataclass(frozen=True)
+class Typed:
+    keys: int
+    seconds: float
+    wrong: str
+    memory: Memory
+
+
+@contextmanager
+def opened(home: Home, folder: Path, **settings: Any) -> Iterator[Workbench]:
+    """VS Code with a folder of our sources, and nothing open yet."""
+    with code_server(folder / "code-server", packed()) as server, chromium() as browser:
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        page.set_default_timeout(LONGEST_WAIT_S * 1000)
+        yield Workbench(page, server)
+
+
+def cut_lines(text: str, count: int) -> tuple[str, list[tuple[int, int, str]]]:
+    """A text with lines cut off, and (line, column, next character) of their ends, from 1."""
+    rng = random.Random(SEED)
+    lines = text.split("\n")
+    fit = [n for n, line in enumerate(lines) if line[:4] == "    " and len(line.strip()) > 16]
+    places = []
+    for n in sorted(rng.sample(fit, min(count, len(fit)))):
+        line = lines[n]
+        spaces = [at for at, ch in enumerate(line) if ch == " " and line[:at].strip()]
+        at = rng.choice(spaces) if spaces else len(line) - 4
+        places.append((n + 1, at + 1, line[at]))
+        lines[n] = line[:at]
+    return "\n".join(lines), places
+
+
+def latency(one: Workbench, home: Home, file: Path, count: int) -> tuple[list[Shown], int]:
+    """Suggestions for one key each, and how many places had none."""
+    text, places = cut_lines(file.read_text("utf-8"), count)
+    file.write_text(text)
+    one.open(file, home.folder, **SETTINGS, **LITERAL)
+    one.served()
+    warm(one, home)
+    one.page.evaluate(WATCH, EDITOR)
+    found, silent = [], 0
+    for line, column, key in places:
+        one.go_to(line, column)
+        one.until(lambda: not one.ghost(), "no ghost text")
+        one.type(key)
+        seen = _seen_ms(one)
+        told = _answer(home, file, line, column) if seen else None
+        if seen and told:
+            found.append(Shown(seen, told["stages_ms"]["total"]))
+        else:
+            silent += 1
+        one.press("Escape")
+    return found, silent
+
+
+def warm(one: Workbench, home: Home) -> None:
+    """Until the model answers: it is loaded, and has read this file."""
+    one.press("Control+End")
+    for _ in range(30):
+        one.type("\nreturn ")
+        one.page.wait_for_timeout(1000)
+        if any(event["shown"] for event in _events(home)):
+            break
+    one.press("Escape")
+
+
+def typing(one: Workbench, home: Home, file: Path, text: str) -> Typed:
+    """Type a text into an empty file, at a steady pace, and save it."""
+    file.write_text("")
+    one.open(file, home.folder, **SETTINGS, **LITERAL)
+    one.served()
+    one.focus()
+    memory, every = Memory([], []), max(1, len(text) // 100)
+    began = time.monotonic()
+    for number, ch in enumerate(text):
+        if number % every == 0:
+            memory.sample(one)
+        time.sleep(max(0.0, began + number / KEYS_A_SECOND - time.monotonic()))
+        one.type(ch)
+    seconds = time.monotonic() - began
+    return Typed(len(text), seconds, difference(text, one.saved()), memory)
+
+
+def difference(typed: str, saved: str) -> str:
+    """Where a saved text is first not what was typed; "" if it is all the same."""
+    if typed == saved:
+        return ""
+    at = next(
+        (n for n, (a, b) in enumerate(zip(typed, saved, strict=False)) if a != b),
+        min(len(typed), len(saved)),
+    )
+    return f"at {at}: {saved[at : at + 20]!r} for {typed[at : at + 20]!r}"
+
+
+def code(count: int) -> str:
+    """So many characters of our own sources: keys that every keyboard has, no tab."""
+    folder = common.REPOSITORY / "completion"
+    text = "\n".join(file.read_text("utf-8") for file in sorted(folder.glob("*.py")))
+    plain = "".join(ch for ch in text if ch == "\n" or " " <= ch <= "~")
+    assert len(plain) >= count
+    return plain[:count]
+
+
+def growth(values: list[float]) -> tuple[float, float]:
+    """Medians of the first and of the last tenth."""
+    tenth = max(1, len(values) // 10)
+    return statistics.median(values[:tenth]), statistics.median(values[-tenth:])
+
+
+def _seen_ms(one: Workbench) -> float | None:
+    give_up = time.monotonic() + NO_ANSWER_S
+    while time.monotonic() < give_up:
+        seen = one.page.evaluate("ghostAt && ghostAt - keyAt")
+        if seen:
+            return seen
+        one.page.wait_for_timeout(20)
+    return None
+
+
+def _events(home: Home) -> list[dict[str, Any]]:
+    if not home.trace.exists():
+        return []
+    told = [json.loads(line) for line in home.trace.read_text().splitlines()]
+    return [event for event in told if event["kind"] == "completion"]
+
+
+def _answer(home: Home, file: Path, line: int, column: int) -> dict[str, Any] | None:
+    """The trace of what was asked behind the key that was typed at a place."""
+    for event in reversed(_events(home)):
+        if (event["line"], event["column"]) == (line, column) and event["shown"]:
+            return event
+    return None
+
+
+def _resident(processes: list[psutil.Process]) -> float:
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total / 2**20
+
+
+def options() -> argparse.Namespace:
+    parser = common.parser(__doc__ or "")
+    parser.add_argument("--keys", type=int, help=f"how many to type (default {KEYS})")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = options()
+    keys = arguments.keys or (QUICK_KEYS if arguments.quick else KEYS)
+    places = QUICK_PLACES if arguments.quick else PLACES
+    os.environ.setdefault("PYTHONPATH", str(common.REPOSITORY))
+    with tempfile.TemporaryDirectory() as name, homes(Path(name) / "tandem", [{}]) as [home]:
+        folder = Path(name) / "work"
+        folder.mkdir()
+        for source in SOURCES:
+            text = (common.REPOSITORY / "completion" / f"{source}.py").read_text("utf-8")
+            (folder / f"{source}.py").write_text(text)
+        with opened(home, Path(name)) as one:
+            shown, silent = latency(one, home, folder / "session.py", places)
+            typed = typing(one, home, folder / "typed.py", code(keys))
+    report(shown, silent, typed, arguments.json)
+
+
+def report(shown: list[Shown], silent: int, typed: Typed, json_file: Path | None) -> None:
+    kinds = {
+        "key to ghost text, ms": [one.seen_ms for one in shown],
+        "of that the language server": [one.server_ms for one in shown],
+        "what the editor adds": [one.seen_ms - one.server_ms for one in shown],
+    }
+    rows: list[list[Any]] = [
+        [name, common.percentile(times, 0.5), common.percentile(times, 0.95)]
+        for name, times in kinds.items()
+    ]
+    host, server = growth(typed.memory.host), growth(typed.memory.server)
+    rate = typed.keys / typed.seconds
+    rows += [
+        ["places with a suggestion / without", str(len(shown)), str(silent)],
+        [f"{typed.keys} keys at {rate:.1f} a second: wrong text", typed.wrong or "none", ""],
+        ["extension host, MB: first / last tenth", *host],
+        ["language server, MB: first / last tenth", *server],
+    ]
+    added = rows[2][1]
+    figures = {
+        "seen_ms": kinds["key to ghost text, ms"],
+        "server_ms": kinds["of that the language server"],
+        "silent": silent,
+        "keys": typed.keys,
+        "keys_a_second": rate,
+        "wrong": typed.wrong,
+        "host_mb": host,
+        "server_mb": server,
+    }
+    common.report(
+        "A real VS Code",
+        ["what", "p50", "p95"],
+        rows,
+        ("vscode_adds_ms", f"{added:.0f}"),
+        figures,
+        json_file,
+    )
+
+
+if __name__ == "__main__":
+    main()
