@@ -29,7 +29,7 @@ import psutil
 
 from benchmarks import common
 from benchmarks.parts.homes import Home, homes
-from tests.code_server import code_server
+from tests.code_server import code_server, packed
 from tests.vscode import HEIGHT, WIDTH, chromium
 from tests.workbench import EDITOR, LONGEST_WAIT_S, Workbench
 
@@ -95,7 +95,7 @@ class Typed:
 @contextmanager
 def opened(home: Home, folder: Path, **settings: Any) -> Iterator[Workbench]:
     """VS Code with a folder of our sources, and nothing open yet."""
-    with code_server(folder / "code-server") as server, chromium() as browser:
+    with code_server(folder / "code-server", packed()) as server, chromium() as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.set_default_timeout(LONGEST_WAIT_S * 1000)
         yield Workbench(page, server)

@@ -1,6 +1,6 @@
 """code-server: VS Code behind a web page on 127.0.0.1, with our extension packed and installed.
 
-    with code_server(folder) as server:
+    with code_server(folder, packed()) as server:
         page.goto(server.address(workspace, file))
 
 `editors/vscode/workbench/install.sh` installs it, at a fixed version, into the cache.
@@ -100,10 +100,9 @@ def installed() -> Path:
 
 
 @contextmanager
-def code_server(folder: Path, package: Path | None = None) -> Iterator[CodeServer]:
-    """Started with our extension (or another package) and ended, with all that it started."""
+def code_server(folder: Path, package: Path) -> Iterator[CodeServer]:
+    """Started with a packed extension, and ended with all that it started."""
     entry = installed() / "node_modules" / "code-server" / "out" / "node" / "entry.js"
-    package = package or packed()
     node = shutil.which("node")
     assert node is not None
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, expect
 from tests.lsp_client import REPOSITORY, make_home
 from tests.recorder import recording
 from tests.scripted_chat import says, scripted
-from tests.vscode import browser, vscode, workbench  # noqa: F401
+from tests.vscode import browser, package, vscode, workbench  # noqa: F401
 from tests.workbench import EDITOR, QUICK_INPUT, Workbench
 
 pytestmark = pytest.mark.editors

@@ -14,7 +14,7 @@ from tests.lsp_client import make_home
 from tests.repositories import MadeRepository
 from tests.scripted_chat import ScriptedChat, fails, says, scripted
 from tests.test_neovim_chat import CHANGED, CODE, PAGING, SHORTER
-from tests.vscode import browser, vscode, workbench  # noqa: F401
+from tests.vscode import browser, package, vscode, workbench  # noqa: F401
 from tests.workbench import Workbench
 
 pytestmark = pytest.mark.editors

@@ -13,7 +13,7 @@ import pytest
 from tandem import trace
 from tests.lsp_client import make_home
 from tests.recorder import Recorder, recording
-from tests.vscode import browser, vscode, workbench  # noqa: F401
+from tests.vscode import browser, package, vscode, workbench  # noqa: F401
 from tests.workbench import Workbench
 
 pytestmark = pytest.mark.editors
@@ -113,7 +113,7 @@ def test_a_word_then_a_line_of_it_are_taken(opened: Open) -> None:
     one.sees_ghost("+ second_number")  # VS Code took the space as a word
     assert one.saved().endswith("    return first_number \n")
     one.press("Control+Alt+ArrowRight")
-    assert one.saved().endswith(f"    return {GHOST}\n")
+    one.until(lambda: one.saved().endswith(f"    return {GHOST}\n"), "the line")
 
 
 def test_what_is_typed_of_it_keeps_it_without_another_request(
@@ -182,7 +182,8 @@ def test_letters_outside_of_ascii_before_the_cursor_do_not_move_it(opened: Open)
 def test_it_is_away_while_the_editors_own_list_is_open(opened: Open) -> None:
     one = opened(NAMES + "y = fi\n", 4, 7, **{"editor.wordBasedSuggestions": "currentDocument"})
     one.press("Control+Space")
-    one.page.locator(".suggest-widget.visible").wait_for()
+    row = one.page.locator(".suggest-widget.visible .monaco-list-row.focused")
+    row.filter(has_text="first_name").wait_for()
     one.sees_no_ghost()
     one.press("Tab")
     assert one.saved() == f"{NAMES}y = first_name\n"

@@ -1,6 +1,6 @@
 """Fixtures of tests in a real VS Code.
 
-    from tests.vscode import browser, vscode, workbench  # noqa: F401
+    from tests.vscode import browser, package, vscode, workbench  # noqa: F401
 
 A module's tests share one code-server and one Chromium; each test has a page, a folder and a file
 of its own. What helps to understand a failure is kept in build/editors/failures/TEST.
@@ -9,20 +9,27 @@ of its own. What helps to understand a failure is kept in build/editors/failures
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.code_server import CodeServer, code_server
+from tests.code_server import CodeServer, code_server, packed
 from tests.workbench import ARTIFACTS, LONGEST_WAIT_S, Workbench
 
 CHROMIUM = "/usr/bin/chromium"
 WIDTH, HEIGHT = 1100, 700
 
 
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """Our extension, packed once."""
+    return packed()
+
+
 @pytest.fixture(scope="module")
-def vscode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeServer]:
-    with code_server(tmp_path_factory.mktemp("code-server")) as server:
+def vscode(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeServer]:
+    with code_server(tmp_path_factory.mktemp("code-server"), package) as server:
         yield server
 
 

@@ -8,6 +8,7 @@ Selectors look in the editor's part of the page alone. What is waited for is a c
 time. `tests/vscode.py` has the fixtures.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.lsp_client import COMMAND, REPOSITORY, environment
 ARTIFACTS = REPOSITORY / "build" / "editors"
 LONGEST_WAIT_S = 60.0  # so that what never comes fails with the screen; no test is about it
 EDITOR = ".part.editor .monaco-editor"
+IS_SERVED = re.compile(r"Tandem off.*Model: |Model: (?!not ready)")
 QUICK_INPUT = ".quick-input-widget .quick-input-box input"
 # What is drawn, from top to bottom; VS Code draws spaces as no-break spaces. The further lines of
 # ghost text lie between the others, in a zone of their own.
@@ -71,9 +73,8 @@ class Workbench:
         self.server.configure(self._settings)
 
     def served(self) -> None:
-        """Wait until the server and its model are there."""
-        self.tells("Model: ")
-        self.until(lambda: "not ready" not in self.told(), f"a model: {self.told()}")
+        """Wait until the server and its model are there; of a model that is off, the server."""
+        self.until(lambda: IS_SERVED.search(self.told()), f"the model: {self.told()}")
 
     def tells(self, text: str) -> None:
         """Wait until the status says something, as a screen reader reads it."""
