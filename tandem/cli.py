@@ -37,7 +37,7 @@ from tandem import (
     trace_cli,
     tune_cli,
 )
-from tandem.errors import TandemError
+from tandem.errors import TandemError, UsageError
 
 INTERRUPTED = 130
 
@@ -125,11 +125,16 @@ def lsp(
         int | None,
         typer.Option(help="Listen on 127.0.0.1:PORT instead of stdio.", min=0, max=65535),
     ] = None,
+    stdio: Annotated[
+        bool, typer.Option("--stdio", help="As without --tcp; some editors say it.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Log to the state folder.")] = False,
 ) -> None:
     """Run the language server that editors talk to."""
     from lsp.transport import run
 
+    if stdio and tcp is not None:
+        raise UsageError("--stdio and --tcp exclude each other.", "Leave one of them out.")
     run(tcp, debug=debug)
 
 
@@ -139,7 +144,6 @@ def trust(
 ) -> None:
     """Let a repository's settings file, as it is now, set everything."""
     from tandem import config
-    from tandem.errors import UsageError
 
     if not file.is_file():
         raise UsageError(f"{file} does not exist.", f"Name a {config.REPO_FILE} file.")

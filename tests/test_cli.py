@@ -217,3 +217,9 @@ def test_an_interrupt_ends_the_command_with_one_line(tandem_home: Path, file: Pa
     assert process.returncode == 130
     assert b"Traceback" not in errors
     assert b"Interrupted" in errors
+
+
+def test_two_ways_to_be_talked_to_are_one_too_many(empty_home: Path) -> None:
+    result = tandem("lsp", "--stdio", "--tcp", "0")
+    assert result.returncode == 2
+    assert "--stdio and --tcp exclude each other" in error_line(result)
