@@ -58,7 +58,10 @@ export class Server implements vscode.Disposable {
     if (client === undefined || !this.isRunning) {
       throw new Error(this.trouble || "The server is not running.");
     }
-    return client.sendRequest<T>(method, params, token);
+    // Not `undefined` for a token: the library would send it as a second parameter.
+    return token === undefined
+      ? client.sendRequest<T>(method, params)
+      : client.sendRequest<T>(method, params, token);
   }
 
   execute<T>(command: string, given: unknown[], token?: vscode.CancellationToken): Promise<T> {

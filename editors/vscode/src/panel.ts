@@ -156,8 +156,10 @@ export class Panel implements vscode.Disposable {
 </p>
 </header>
 <ol id="steps" aria-label="Steps"></ol>
-<main id="answer" data-state="done" aria-label="Answer"></main>
+<main id="answer" data-state="done" aria-label="Answer">
+<div id="text"></div>
 <section id="remarks" aria-label="Remarks"></section>
+</main>
 <p id="told" role="status"></p>
 <form id="more">
 <label for="words">Ask on</label>
@@ -198,11 +200,18 @@ export class Writer {
     this.#shown.format = format;
   }
 
+  /** A step; one that only counts on takes the place of the last. */
   step(message: string): void {
-    if (message !== "" && message !== this.#shown.steps.at(-1)) {
-      this.#shown.steps.push(message);
-      this.#changed();
+    const { steps } = this.#shown;
+    const plain = (step: string | undefined): string | undefined => step?.replace(/\d+/g, "");
+    if (message === "" || message === steps.at(-1)) {
+      return;
     }
+    if (plain(message) === plain(steps.at(-1))) {
+      steps.pop();
+    }
+    steps.push(message);
+    this.#changed();
   }
 
   done(remarks: readonly string[] = []): void {

@@ -84,7 +84,7 @@ function draw(now: Shown): void {
   const answer = element("answer");
   answer.dataset["state"] = now.state;
   answer.setAttribute("aria-busy", String(now.state === "streaming"));
-  answer.replaceChildren(...(now.format === "diff" ? diff(now.text) : markdown(now.text)));
+  element("text").replaceChildren(...(now.format === "diff" ? diff(now.text) : markdown(now.text)));
   element("remarks").replaceChildren(...markdown(now.remarks));
   const told = element("told");
   told.className = now.state;
