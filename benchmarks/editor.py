@@ -38,7 +38,9 @@ KEYS_A_SECOND = 15
 PLACES, QUICK_PLACES = 60, 12
 KEYS, QUICK_KEYS = 10_000, 240
 SOURCES = ("lexer", "cut", "gate", "cache", "session", "scope", "syntax", "prompt", "filters")
-SETTINGS = {"completion": {"gate": False, "display_gate": False}}
+SETTINGS = {
+    "completion": {"gate": False, "display_gate": False, "in_comments": True, "in_strings": True}
+}
 # So that what is typed is what is to be saved.
 LITERAL = {
     "editor.acceptSuggestionOnEnter": "off",

@@ -113,7 +113,7 @@ def test_in_high_contrast_everything_of_ours_can_be_read(opened: Open) -> None:
         one.run("Explain")
         one.answered("It multiplies item.")
         one.focus()
-        one.go_to(2, 23)
+        one.go_to(2, 24)
         one.type("\nreturn ")
         one.sees_ghost("item + count")
         one.picture("high-contrast")

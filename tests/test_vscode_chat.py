@@ -172,7 +172,7 @@ def test_new_tests_are_run_and_saved_with_a_yes(
         _open(workbench, home, source, server.url, line)
         workbench.run("Write Tests")
         workbench.tab("test_paging_count.py (proposed)").wait_for()
-        workbench.answered("In the sandbox: ")
+        workbench.panel().get_by_text("In the sandbox: 1 passed, 0 failed").wait_for()
         file = paging.folder / "tests" / "test_paging_count.py"
         assert not file.exists()
         workbench.run("Accept Changes")
