@@ -1,6 +1,6 @@
 """Draws media/icon.png: two riders of one tandem, as two bars that lean the same way.
 
-    python editors/vscode/scripts/icon.py
+python editors/vscode/scripts/icon.py
 """
 
 import struct
