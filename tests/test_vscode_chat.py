@@ -1,19 +1,15 @@
 """The chat commands in a real VS Code: the real language server, a scripted chat model, real Docker."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from sandbox.probes import check
 from tests.docker_support import docker_client, image  # noqa: F401
-from tests.lsp_client import make_home
 from tests.repositories import MadeRepository
 from tests.scripted_chat import ScriptedChat, fails, says, scripted
-from tests.test_neovim_chat import CHANGED, CODE, PAGING, SHORTER
+from tests.test_neovim_chat import CHANGED, CODE, SHORTER
 from tests.vscode import browser, package, vscode, workbench  # noqa: F401
 from tests.workbench import Workbench
 
@@ -24,20 +20,13 @@ Open = Callable[[ScriptedChat], Workbench]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = make_home(tmp_path / "home", None)
-    monkeypatch.setenv("TANDEM_HOME", str(home))
-    return home
-
-
-@pytest.fixture
-def opened(home: Path, tmp_path: Path, workbench: Workbench) -> Open:  # noqa: F811
+def opened(bare_home: Path, tmp_path: Path, workbench: Workbench) -> Open:  # noqa: F811
     """VS Code with the cursor in `total`."""
 
     def start(server: ScriptedChat) -> Workbench:
         made = MadeRepository(tmp_path / "shop")
         made.commit({"prices.py": CODE})
-        _open(workbench, home, made.folder / "prices.py", server.url, 6)
+        _open(workbench, bare_home, made.folder / "prices.py", server.url, 6)
         return workbench
 
     return start
@@ -150,18 +139,9 @@ def test_an_error_is_one_line(opened: Open) -> None:
         expect(told).not_to_contain_text("Traceback")
 
 
-@pytest.fixture
-def paging(docker_client: Any, image: str, home: Path, tmp_path: Path) -> MadeRepository:  # noqa: F811
-    """A repository with failing tests, and a sandbox that is known to hold."""
-    check.remember(docker_client, image)
-    made = MadeRepository(tmp_path / "repository")
-    shutil.copytree(PAGING, made.folder, dirs_exist_ok=True)
-    made.commit({})
-    return made
-
-
+@pytest.mark.usefixtures("proved")
 def test_new_tests_are_run_and_saved_with_a_yes(
-    home: Path,
+    bare_home: Path,
     paging: MadeRepository,
     workbench: Workbench,  # noqa: F811
 ) -> None:
@@ -169,7 +149,7 @@ def test_new_tests_are_run_and_saved_with_a_yes(
     source = paging.folder / "paging.py"
     line = source.read_text().split("\n").index("def count(results: int, size: int) -> int:") + 1
     with scripted(says(f"```python\n{code}```")) as server:
-        _open(workbench, home, source, server.url, line)
+        _open(workbench, bare_home, source, server.url, line)
         workbench.run("Write Tests")
         workbench.tab("test_paging_count.py (proposed)").wait_for()
         workbench.panel().get_by_text("In the sandbox: 1 passed, 0 failed").wait_for()
@@ -180,13 +160,14 @@ def test_new_tests_are_run_and_saved_with_a_yes(
         workbench.until(lambda: file.read_text() == code, "its text")
 
 
+@pytest.mark.usefixtures("proved")
 def test_a_fix_ends_in_an_accepted_diff_and_the_file_on_disk_is_right(
-    home: Path,
+    bare_home: Path,
     paging: MadeRepository,
     workbench: Workbench,  # noqa: F811
 ) -> None:
     source = paging.folder / "paging.py"
-    _open(workbench, home, source, "http://127.0.0.1:9", 1)
+    _open(workbench, bare_home, source, "http://127.0.0.1:9", 1)
     workbench.run("Fix a Failing Test")
     workbench.answer("python3 -m pytest -q")
     workbench.tab("paging.py (proposed)").wait_for()
