@@ -41,7 +41,7 @@ test: setup ## The test suite without the editors', in $(WORKERS) processes
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m 'not editors'
 
 test-editors: setup ## Tests in a real VS Code and a real Neovim; pictures in build/editors
-	$(BIN)/python -m pytest $(EDITOR_TESTS)
+	$(BIN)/python -m pytest --reruns 1 $(EDITOR_TESTS) # once more what fails: a browser has its days
 
 lint: setup lint-lua ## ruff: rules and format; the Neovim plugin by lint-lua
 	$(BIN)/ruff check .

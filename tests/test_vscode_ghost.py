@@ -5,10 +5,12 @@ embedded model. What was typed and taken is read from the saved file.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tandem import trace
 from tests.lsp_client import make_home
@@ -181,9 +183,16 @@ def test_letters_outside_of_ascii_before_the_cursor_do_not_move_it(opened: Open)
 
 def test_it_is_away_while_the_editors_own_list_is_open(opened: Open) -> None:
     one = opened(NAMES + "y = fi\n", 4, 7, **{"editor.wordBasedSuggestions": "currentDocument"})
-    one.press("Control+Space")
-    row = one.page.locator(".suggest-widget.visible .monaco-list-row.focused")
-    row.filter(has_text="first_name").wait_for()
+    focused = one.page.locator(".suggest-widget.visible .monaco-list-row.focused")
+    row = focused.filter(has_text="first_name")
+
+    def listed() -> bool:
+        one.press("Control+Space")  # VS Code says nothing until it has read the words of the file
+        with suppress(PlaywrightTimeoutError):
+            row.wait_for(timeout=3000)
+        return row.is_visible()
+
+    one.until(listed, "VS Code's own list")
     one.sees_no_ghost()
     one.press("Tab")
     assert one.saved() == f"{NAMES}y = first_name\n"
