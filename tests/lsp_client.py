@@ -17,8 +17,7 @@ from lsp.client import Editor
 from tandem import config, trace
 
 REPOSITORY = Path(__file__).parent.parent
-# Some clients add the flag; Neovim's tests are without.
-COMMAND = (sys.executable, "-m", "tandem", "lsp", "--stdio")
+COMMAND = (sys.executable, "-m", "tandem", "lsp")
 # Short answers keep the suite fast; a long wait and one thread keep it going on a busy machine,
 # where the threads of a matrix product wait for each other far longer than they work.
 USER_SETTINGS = """

@@ -170,11 +170,12 @@ def test_heal_is_spelled_by_the_model_and_left_out_of_the_answer(client: openai.
 
 
 def test_a_chat_answers_as_the_assistant(client: openai.OpenAI) -> None:
-    answer = ask(client)
+    answer = ask(client, max_tokens=2)
     assert answer.object == "chat.completion"
     assert answer.choices[0].message.role == "assistant"
     assert answer.choices[0].message.content
-    assert answer.choices[0].finish_reason == "length"
+    ended = answer.usage.completion_tokens < 2  # models differ in that
+    assert answer.choices[0].finish_reason == ("stop" if ended else "length")
 
 
 def test_a_chat_stream_opens_with_the_role_and_says_the_same(client: openai.OpenAI) -> None:

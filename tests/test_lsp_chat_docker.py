@@ -131,19 +131,6 @@ async def test_a_fix_of_a_file_that_is_not_open_is_offered_too(
     assert change["textDocument"] == {"uri": one.uri, "version": None}
 
 
-async def test_a_fix_for_a_file_that_is_not_open_is_given_too(
-    start: StartEditor, folder: MadeRepository
-) -> None:
-    one = await at_desk(start, folder.folder, name="tests/test_paging.py")
-    told = await one.run("fix")
-    assert (told["ended"], told["applied"]) == ("fixed", True), told
-    [edit] = one.applied
-    [change] = edit.document_changes or []
-    assert isinstance(change, types.TextDocumentEdit)
-    assert change.text_document.uri == (folder.folder / "paging.py").as_uri()
-    assert change.text_document.version is None
-
-
 async def test_a_fix_for_a_file_with_unsaved_changes_is_not_applied(
     start: StartEditor, paging: MadeRepository
 ) -> None:

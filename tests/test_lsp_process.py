@@ -131,6 +131,15 @@ async def test_a_request_before_initialize_is_refused(home: Path) -> None:
     assert await editor.close() == 0
 
 
+async def test_the_flag_that_some_clients_add_changes_nothing(home: Path) -> None:
+    editor = Editor()
+    await editor.start(*COMMAND, "--stdio", env=environment(home))
+    try:
+        await editor.initialize()
+    finally:
+        await editor.close()
+
+
 async def test_a_request_after_shutdown_is_refused_and_exit_returns_0(start: StartEditor) -> None:
     editor = await start()
     await editor.client.shutdown_async(None)

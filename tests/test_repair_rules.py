@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox.repair.difference import difference
+from sandbox.repair.normal import Normal
 from sandbox.repair.rules import HOLE, LONGEST, Rule, rules_of
 from sandbox.repair.search import candidates
+from sandbox.repair.source import Source
 from sandbox.repair.templates.remembered import Remembered
 
 PLACE = """\
@@ -198,6 +201,9 @@ def test_a_rule_finds_its_own_change_again(one: str, other: str) -> None:
     rules = rules_of(before, after)
     if not rules or set(HOLE.findall(rules[0].new)) - set(HOLE.findall(rules[0].old)):
         return  # the new names are then chosen from many
+    old = Source(before)
+    if difference(old, Source(after), Normal(old)) is None:
+        return  # Python itself sees no change: `1` and `1 or 1`
     found = proposed(f"return {one}", f"return {other}", before)
     wanted = ast.dump(ast.parse(after))
     assert wanted in [ast.dump(ast.parse(text)) for text in found]
