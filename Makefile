@@ -58,7 +58,7 @@ lint-lua: ## luacheck (Debian: lua-check) and stylua (npm)
 types: setup ## pyright
 	$(BIN)/pyright
 
-check: lint types test test-editors ## What CI runs
+check: lint types test ## What CI runs
 
 train-bundle: setup ## Parts to train the shipped model from on a bare GPU machine
 	$(BIN)/python -m finetune.bundle build --samples $(SAMPLES) $(REPLAY:%=--replay %) --to $(BUNDLE)
