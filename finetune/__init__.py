@@ -4,8 +4,8 @@
   and `history` cut, `snippets` finds what other files define, `samples` and `encode` tokenise,
   `dataset` makes it all with `build` (`folder`, `store`, `cases`); `sources`, `corpus` and `chat`
   are those of the model that we ship
-- training: `recipe`, `packing`, `schedule`, `learner`, `loss`, `attention`, `fused`, `optimizer`, `state`,
-  `checkpoint`, `processes`, `device`, `start`; `trainer` is the loop, `train` runs it, `launch` as
+- training: `recipe`, `packing`, `schedule`, `learner`, `loss`, `attention`, `fused`, `optimizer`,
+  `state`, `checkpoint`, `processes`, `device`, `start`; `trainer` is the loop, `train` runs it, `launch` as
   a child, `curve` draws it, `picture` for the docs
 - evaluation: `evaluate` over `variant`s of a model, with `metrics`, `bootstrap`, `report`;
   `held_out` finds holes, `compare` holds an adapter against its base, `chat_check` asks whether

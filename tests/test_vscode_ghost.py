@@ -13,7 +13,6 @@ import pytest
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tandem import trace
-from tests.lsp_client import make_home
 from tests.recorder import Recorder, recording
 from tests.vscode import browser, package, vscode, workbench  # noqa: F401
 from tests.workbench import Workbench
@@ -43,19 +42,12 @@ def model() -> Iterator[Recorder]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = make_home(tmp_path / "home", None)
-    monkeypatch.setenv("TANDEM_HOME", str(home))
-    return home
-
-
-@pytest.fixture
-def opened(home: Path, tmp_path: Path, workbench: Workbench, model: Recorder) -> Open:  # noqa: F811
+def opened(bare_home: Path, tmp_path: Path, workbench: Workbench, model: Recorder) -> Open:  # noqa: F811
     """VS Code with a file that ends in an unfinished `return`, the cursor behind it."""
 
     def start(text: str = CODE, line: int = 2, column: int = 11, **settings: Any) -> Workbench:
         file = written(tmp_path, text)
-        workbench.open(file, home, **{"endpoint": model.url, **settings})
+        workbench.open(file, bare_home, **{"endpoint": model.url, **settings})
         workbench.served()
         workbench.go_to(line, column)
         return workbench
@@ -199,7 +191,7 @@ def test_it_is_away_while_the_editors_own_list_is_open(opened: Open) -> None:
 
 
 def test_an_answer_that_is_on_its_way_is_cancelled_when_the_cursor_leaves(
-    opened: Open, home: Path
+    opened: Open, bare_home: Path
 ) -> None:
     with recording({"id": "slow"}, hang_s=600.0) as slow:
         one = opened(endpoint=slow.url)
@@ -211,7 +203,7 @@ def test_an_answer_that_is_on_its_way_is_cancelled_when_the_cursor_leaves(
     assert "cancelled" in reasons
 
 
-def test_a_setting_turns_it_off_at_once_and_on_again(opened: Open, home: Path) -> None:
+def test_a_setting_turns_it_off_at_once_and_on_again(opened: Open, bare_home: Path) -> None:
     one = opened()
     one.type(" ")
     one.sees_ghost(GHOST)
@@ -244,11 +236,11 @@ def test_a_server_that_is_killed_comes_back(opened: Open) -> None:
 
 def test_a_command_that_is_not_there_is_told_with_what_to_do(
     opened: Open,
-    home: Path,
+    bare_home: Path,
     tmp_path: Path,
     workbench: Workbench,  # noqa: F811
 ) -> None:
     missing = {"tandem.command": ["no-such-tandem", "lsp"]}
-    workbench.open(written(tmp_path, CODE), home, **missing)
+    workbench.open(written(tmp_path, CODE), bare_home, **missing)
     workbench.notification("no-such-tandem").wait_for()
     workbench.picture("no-server")

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from heapq import nsmallest
 from pathlib import Path
 from typing import TypeVar
@@ -172,7 +171,9 @@ class Index:
             for name in names:
                 if name not in known:
                     whole = max(terms_of(name), key=len, default="")
-                    found = self._ask(partial(_chunks_with, whole=whole, most=most), 0)
+                    found = self._ask(
+                        lambda tables, one=whole: tables.count_with_word(one, most), 0
+                    )
                     known[name] = found if whole else 0
             return {name: known[name] for name in names}
 
@@ -328,10 +329,6 @@ class Index:
         self._common.clear()
         self._mentions.clear()
         self._said.clear()
-
-
-def _chunks_with(tables: Tables, whole: str, most: int) -> int:
-    return tables.count_with_word(whole, most)
 
 
 def _rows(data: bytes, first: int, last: int) -> bytes:
