@@ -8,16 +8,13 @@ cannot move a boundary, and neither tree changes while one types within a line (
 """
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tree_sitter import Node
-
-from completion.languages import language_row
-from completion.lexer import indentation
-from completion.syntax import parse
+from completion.statements import statements
+from completion.stops import chain
 
 # tree-sitter parses about 7 MB/s here: a text above this costs more than 40 ms after each Enter.
 PARSE_LIMIT = 256 * 1024
@@ -30,9 +27,8 @@ CHARS_PER_TOKEN = 16
 SAMPLE = 4096
 # Growing texts are counted in pieces of so many characters.
 PIECE = 512
-# The statements above the cursor are looked for anew each time it has passed so many lines: in the
-# last few, where no prompt begins that is not very short, a line is as good as a statement.
-HEAD_LINES = 8
+# The start of a line that is no part of a statement above, if it is not in a string.
+_NEW = re.compile(r"^(?!\s|[#)\]}]|(?:elif|else|except|finally)\b)", re.MULTILINE)
 
 Count = Callable[[str], int]
 
@@ -44,18 +40,6 @@ class Window:
     text: str
     offset: int
     start: int
-
-
-@dataclass(frozen=True)
-class Span:
-    """A statement, from the start of its first line to the end of its last (no newline).
-
-    `level` 0: of the module; 1: a definition inside another statement; 2: any other.
-    """
-
-    start: int
-    end: int
-    level: int
 
 
 @dataclass(frozen=True)
@@ -83,47 +67,6 @@ def window(text: str, offset: int) -> Window:
     if end < len(text) and newline >= 0:
         end = newline + 1
     return Window(text[start:end], offset - start, start)
-
-
-@lru_cache(maxsize=8)
-def spans(text: str, language: str) -> tuple[Span, ...]:
-    """The statements of a text in order of their starts; none where we do not know them."""
-    row_of = language_row(language)
-    root = parse(text, language) if row_of.has_statements else None
-    if root is None:
-        return ()
-    lines = text.split("\n")
-    starts = line_starts(text)
-    found: dict[int, Span] = {}
-    stack = [(root, False)]
-    while stack:  # not recursive: broken code nests 10,000 deep
-        node, decorated = stack.pop()
-        for child in node.children:
-            is_statement = child.is_named and child.type.endswith(row_of.statement)
-            if is_statement and not decorated:
-                span = _span(child, lines, starts, child.type in row_of.definition)
-                if span and span.start not in found:
-                    found[span.start] = span
-            if child.type in row_of.containers:
-                stack.append((child, child.type == "decorated_definition"))
-    return tuple(found[start] for start in sorted(found))
-
-
-def _span(node: Node, lines: list[str], starts: Sequence[int], definition: bool) -> Span | None:
-    """None when the node does not start its line, as after `;` or on the last line of a string."""
-    line = lines[node.start_point.row]
-    if node.start_point.column != len(line) - len(line.lstrip(" \t\f")):
-        return None
-    last = node.end_point.row
-    if node.end_point.column == 0 and last > node.start_point.row:
-        last -= 1
-    level = 0 if indentation(line) == 0 else 1 if definition else 2
-    return Span(starts[node.start_point.row], starts[last] + len(lines[last]), level)
-
-
-def line_starts(text: str) -> list[int]:
-    """The offset of each line's first character; only "\\n" ends a line, as in tree-sitter."""
-    return [0, *(match.end() for match in re.finditer("\n", text))]
 
 
 def cut(
@@ -156,7 +99,7 @@ def cut(
 
 @lru_cache(maxsize=2048)
 def _counted(count: Count, text: str) -> int:
-    """Most pieces are the same from key to key, and counting costs 0.4 ms per 1000 characters."""
+    """Most pieces are the same from key to key."""
     return count(text)
 
 
@@ -190,16 +133,29 @@ def _suffix(view: Window, language: str, budget: int, count: Count) -> str:
     lines = _last_that(fits, line_ends, _lines_of(count, rest, line_ends, budget))
     if lines is None:
         return rest[: _last_that(fits, range(1, len(rest))) or 0]
-    tail_start = view.text.find("\n", view.offset) + 1
+    # The cursor's line may be long or half of something: what is parsed begins below it.
+    below = view.text.find("\n", view.offset) + 1
+    past = below - view.offset
+    block = view.text[below : _end_of_block(view.text, view.offset + lines)]
     ends = [
-        (span.end + tail_start - view.offset, span.level)
-        for span in spans(view.text[tail_start:], language)
+        (span.end + past, span.level)
+        for span in _statements(block, language).touching(lines // 4 - past, lines - past)
     ]
     for level, least in ((0, lines / 2), (1, lines / 2), (2, lines / 4)):
         fitting = [end for end, its in ends if its <= level and least <= end <= lines]
         if fitting:
             return rest[: max(fitting)]
     return rest[:lines]
+
+
+def _end_of_block(text: str, offset: int) -> int:
+    """Where the first line below that begins something new starts: what stands above it is
+    parsed the same without it. Below may be thousands of lines."""
+    found = _NEW.search(text, offset)
+    return found.start() if found else len(text)
+
+
+_statements = lru_cache(maxsize=8)(statements)
 
 
 def _counted_to(count: Count, text: str, most: int) -> int:
@@ -251,7 +207,7 @@ def _prefix_start(view: Window, language: str, budget: int, usual: int, count: C
     ratio = _chars_per_token(text, offset, count)
     start = offset
     while ratio >= 0.5:
-        stops = _chain(view, language, max(1, int(usual * ratio)))
+        stops = chain(text, offset, language, max(1, int(usual * ratio)))
         fitting, used = _fitting(stops, text, offset, budget, count)
         start = min(start, fitting)
         # Text much denser in tokens than the sample needs shorter steps than the sample said.
@@ -287,39 +243,3 @@ def _chars_per_token(text: str, offset: int, count: Count) -> float:
     end = offset // SAMPLE * SAMPLE or offset
     sample = text[max(0, end - SAMPLE) : end]
     return max(0.5, round(2 * len(sample) / max(1, _counted(count, sample))) / 2)
-
-
-def _chain(view: Window, language: str, size: int) -> list[int]:
-    """Offsets a quarter to a half of `size` characters apart, at the best boundary in reach."""
-    lines = _starts_above(view.text[: view.text.rfind("\n", 0, view.offset) + 1])
-    near, far = max(1, size // 4), max(1, size // 2)
-    known = lines[(len(lines) - 1) // HEAD_LINES * HEAD_LINES]
-    head = view.text[: known if view.offset - known < near else lines[-1]]
-    levels = [*_levels(head, language), lines]
-    stops = [0]
-    while stops[-1] + near < view.offset:
-        low, high = stops[-1] + near, min(stops[-1] + far, view.offset)
-        stops.append(_boundary(levels, low, high))
-    return stops
-
-
-@lru_cache(maxsize=8)
-def _starts_above(text: str) -> list[int]:
-    """`line_starts` of the lines above the cursor's, which a key leaves as they are."""
-    return line_starts(text)
-
-
-@lru_cache(maxsize=8)
-def _levels(head: str, language: str) -> list[list[int]]:
-    """Where statements start, by how good a place it is to cut at."""
-    found = spans(head, language)
-    return [[span.start for span in found if span.level <= level] for level in (0, 1, 2)]
-
-
-def _boundary(levels: list[list[int]], low: int, high: int) -> int:
-    """The first offset in [low, high] of the first level that has one; else `low` itself."""
-    for starts in levels:
-        index = bisect_left(starts, low)
-        if index < bisect_right(starts, high):
-            return starts[index]
-    return low

@@ -141,18 +141,19 @@ def _edited(tree: Tree, old: bytes, new: bytes) -> Tree:
 def edit_between(old: bytes, new: bytes) -> tuple[int, int, int]:
     """The one edit that makes `new` of `old`: its start, and its end in each of them."""
     shorter = min(len(old), len(new))
-    start = _common(lambda size: old[:size] == new[:size], shorter)
+    start = largest(lambda size: old[:size] == new[:size], shorter)
     while start and _inside_character(old, start, new):
         start -= 1
     rest = shorter - start
-    tail = _common(lambda size: old[len(old) - size :] == new[len(new) - size :], rest)
+    tail = largest(lambda size: old[len(old) - size :] == new[len(new) - size :], rest)
     while tail and _inside_character(old, len(old) - tail, new, len(new) - tail):
         tail -= 1
     return start, len(old) - tail, len(new) - tail
 
 
-def _common(same: Callable[[int], bool], most: int) -> int:
-    """The largest size up to `most` at which both sides are the same, by halving."""
+def largest(same: Callable[[int], bool], most: int) -> int:
+    """The largest size up to `most` at which both sides are the same, which they are at all smaller
+    ones; by halving."""
     low, high = 0, most
     if same(most):
         return most

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from completion import cut
 from completion.languages import language_row
+from completion.statements import Span, line_starts, spans
 from finetune import files
 from finetune.files import SourceFile
 from finetune.holes import LONGEST, MAX_LINES, STARTED, Hole, kind_if_honoured
@@ -170,13 +170,13 @@ class _Places:
     """Offsets of line starts, with one past the end of the text, and spans of statements."""
 
     starts: list[int]
-    statements: tuple[cut.Span, ...]
+    statements: tuple[Span, ...]
 
 
 @lru_cache(maxsize=2)
 def _places(text: str, language: str) -> _Places:
-    statements = cut.spans(text, language) if language_row(language).has_statements else ()
-    return _Places([*cut.line_starts(text), len(text) + 1], statements)
+    statements = spans(text, language) if language_row(language).has_statements else ()
+    return _Places([*line_starts(text), len(text) + 1], statements)
 
 
 def _draw(

@@ -14,10 +14,10 @@ from functools import lru_cache
 from tree_sitter import Node
 
 from completion import syntax
-from completion.cut import spans
 from completion.filters import StopRule
 from completion.hole import Kind, hole_kind
 from completion.languages import language_row
+from completion.statements import spans
 
 # How a hole was cut, and how often. A single line is what people accept most; blocks teach where
 # several lines end.

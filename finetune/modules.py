@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from completion.cut import line_starts
+from completion.statements import line_starts
 from finetune import files
 from finetune.bindings import Bindings, Imported, Statement, bindings_of, tree_of
 

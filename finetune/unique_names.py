@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 from tree_sitter import Node
 
 from completion import syntax
-from completion.cut import line_starts
 from completion.outline import Import, outline
+from completion.statements import line_starts
 from finetune.files import SourceFile
 from finetune.modules import SIGNATURE, Target, squeezed
 from finetune.uses import Use, Uses

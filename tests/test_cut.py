@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from completion import hole
-from completion.cut import PARSE_LIMIT, WINDOW_STEP, cut, spans, window
+from completion import hole, syntax
+from completion.cut import PARSE_LIMIT, WINDOW_STEP, cut, window
 from completion.hole import LogicalLines, hole_kind, logical_lines
 from completion.languages import PLAINTEXT, PYTHON
 from completion.lexer import Lexer
@@ -82,45 +82,11 @@ def test_apostrophe_in_prose_opens_no_string():
     assert lexer.quote == ""
 
 
-# Spans
-
-
-def test_spans_are_statements_with_the_level_of_their_place():
-    text = (
-        "import os\n\nclass A:\n    x = 1\n\n    @property\n    def f(self):\n        return 1\n"
-        "\n\ny = [\n    1,\n]\n"
-    )
-    found = {text[span.start : span.end]: span.level for span in spans(text, "python")}
-    assert found == {
-        "import os": 0,
-        "class A:\n    x = 1\n\n    @property\n    def f(self):\n        return 1": 0,
-        "    x = 1": 2,
-        "    @property\n    def f(self):\n        return 1": 1,
-        "        return 1": 2,
-        "y = [\n    1,\n]": 0,
-    }
-
-
-def test_spans_count_characters_not_bytes():
-    text = 'a = "ä€😀"\n😀 = 1\ndef f():\n    return "é"\n'
-    assert "def f():\n    return" in text[spans(text, "python")[-2].start :]
-    for span in spans(text, "python"):
-        assert text[: span.start].endswith("\n") or span.start == 0
-        assert span.end == len(text) or text[span.end] == "\n"
-
-
-def test_spans_survive_half_a_surrogate_pair():
-    text = 'a = "\ud83d"\nb = 2\n'
-    assert [text[span.start : span.end] for span in spans(text, "python")][1] == "b = 2"
-
-
-def test_spans_of_an_unknown_language_are_none():
-    assert spans("def f(): pass\n", "plaintext") == ()
+# Broken and deep
 
 
 @pytest.mark.parametrize("text", ["(" * 10_000, "[" * 10_000 + "]" * 10_000, "if x:\n" * 10_000])
 def test_deep_nesting_is_no_problem(text: str):
-    spans(text, "python")
     hole = hole_kind(text, len(text) // 2, "python")
     assert hole.floor <= len(hole.lexer.stack)
     assert cut(text, len(text) // 2, "python", BUDGET, count).prefix
@@ -454,15 +420,18 @@ def test_after_enter_only_the_last_lines_are_read_again():
     assert lines.starts[-2:] == [len(text), len(text) + 2]
 
 
-def test_typing_within_a_line_does_not_read_the_file_again():
+def test_typing_within_a_line_does_not_read_the_file_again(monkeypatch: pytest.MonkeyPatch):
     text = largest_module()
     offset = text.index("\n", len(text) // 2) + 1
+    parsed = []
+    parse = syntax._parsed  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(syntax, "_parsed", lambda *given: parsed.append(1) or parse(*given))
     misses = []
     for typed in ("", "x", "x = ", "x = foo("):
         document = text[:offset] + typed + text[offset:]
         cut(document, offset + len(typed), "python", BUDGET, count)
         hole_kind(document, offset + len(typed), "python")
-        misses.append((spans.cache_info().misses, logical_lines.cache_info().misses))
+        misses.append((len(parsed), logical_lines.cache_info().misses))
     assert len(set(misses)) == 1
 
 
