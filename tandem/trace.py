@@ -148,18 +148,26 @@ def scrub(value: Any) -> Any:
     if isinstance(value, str):
         return _redacted(value) if len(value) <= LONGEST_KEPT else secrets.redact(value)
     if isinstance(value, dict):
-        return {scrub(key): _named(str(key), item) for key, item in value.items()}
+        return {
+            scrub(key): item if type(item) in _PLAIN else _named(str(key), item)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [scrub(item) for item in value]
     return value
 
 
+# Most of what an event holds: its figures.
+_PLAIN = frozenset({float, int, bool, type(None)})
+
+
 def _named(key: str, item: Any) -> Any:
-    if isinstance(item, str) and secrets.tells(key) and secrets.find(f"{key} = {item!r}"):
+    if isinstance(item, str) and _tells(key) and secrets.find(f"{key} = {item!r}"):
         return secrets.REDACTED
     return scrub(item)
 
 
+_tells = lru_cache(maxsize=1024)(secrets.tells)
 _redacted = lru_cache(maxsize=4096)(secrets.redact)
 
 

@@ -14,7 +14,7 @@ from tree_sitter import Node
 from completion.document import language_of
 from completion.languages import ROWS
 from completion.outline import outline
-from completion.syntax import SyntaxTree, edit_between, parse, parse_bytes
+from completion.syntax import SyntaxTree, edit_between, edits_between, parse, parse_bytes
 from lsp.documents import OpenDocument
 from tests.holes import modules
 
@@ -207,6 +207,38 @@ def test_edit_between_is_small_where_little_changed() -> None:
     changed = text[:50_008] + b"22" + text[50_009:]
     assert edit_between(text, changed) == (50_008, 50_009, 50_010)
     assert edit_between(text, text) == (len(text), len(text), len(text))
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_edits_at_two_places_leave_what_stands_between_them(data: st.DataObject) -> None:
+    lines = [f"naïve_{n} = call({n % 7})\n" for n in range(120)]
+    text = "".join(lines)
+    first, last = sorted(data.draw(st.tuples(st.integers(0, 110), st.integers(0, 110))))
+    changed = [*lines]
+    for row in (first, last):
+        changed[row] = data.draw(st.sampled_from(["", "\n", "é\n", lines[row] * 2, "x = 語\n"]))
+    old, new = text.encode(), "".join(changed).encode()
+    made, moved, edits = old, 0, edits_between(old, new)
+    for start, end, piece in edits:
+        old[start:end].decode()  # no character is cut
+        made = made[: start + moved] + piece + made[end + moved :]
+        moved += len(piece) - (end - start)
+    assert made == new
+    if last - first > 60 and old != new:
+        assert sum(end - start for start, end, _ in edits) < 200
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_a_line_that_is_missing_here_and_then_there_leaves_the_tree_right(name: str) -> None:
+    """As the line of a cursor that jumps."""
+    lines, language = small(name).splitlines(keepends=True), language_of(Path(name))
+    tree = SyntaxTree(language, limit_s=0)
+    blank = [n for n, line in enumerate(lines) if not line.strip()]
+    for row in (blank[0], blank[-1], blank[len(blank) // 2], blank[1]):
+        now = "".join([*lines[:row], *lines[row + 1 :]])
+        tree.update(now)
+        assert is_that_of(tree, now)
 
 
 @pytest.mark.parametrize("language", sorted(ROWS))

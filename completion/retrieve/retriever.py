@@ -182,7 +182,9 @@ class Retriever:
     def _resolver(self, path: str, language: str, scope: Scope) -> tuple[Resolver, Resolver]:
         """Without and with installed packages. Kept, with their answers, as long as neither the
         imports nor the index change."""
-        key = (path, language, scope.imports, self.index.generation)
+        # Those in functions below the cursor move with each Enter; what they stand for stays.
+        imports = tuple((one.module, one.name, one.alias) for one in scope.imports)
+        key = (path, language, imports, self.index.generation)
         pair = self._resolvers.pop(key, None)
         if pair is None:
             if self._shared[0] != self.index.generation:
