@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from completion import stops
 from completion.cut import Count
 from completion.document import Document
 from completion.edits import EditLog, Hunk, Text
@@ -39,6 +40,7 @@ WAIT_S = 0.15
 NO_INDEX = "no index yet"
 _KNOWN_FILES = 4096
 _WARMING = 512  # tokens of context for nobody
+_COUNTED = 100_000  # characters of a document whose tokens are counted when it is opened
 
 
 class Watcher(Protocol):
@@ -137,15 +139,18 @@ class Repository:
 
     def opened(self, document: Document) -> None:
         """Much that the first key would wait for is read now: whether anything of the file may be
-        kept, its lines, its syntax tree, what it imports."""
+        kept, its lines and their tokens, its statements, its syntax tree, what it imports."""
         self._admits(self._path(document.path))
         self._later(self._read, document)
 
     def _read(self, document: Document) -> None:
         if len(document.text) <= HEAD_LIMIT:
             logical_lines(document.text, document.language)
+            stops.prepare(document.text, document.language)
         if self._retriever is not None and self._index.exists:
-            self._retriever[1].context(document, 0, _WARMING)
+            count, retriever = self._retriever
+            retriever.context(document, 0, _WARMING)
+            count(document.text[:_COUNTED])
 
     def before_change(self, file: Path, text: Text) -> None:
         """An open document is about to change; `text` gives its text, then and later.

@@ -30,6 +30,12 @@ def chain(text: str, offset: int, language: str, size: int) -> list[int]:
         return _head_of(head, language).chain(lines, offset, size)
 
 
+def prepare(text: str, language: str) -> None:
+    """Read a text in which somebody may look for a chain."""
+    with _lock:
+        _head_of(text, language)
+
+
 class _Head:
     """The start of one text, and what was found in it.
 
