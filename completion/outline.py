@@ -16,15 +16,14 @@ A name captured twice is one definition: that with a body, an owner or a head, e
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from hashlib import blake2b
-from importlib import resources
+from dataclasses import dataclass
 
-from tree_sitter import Node, Query, QueryCursor
+from tree_sitter import Node, QueryCursor
 
 from completion import syntax
+from completion.imports import Import, imported
 from completion.languages import language_row
+from completion.patterns import Queries, queries_of, spelled
 
 LONGEST_SIGNATURE = 300  # characters
 LONGEST_DOC = 120
@@ -43,9 +42,6 @@ _COMMENT = re.compile(rb"(?:///?!?|/\*\*?|\*/?|#+!?|---?)(?:[ \t]+|$)")
 # What may stand between a comment and its definition.
 _ATTRIBUTE = re.compile(rb"#?\[|@\w")
 _TAG = re.compile(rb"</?\w[^>\n]*>")
-_SEPARATOR = re.compile(r"::|[./\\:]")
-_VERSION = re.compile(r"[/.]v\d+\Z|\.(?:js|rb|php|sh|hpp|h)\Z")
-_KIND = re.compile(r"@(?:definition\.(\w+)|(scope|import|outer))\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +70,6 @@ class Symbol:
 
 
 @dataclass(frozen=True, slots=True)
-class Import:
-    """`name`: what is imported of `module`, "" for the module itself, "*" for all of it.
-    `alias`: how this file calls it."""
-
-    module: str
-    name: str
-    alias: str
-    row: int
-
-
-@dataclass(frozen=True, slots=True)
 class Outline:
     symbols: tuple[Symbol, ...] = ()
     imports: tuple[Import, ...] = ()
@@ -101,25 +86,16 @@ class _Found:
     owner: str
 
 
-@dataclass(frozen=True)
-class _Queries:
-    """A language's patterns, with the kind of each and what it sets."""
-
-    query: Query
-    kinds: list[str]
-    settings: tuple[dict[str, str | None], ...]
-
-
 def outline(data: bytes, language: str, limit_s: float = 0) -> Outline:
     """Of a file's UTF-8 text; empty in a language without a query, and if parsing takes longer
     than `limit_s` (0: no limit)."""
-    root = syntax.parse_bytes(data, language, limit_s) if _queries(language) else None
+    root = syntax.parse_bytes(data, language, limit_s) if queries_of(language) else None
     return Outline() if root is None else outline_of(root, data, language)
 
 
 def outline_of(root: Node, data: bytes, language: str) -> Outline:
     """The same for a tree that is there already."""
-    queries = _queries(language)
+    queries = queries_of(language)
     if queries is None:
         return Outline()
     found, imports, outers = _read(queries, QueryCursor(queries.query), root, data)
@@ -129,7 +105,7 @@ def outline_of(root: Node, data: bytes, language: str) -> Outline:
 
 def enclosing(root: Node, data: bytes, language: str, byte: int) -> tuple[Symbol, ...]:
     """The definitions and scopes around a byte, outermost first."""
-    queries = _queries(language)
+    queries = queries_of(language)
     if queries is None:
         return ()
     cursor = QueryCursor(queries.query)
@@ -139,35 +115,8 @@ def enclosing(root: Node, data: bytes, language: str, byte: int) -> tuple[Symbol
     return tuple(_nested(found, outers, data, language))
 
 
-def imports_of(root: Node, data: bytes, language: str) -> tuple[Import, ...]:
-    """What a whole file imports, four times as fast as its outline; ten times if most of its
-    statements were in the last one, as they are when somebody types."""
-    queries = _queries(language, imports=True)
-    if queries is None:
-        return ()
-    found: list[Import] = []
-    for part in root.children:
-        row = part.start_point.row
-        digest = blake2b(data[part.start_byte : part.end_byte], digest_size=16).digest()
-        known = _imports.get((language, digest))
-        if known is None:
-            known = _read(queries, QueryCursor(queries.query), part, data)[1]
-            if len(_imports) >= _KEPT_IMPORTS:
-                _imports.clear()
-            _imports[language, digest] = [replace(one, row=one.row - row) for one in known]
-            found += known
-        else:
-            found += [replace(one, row=one.row + row) for one in known]
-    return tuple(found)
-
-
-# By language and a statement's text; rows count from the statement's.
-_imports: dict[tuple[str, bytes], list[Import]] = {}
-_KEPT_IMPORTS = 20_000
-
-
 def _read(
-    queries: _Queries, cursor: QueryCursor, root: Node, data: bytes
+    queries: Queries, cursor: QueryCursor, root: Node, data: bytes
 ) -> tuple[list[_Found], list[Import], dict[int, Node]]:
     found: dict[int, _Found] = {}  # by where the name starts
     imports: list[Import] = []
@@ -176,7 +125,7 @@ def _read(
         kind = queries.kinds[pattern]
         if kind == "import":
             alias = captures.get("alias")
-            imports.append(_import(captures, queries.settings[pattern], data))
+            imports.append(imported(captures, queries.settings[pattern], data))
             if alias:  # `x = require(...)` is no constant
                 _keep(found, alias[0].start_byte, None)
         elif kind == "outer":
@@ -197,8 +146,8 @@ def _definition(captures: dict[str, list[Node]], kind: str, name: Node, data: by
     head = captures.get("head")
     end = body[0].start_byte if body else head[0].end_byte if head else -1
     owner = captures.get("owner")
-    owners = ".".join(_spelled(one, data) for one in owner) if owner else ""
-    return _Found(node, node.start_byte, node.end_byte, kind, _spelled(name, data), end, owners)
+    owners = ".".join(spelled(one, data) for one in owner) if owner else ""
+    return _Found(node, node.start_byte, node.end_byte, kind, spelled(name, data), end, owners)
 
 
 _TAKEN = _Found(None, 0, 0, "", "", 0, "")  # type: ignore[arg-type]
@@ -210,11 +159,6 @@ def _keep(found: dict[int, _Found], at: int, one: _Found | None) -> None:
         found[at] = _TAKEN
     elif other is None or (other.body < 0 and (one.body >= 0 or one.owner)):
         found[at] = one
-
-
-def _spelled(node: Node, data: bytes) -> str:
-    text = data[node.start_byte : node.end_byte].decode("utf-8", "replace")
-    return text.replace("::", ".").removeprefix(":")  # Ruby's symbols
 
 
 def _nested(
@@ -287,61 +231,3 @@ def _sentence(text: bytes) -> str:
     end = _DOC_END.search(text)
     kept = text[: end.start()] if end else text
     return _SPACE.sub(b" ", kept).strip().decode("utf-8", "replace")[:LONGEST_DOC]
-
-
-def _import(
-    captures: dict[str, list[Node]], settings: dict[str, str | None], data: bytes
-) -> Import:
-    def one(name: str) -> str:
-        nodes = captures.get(name)
-        if not nodes:
-            return settings.get(name) or ""
-        text = data[nodes[0].start_byte : nodes[0].end_byte].decode("utf-8", "replace")
-        return text.strip("\"'`<>")
-
-    row = captures["import"][0].start_point.row
-    module, path, name, alias = one("module"), one("path"), one("imported"), one("alias")
-    if "under" in captures:
-        module += "::" + "::".join(_spelled(node, data) for node in captures["under"])
-    if path and name:
-        module = path
-    elif path:
-        parts = [*_SEPARATOR.finditer(path)]
-        module = path[: parts[-1].start()] if parts else ""
-        name = path[parts[-1].end() :] if parts else path
-    if name == "self":  # Rust's name for the module itself
-        name = ""
-    if name == ".":  # Go's name for all of it
-        name = "*"
-    if not alias or alias == "first":
-        alias = name or _called(module, first=alias == "first")
-    return Import(module, name, alias, row)
-
-
-def _called(module: str, first: bool) -> str:
-    if first:
-        return _SEPARATOR.split(module)[0]
-    return _SEPARATOR.split(_VERSION.sub("", module))[-1]
-
-
-@lru_cache(maxsize=64)
-def _queries(language: str, imports: bool = False) -> _Queries | None:
-    grammar = syntax.grammar_of(language)
-    if grammar is None:
-        return None
-    folder = resources.files("completion") / "queries"
-    files = [folder / f"{name}.scm" for name in language_row(language).queries]
-    source = "\n".join(file.read_text("utf-8") for file in files)
-    query = Query(grammar, source)
-    kinds: list[str] = []
-    for index in range(query.pattern_count):
-        start, end = query.start_byte_for_pattern(index), query.end_byte_for_pattern(index)
-        mark = _KIND.search(source.encode()[start:end].decode())
-        assert mark, f"a pattern of {language} captures nothing of ours"
-        kinds.append(mark[1] or mark[2])
-    if imports:
-        for index, kind in enumerate(kinds):
-            if kind != "import":
-                query.disable_pattern(index)
-    settings = tuple(query.pattern_settings(index) for index in range(query.pattern_count))
-    return _Queries(query, kinds, settings)

@@ -13,9 +13,10 @@ from functools import lru_cache
 from typing import Literal
 
 from completion import headers, typed
+from completion.imports import Import, imports_of
 from completion.languages import Language, language_row
 from completion.lexer import columns, indentation
-from completion.outline import FUNCTIONS, Import, Symbol, enclosing, imports_of
+from completion.outline import FUNCTIONS, Symbol, enclosing
 from completion.syntax import SyntaxTree, encoded
 from completion.tokens import Name, Tokens, read
 

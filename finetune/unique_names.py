@@ -12,7 +12,8 @@ from pathlib import PurePosixPath
 from tree_sitter import Node
 
 from completion import syntax
-from completion.outline import Import, outline
+from completion.imports import Import
+from completion.outline import outline
 from completion.statements import line_starts
 from finetune.files import SourceFile
 from finetune.modules import SIGNATURE, Target, squeezed

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from completion.cut import spans
 from completion.document import language_of
 from completion.hole import hole_kind
 from completion.languages import PLAINTEXT, ROWS
 from completion.lexer import Lexer
+from completion.statements import spans
 from completion.syntax import grammar_of
 from finetune import held_out
 from finetune.files import LANGUAGE_OF

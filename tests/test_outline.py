@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from completion import syntax
 from completion.document import language_of
+from completion.imports import imports_of
 from completion.languages import ROWS
 from completion.outline import (
     LONGEST_SIGNATURE,
     Import,
     Outline,
     enclosing,
-    imports_of,
     outline,
     outline_of,
 )

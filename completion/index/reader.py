@@ -15,13 +15,13 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import TypeVar
 
+from completion.imports import Import
 from completion.index import scan, schema
 from completion.index.digest import normal
 from completion.index.overlay import Overlay, is_own
 from completion.index.packages import Packages
 from completion.index.tables import Definition, File, Tables
 from completion.index.words import hash_of, line_starts, terms_of
-from completion.outline import Import
 
 _COMMON = 1000  # chunks: what so many say is no hint
 _COMMON_SHARE = 50  # or a fiftieth of them,

@@ -4,7 +4,8 @@ Half of a source's bytes would go to what is said twice: a signature says the na
 import's alias mostly is the name.
 """
 
-from completion.outline import Import, Symbol
+from completion.imports import Import
+from completion.outline import Symbol
 
 # Positions are in databases: a new kind goes to the end. Other kinds are stored as words.
 _KINDS = (

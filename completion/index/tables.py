@@ -4,9 +4,10 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from completion.imports import Import
 from completion.index.rows import to_import, to_symbol
 from completion.index.schema import FILE_SHIFT, rows_of
-from completion.outline import Import, Symbol
+from completion.outline import Symbol
 
 # Of a name that has more definitions than this, those in the files indexed first are looked at.
 _MOST = 200

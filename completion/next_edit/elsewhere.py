@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
+from completion.imports import Import, imports_of
 from completion.index import Index
 from completion.index.modules import stems_of
 from completion.next_edit.names import bindings, paths_of, role_of
 from completion.next_edit.path import Path
 from completion.next_edit.text import Source
-from completion.outline import Import, imports_of
 from completion.retrieve.modules import files_of, same_world
 
 LANGUAGES = frozenset({"python", "javascript", "javascriptreact", "typescript", "typescriptreact"})

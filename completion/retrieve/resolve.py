@@ -6,8 +6,8 @@ By name alone only as a last resort, where the whole repository has one definiti
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from completion.imports import Import
 from completion.index import Definition, File, Index, terms_of
-from completion.outline import Import
 from completion.retrieve.found import CONTAINERS, Found, Shared
 from completion.retrieve.modules import files_of, same_world
 from completion.retrieve.skeleton import by_use
