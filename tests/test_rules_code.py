@@ -267,6 +267,9 @@ def test_what_does_not_parse_is_cut(language: str, document: str, text: str, kep
         ("x = f(|)\n", "a", True),
         ("x = f(|)\n", "a, [", False),
         ("if a:\n    |\n", "b = c", True),
+        # What closes below closes the braces around, not these: the rest of the text does that.
+        ("a({\n    b(c(|\n})\n", "d, { e:", False),
+        ("a({\n    b(c(|\n})\n", "d", True),
         # `b, c` below would be said twice by a start that stops there.
         ("x = [\n    a|\n    b,\n    d,\n]\n", ",\n    b,", False),
         ("x = [\n    a|\n    b,\n    d,\n]\n", ",\n    b, c", True),

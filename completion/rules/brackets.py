@@ -4,6 +4,9 @@ from completion.hole import Hole, closers_in, closes_string
 from completion.lexer import CLOSERS, OPENERS
 from completion.rules.pairs import Pairs, Unpaired
 
+# Brackets of the cursor's line and the answer that a statement may have open at once.
+_MOST_BROKEN = 8
+
 
 def balance_brackets(text: str, suffix: str, hole: Hole) -> str:
     """Cut where the answer closes too much, or back to where it has all it opened closed.
@@ -27,11 +30,14 @@ def balance_brackets(text: str, suffix: str, hole: Hole) -> str:
 
 
 def unclosed(text: str, suffix: str, hole: Hole) -> int:
-    """Brackets and strings that the answer opened and that nothing closes."""
+    """Brackets and strings that a start of an answer opened and that nothing closes.
+
+    What was open at the cursor may be what the rest of the answer closes.
+    """
     balance = _Balance(hole, suffix)
     for ch in text:
         balance.step(ch)
-    return balance.unclosed_by_suffix()
+    return balance.unclosed_by_suffix(most_broken=_MOST_BROKEN)
 
 
 class _Balance:
@@ -53,14 +59,15 @@ class _Balance:
         own_string = bool(self._lexer.quote) and not self._first_string
         return len(self._lexer.stack) - self._lowest + own_string
 
-    def unclosed_by_suffix(self) -> int:
-        """Those of them that the suffix does not close either."""
+    def unclosed_by_suffix(self, most_broken: int = 0) -> int:
+        """Those of them that the suffix does not close either; see `_left_open`."""
         if not self.unclosed:
             return 0
         lexer, before = self._lexer, self._hole.lexer.stack
         own_string = bool(lexer.quote) and not self._first_string
         closers = closers_in(self._suffix, lexer, self._hole.indent)
-        opened = _left_open(lexer.stack, closers) - _left_open(before, closers)
+        opened = _left_open(lexer.stack, closers, most_broken)
+        opened -= _left_open(before, closers, most_broken)
         open_string = own_string and not closes_string(lexer.quote, self._suffix)
         return max(0, opened) + open_string
 
@@ -93,14 +100,21 @@ def drop_partial_line(text: str, suffix: str, hole: Hole) -> str:
     return text[:newline]
 
 
-def _left_open(stack: list[str], closers: str) -> int:
-    """How many of these brackets the closers leave open, the innermost being closed first."""
-    closed = 0
-    while closed < min(len(stack), len(closers)):
+def _left_open(stack: list[str], closers: str, most_broken: int) -> int:
+    """How many of these brackets the closers leave open at least. They close the innermost first;
+    but so many of the innermost may be broken, and they close those around them."""
+    return min(
+        broken + len(rest) - _closed(rest, closers)
+        for broken in range(min(len(stack), most_broken) + 1)
+        for rest in [stack[: len(stack) - broken]]
+    )
+
+
+def _closed(stack: list[str], closers: str) -> int:
+    for closed in range(min(len(stack), len(closers))):
         if OPENERS[stack[-1 - closed]] != closers[closed]:
-            break
-        closed += 1
-    return len(stack) - closed
+            return closed
+    return min(len(stack), len(closers))
 
 
 def cut_what_unbalances(text: str, pairs: Pairs, hole: Hole) -> str:
