@@ -10,7 +10,7 @@ from tests.docker_support import docker_client, image  # noqa: F401
 from tests.repositories import MadeRepository
 from tests.scripted_chat import ScriptedChat, fails, says, scripted
 from tests.test_neovim_chat import CHANGED, CODE, SHORTER
-from tests.vscode import browser, package, vscode, workbench  # noqa: F401
+from tests.vscode import browser, package, vscode, window, work, workbench  # noqa: F401
 from tests.workbench import Workbench
 
 pytestmark = pytest.mark.editors
@@ -20,11 +20,11 @@ Open = Callable[[ScriptedChat], Workbench]
 
 
 @pytest.fixture
-def opened(bare_home: Path, tmp_path: Path, workbench: Workbench) -> Open:  # noqa: F811
+def opened(bare_home: Path, work: Path, workbench: Workbench) -> Open:  # noqa: F811
     """VS Code with the cursor in `total`."""
 
     def start(server: ScriptedChat) -> Workbench:
-        made = MadeRepository(tmp_path / "shop")
+        made = MadeRepository(work / "shop")
         made.commit({"prices.py": CODE})
         _open(workbench, bare_home, made.folder / "prices.py", server.url, 6)
         return workbench

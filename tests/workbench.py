@@ -3,26 +3,33 @@
     workbench.open(file, home, completion={"enabled": True})
     workbench.type("return ")
     workbench.sees_ghost("a + b")
+    workbench.tidy()
 
-Selectors look in the editor's part of the page alone. What is waited for is a condition, never a
-time. `tests/vscode.py` has the fixtures.
+A page takes VS Code many seconds of a core, so that one serves many tests: with other user folders
+the extension starts another language server in it. Selectors look in the editor's part of the page
+alone. What is waited for is a condition, never a time. `tests/vscode.py` has the fixtures.
 """
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 from playwright.sync_api import FrameLocator, Locator, Page
 
-from tests.code_server import CodeServer
+from tests.code_server import TIDY_KEY, CodeServer
 from tests.lsp_client import COMMAND, REPOSITORY, environment
 
 ARTIFACTS = REPOSITORY / "build" / "editors"
-LONGEST_WAIT_S = 120.0  # so that what never comes fails with the screen; no test is about it
+LONGEST_WAIT_S = 60.0  # so that what never comes fails with the screen; no test is about it
+LONGEST_TIDYING_S = 20.0
 EDITOR = ".part.editor .monaco-editor"
 IS_SERVED = re.compile(r"Tandem off.*Model: |Model: (?!not ready)")
+STATUS = "footer [id$='tandem.status']"
+STATUS_LABEL = "item => document.querySelector(item)?.getAttribute('aria-label') ?? ''"
 QUICK_INPUT = ".quick-input-widget .quick-input-box input"
 # What is drawn, from top to bottom; VS Code draws spaces as no-break spaces. The further lines of
 # ghost text lie between the others, in a zone of their own.
@@ -47,25 +54,55 @@ GHOST = r"""selector => {
 class Workbench:
     """One page with one workspace."""
 
-    def __init__(self, page: Page, server: CodeServer) -> None:
+    def __init__(self, page: Page, server: CodeServer, folder: Path, **payload: str) -> None:
+        """`folder` is what the page has open: a folder, or a workspace's file."""
         self.page = page
         self.server = server
+        self._address = server.address(folder, **payload)
         self.file = Path()
         self._settings: dict[str, Any] = {}
 
     def open(self, file: Path, home: Path, **settings: Any) -> None:
-        """Open a file and its folder, with `tandem lsp` of these user folders.
+        """Open a file, with `tandem lsp` of these user folders.
 
         `settings` are Tandem's, a section each, such as completion={"enabled": False}; those with a
         dot are VS Code's own.
         """
         self._settings = {**served_by(home), **flat(settings)}
         self.server.configure(self._settings)
-        self.file = file
-        self.page.goto(self.server.address(file.parent, file))
-        self.page.locator(f"{EDITOR} .view-lines").first.wait_for()
+        if self.page.url == "about:blank":
+            self.page.goto(self._address)
         self.status().wait_for()
+        self.until(lambda: self._is_served_by(home), "the server of these user folders")
+        self.show(file)
+
+    def show(self, file: Path) -> None:
+        """Open another file, and type there from now on."""
+        self.server.show(file)
+        self.file = file
+        editor = f"{EDITOR}[data-uri={json.dumps(self.server.uri(file))}]"
+        self.page.locator(f"{editor} .view-line").first.wait_for()
         self.focus()
+
+    def tidy(self) -> None:
+        """Leave the page as it was opened: no editor, no panel, no message."""
+        self.press("Escape", TIDY_KEY)
+        unsaved = self.page.get_by_role("button", name="Don't Save")
+        empty = self.page.locator(".part.editor .editor-group-container.empty")
+        unsaved.or_(empty).first.wait_for(timeout=LONGEST_TIDYING_S * 1000)
+        if unsaved.is_visible():
+            unsaved.click()
+            empty.wait_for(timeout=LONGEST_TIDYING_S * 1000)
+
+    def _is_served_by(self, home: Path) -> bool:
+        """Whether the one server is that of these folders; or none has to be, as it is not there."""
+        if self._settings["tandem.command"] != list(COMMAND):
+            return True
+        running = self.server.processes("lsp")
+        try:
+            return [one.environ().get("TANDEM_HOME") for one in running] == [str(home)]
+        except psutil.Error:  # it has just ended
+            return False
 
     def set(self, **settings: Any) -> None:
         """Change settings while VS Code runs."""
@@ -74,14 +111,15 @@ class Workbench:
 
     def served(self) -> None:
         """Wait until the server and its model are there; of a model that is off, the server."""
-        self.until(lambda: IS_SERVED.search(self.told()), f"the model: {self.told()}")
+        self.until(lambda: IS_SERVED.search(self.told()), "the model")
 
     def tells(self, text: str) -> None:
         """Wait until the status says something, as a screen reader reads it."""
-        self.until(lambda: text in self.told(), f"{text} in the status: {self.told()}")
+        self.until(lambda: text in self.told(), f"{text} in the status")
 
     def told(self) -> str:
-        return self.status().get_attribute("aria-label") or ""
+        """What the status says; "" while it is not there."""
+        return self.page.evaluate(STATUS_LABEL, STATUS)
 
     def focus(self) -> None:
         self.page.locator(f"{EDITOR} .view-lines").last.click()
@@ -125,7 +163,8 @@ class Workbench:
         """Wait until something is so."""
         give_up = time.monotonic() + LONGEST_WAIT_S
         while not condition():
-            assert time.monotonic() < give_up, f"never came: {what}\n{self.screen()}"
+            if time.monotonic() > give_up:
+                raise AssertionError(f"never came: {what}\n{self.told()}\n{self.screen()}")
             self.page.wait_for_timeout(30)
 
     def sees(self, text: str) -> None:
@@ -140,7 +179,7 @@ class Workbench:
 
     def status(self) -> Locator:
         """Our item in the status bar."""
-        return self.page.locator("footer [id$='tandem.status']")
+        return self.page.locator(STATUS)
 
     def panel(self) -> FrameLocator:
         """What our panel shows: a frame of VS Code's, and in it the frame with our page."""
@@ -161,9 +200,15 @@ class Workbench:
 
     def saved(self) -> str:
         """Save the file; what is on disk when the editor says that it is."""
-        self.press("Control+s")
-        self.page.locator(".part.editor .tab.active.dirty").wait_for(state="detached")
+        self.until(self._saves, "a file without changes")
         return self.file.read_bytes().decode()
+
+    def _saves(self) -> bool:
+        """Save once. An edit that VS Code makes meanwhile leaves the file changed again."""
+        before = self.file.stat().st_mtime_ns
+        self.press("Control+s")  # VS Code writes also what has not changed
+        self.until(lambda: self.file.stat().st_mtime_ns != before, "a file written")
+        return self.page.locator(".part.editor .tab.active.dirty").count() == 0
 
     def picture(self, name: str) -> Path:
         """Kept as an artifact of the build."""
