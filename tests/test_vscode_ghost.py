@@ -15,7 +15,8 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from tandem import trace
 from tests.recorder import Recorder, recording
 from tests.vscode import (  # noqa: F401
-    Window,
+    Alone,
+    alone,
     browser,
     package,
     vscode,
@@ -233,9 +234,9 @@ def reasons() -> list[str]:
 
 def test_a_server_that_is_killed_comes_back(opened: Open) -> None:
     one = opened()
-    [killed] = one.server.processes("lsp")
+    [killed] = one.language_servers()
     killed.kill()
-    one.until(lambda: set(one.server.processes("lsp")) - {killed}, "another server")
+    one.until(lambda: set(one.language_servers()) - {killed}, "another server")
     one.served()
     one.type(" ")
     one.sees_ghost(GHOST)
@@ -243,12 +244,10 @@ def test_a_server_that_is_killed_comes_back(opened: Open) -> None:
 
 def test_a_command_that_is_not_there_is_told_with_what_to_do(
     bare_home: Path,
-    work: Path,  # noqa: F811
-    window: Window,  # noqa: F811
+    tmp_path: Path,
+    alone: Alone,  # noqa: F811
 ) -> None:
-    window.close()  # it is told when VS Code starts
-    missing = {"tandem.command": ["no-such-tandem", "lsp"]}
-    one = window.workbench()
-    one.open(written(work, CODE), bare_home, **missing)
+    one = alone(tmp_path)
+    one.start(bare_home, **{"tandem.command": ["no-such-tandem", "lsp"]})
     one.notification("no-such-tandem").wait_for()
     one.picture("no-server")

@@ -3,18 +3,18 @@
     from tests.vscode import browser, package, vscode, window, work, workbench  # noqa: F401
 
 All tests share one code-server, a module's tests one Chromium and one page; each test has user
-folders, a server and a folder of files of its own. A test that fails leaves its page to nobody, and
-what helps to understand it in build/editors/failures/TEST.
+folders, a language server and a folder of files of its own. A test that fails leaves its page to
+nobody, and what helps to understand it in build/editors/failures/TEST.
 """
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from tests.code_server import CodeServer, code_server, packed
 from tests.shared import FAILED
@@ -23,6 +23,7 @@ from tests.workbench import ARTIFACTS, LONGEST_WAIT_S, Workbench
 CHROMIUM = "/usr/bin/chromium"
 WIDTH, HEIGHT = 1000, 600
 LOG_LINES = 40  # of the extension's log, told with a failure
+Alone = Callable[..., Workbench]
 numbers = itertools.count(1)
 
 
@@ -55,10 +56,11 @@ def browser(vscode: CodeServer) -> Iterator[Browser]:
 
 
 class Window:
-    """The page that a module's tests share; another one after a failure."""
+    """A page of a folder, or of a workspace's file; another one after it was closed."""
 
-    def __init__(self, server: CodeServer, browser: Browser, folder: Path) -> None:
+    def __init__(self, server: CodeServer, browser: Browser, folder: Path, **payload: str) -> None:
         self.folder = folder
+        self._payload = payload
         self._server = server
         self._browser = browser
         self._one: Workbench | None = None
@@ -66,7 +68,7 @@ class Window:
 
     def workbench(self) -> Workbench:
         if self._one is None:
-            self._one = opened(self._browser, self._server, self.folder)
+            self._one = opened(self._browser, self._server, self.folder, **self._payload)
             self._one.page.on("console", lambda told: self._console.append(told.text))
         return self._one
 
@@ -94,11 +96,12 @@ class Window:
         print(f"kept in {folder}; the end of {own.name}:", *lines, sep="\n")
 
 
-def opened(browser: Browser, server: CodeServer, folder: Path) -> Workbench:
-    """A new page, empty until a file is opened."""
+def opened(browser: Browser, server: CodeServer, folder: Path, **payload: str) -> Workbench:
+    """A new page, empty until it is started; `payload` is for `CodeServer.address`."""
     page = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}).new_page()
     page.set_default_timeout(LONGEST_WAIT_S * 1000)
-    return Workbench(page, server, folder)
+    expect.set_options(timeout=LONGEST_WAIT_S * 1000)
+    return Workbench(page, server, folder, **payload)
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +135,19 @@ def workbench(window: Window, work: Path, request: pytest.FixtureRequest) -> Ite
     except Error as error:
         print(f"not tidied, so the next test has a new page: {error}")
         window.close()
+
+
+@pytest.fixture
+def alone(vscode: CodeServer, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Alone]:
+    """Starts a page of this test alone: of another folder, or of another server."""
+    windows: list[Window] = []
+
+    def start(folder: Path, server: CodeServer = vscode, **payload: str) -> Workbench:
+        windows.append(Window(server, browser, folder, **payload))
+        return windows[-1].workbench()
+
+    yield start
+    for one in windows:
+        if request.node.stash.get(FAILED, False):
+            one.keep(request.node.name)
+        one.close()

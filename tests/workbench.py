@@ -60,6 +60,7 @@ class Workbench:
         self.server = server
         self._address = server.address(folder, **payload)
         self.file = Path()
+        self._home = Path()
         self._settings: dict[str, Any] = {}
 
     def open(self, file: Path, home: Path, **settings: Any) -> None:
@@ -68,13 +69,22 @@ class Workbench:
         `settings` are Tandem's, a section each, such as completion={"enabled": False}; those with a
         dot are VS Code's own.
         """
+        self.start(home, **settings)
+        self.status().wait_for()
+        self.until(self.language_servers, "the server of these user folders")
+        self.show(file)
+
+    def start(self, home: Path, **settings: Any) -> None:
+        """Give the settings, but open no file."""
+        self._home = home
         self._settings = {**served_by(home), **flat(settings)}
         self.server.configure(self._settings)
+        self.load()
+
+    def load(self) -> None:
+        """Have VS Code in the page, if it is empty."""
         if self.page.url == "about:blank":
             self.page.goto(self._address)
-        self.status().wait_for()
-        self.until(lambda: self._is_served_by(home), "the server of these user folders")
-        self.show(file)
 
     def show(self, file: Path) -> None:
         """Open another file, and type there from now on."""
@@ -94,15 +104,16 @@ class Workbench:
             unsaved.click()
             empty.wait_for(timeout=LONGEST_TIDYING_S * 1000)
 
-    def _is_served_by(self, home: Path) -> bool:
-        """Whether the one server is that of these folders; or none has to be, as it is not there."""
-        if self._settings["tandem.command"] != list(COMMAND):
-            return True
-        running = self.server.processes("lsp")
-        try:
-            return [one.environ().get("TANDEM_HOME") for one in running] == [str(home)]
-        except psutil.Error:  # it has just ended
-            return False
+    def language_servers(self) -> list[psutil.Process]:
+        """Those of these user folders."""
+        found = []
+        for one in self.server.processes("lsp"):
+            try:
+                if one.environ().get("TANDEM_HOME") == str(self._home):
+                    found.append(one)
+            except psutil.Error:  # it has just ended
+                continue
+        return found
 
     def set(self, **settings: Any) -> None:
         """Change settings while VS Code runs."""
@@ -139,11 +150,15 @@ class Workbench:
             self.page.keyboard.press(key)
 
     def run(self, title: str) -> None:
-        """One of our commands by its title, from the palette."""
+        """One of our commands by its title."""
+        self.command(f"Tandem: {title}")
+
+    def command(self, title: str) -> None:
+        """A command by its title, from the palette."""
         self.press("F1")
-        self.page.locator(QUICK_INPUT).fill(f">Tandem: {title}")
+        self.page.locator(QUICK_INPUT).fill(f">{title}")
         rows = self.page.locator(".quick-input-list .monaco-list-row")
-        rows.filter(has_text=f"Tandem: {title}").first.wait_for()
+        rows.filter(has_text=title).first.wait_for()
         self.press("Enter")
 
     def answer(self, text: str) -> None:
