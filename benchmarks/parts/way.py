@@ -83,8 +83,14 @@ def of(page: Page, log: Path, line: int, column: int) -> Way | None:
         told = [one for one in _told(log) if (one["line"], one["character"]) == (line - 1, column)]
         if seen and told:
             last = told[-1]
-            names = ("asked", "answered", "wanted", "given")
-            return Way(seen[0], *(last[name] for name in names), seen[1])
+            return Way(
+                seen[0],
+                last["asked"],
+                last["answered"],
+                last["wanted"],
+                last["given"],
+                seen[1],
+            )
         page.wait_for_timeout(20)
     return None
 
