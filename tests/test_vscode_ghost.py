@@ -195,6 +195,7 @@ def test_it_is_away_while_the_editors_own_list_is_open(opened: Open) -> None:
     one.until(listed, "VS Code's own list")
     one.sees_no_ghost()
     one.press("Tab")
+    one.sees("y = first_name")  # VS Code asks who listed it before it writes
     assert one.saved() == f"{NAMES}y = first_name\n"
 
 
