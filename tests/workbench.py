@@ -26,6 +26,7 @@ from tests.lsp_client import COMMAND, REPOSITORY, environment
 ARTIFACTS = REPOSITORY / "build" / "editors"
 LONGEST_WAIT_S = 60.0  # so that what never comes fails with the screen; no test is about it
 LONGEST_TIDYING_S = 20.0
+SAVING_S = 3.0  # then the key is pressed again
 EDITOR = ".part.editor .monaco-editor"
 IS_SERVED = re.compile(r"Tandem off.*Model: |Model: (?!not ready)")
 STATUS = "footer [id$='tandem.status']"
@@ -215,15 +216,23 @@ class Workbench:
 
     def saved(self) -> str:
         """Save the file; what is on disk when the editor says that it is."""
-        self.until(self._saves, "a file without changes")
-        return self.file.read_bytes().decode()
-
-    def _saves(self) -> bool:
-        """Save once. An edit that VS Code makes meanwhile leaves the file changed again."""
         before = self.file.stat().st_mtime_ns
-        self.press("Control+s")  # VS Code writes also what has not changed
-        self.until(lambda: self.file.stat().st_mtime_ns != before, "a file written")
-        return self.page.locator(".part.editor .tab.active.dirty").count() == 0
+        changed = self.page.locator(".part.editor .tab.active.dirty")
+
+        def is_saved() -> bool:
+            return self.file.stat().st_mtime_ns != before and changed.count() == 0
+
+        def saves() -> bool:
+            # VS Code writes also what has not changed, but not twice while it writes. An edit that
+            # it makes meanwhile leaves the file changed again.
+            self.press("Control+s")
+            again = time.monotonic() + SAVING_S
+            while not is_saved() and time.monotonic() < again:
+                self.page.wait_for_timeout(30)
+            return is_saved()
+
+        self.until(saves, "a file without changes")
+        return self.file.read_bytes().decode()
 
     def picture(self, name: str) -> Path:
         """Kept as an artifact of the build."""
