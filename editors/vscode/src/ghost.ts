@@ -96,6 +96,10 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
     this.#early.isListOpen = selected !== undefined;
     const isPlain = !isInvoked && selected === undefined;
     const early = isPlain ? this.#early.take(document, position, token) : this.#early.leave();
+    if (token.isCancellationRequested) {
+      leaving.dispose();
+      return [];
+    }
     let found: Answer;
     try {
       found = await (early ?? this.#ask(document, position, kind, selected, token));
@@ -205,7 +209,10 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
   }
 }
 
-/** A token that ends with a given one, or when the cursor leaves: VS Code does not tell of that. */
+/**
+ * A token that ends with a given one, or when the cursor leaves: VS Code does not tell of that, and
+ * after its 50 ms it also asks for a place that the cursor has left meanwhile.
+ */
 function untilLeft(
   document: vscode.TextDocument,
   position: vscode.Position,
@@ -213,15 +220,19 @@ function untilLeft(
 ): vscode.Disposable & { token: vscode.CancellationToken } {
   const { version } = document;
   const source = new vscode.CancellationTokenSource();
+  const look = (editor: vscode.TextEditor): void => {
+    const isSame = editor.document === document && document.version === version;
+    if (isSame && !editor.selections.some((one) => one.active.isEqual(position))) {
+      source.cancel();
+    }
+  };
   const listening = [
     token.onCancellationRequested((): void => source.cancel()),
-    vscode.window.onDidChangeTextEditorSelection(({ textEditor, selections }) => {
-      const isSame = textEditor.document === document && document.version === version;
-      if (isSame && !selections.some((one) => one.active.isEqual(position))) {
-        source.cancel();
-      }
-    }),
+    vscode.window.onDidChangeTextEditorSelection(({ textEditor }) => look(textEditor)),
   ];
+  if (vscode.window.activeTextEditor !== undefined) {
+    look(vscode.window.activeTextEditor);
+  }
   if (token.isCancellationRequested) {
     source.cancel();
   }
