@@ -96,7 +96,7 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
     this.#early.isListOpen = selected !== undefined;
     const isPlain = !isInvoked && selected === undefined;
     const early = isPlain ? this.#early.take(document, position, token) : this.#early.leave();
-    if (token.isCancellationRequested) {
+    if (leaving.isLeft) {
       leaving.dispose();
       return [];
     }
@@ -217,7 +217,7 @@ function untilLeft(
   document: vscode.TextDocument,
   position: vscode.Position,
   token: vscode.CancellationToken,
-): vscode.Disposable & { token: vscode.CancellationToken } {
+): vscode.Disposable & { token: vscode.CancellationToken; isLeft: boolean } {
   const { version } = document;
   const source = new vscode.CancellationTokenSource();
   const look = (editor: vscode.TextEditor): void => {
@@ -239,7 +239,7 @@ function untilLeft(
   const dispose = (): void => {
     vscode.Disposable.from(...listening).dispose();
   };
-  return { token: source.token, dispose };
+  return { token: source.token, isLeft: source.token.isCancellationRequested, dispose };
 }
 
 function insertionOf(
