@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox demo test test-editors lint lint-lua types check train-bundle vscode lock
+.PHONY: help setup sandbox demo test test-editors test-vscode lint lint-lua types check train-bundle vscode lock
 .PHONY: clean
 # Samples of the dataset builder: train/, validation/ and cases.jsonl.
 SAMPLES ?= build/samples
@@ -42,6 +42,9 @@ test: setup ## The test suite without the editors', in $(WORKERS) processes
 
 test-editors: setup ## Tests in a real VS Code and a real Neovim; pictures in build/editors
 	$(BIN)/python -m pytest --reruns 1 $(EDITOR_TESTS) # once more what fails: a browser has its days
+
+test-vscode: ## Those in VS Code alone
+	@$(MAKE) test-editors EDITOR_TESTS="$(wildcard tests/test_vscode_*.py)"
 
 lint: setup lint-lua ## ruff: rules and format; the Neovim plugin by lint-lua
 	$(BIN)/ruff check .

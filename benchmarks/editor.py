@@ -4,9 +4,9 @@
 
 VS Code is code-server in Chromium, with our extension and the default model in a warm engine.
 
-Key to ghost text: at the ends of lines that were cut off, one key is typed. The page notes when
-the key came and when ghost text first stood in it; the server's trace has the time of the same
-request. Gates are off, so that most places are answered.
+Key to ghost text: at the ends of lines that were cut off, one key is typed. `parts/way.py` has the
+moments of each suggestion's way; the server's trace has the time of the same request. Gates are off,
+so that most places are answered.
 
 Keys: code is typed at 15 keys a second, whatever is suggested meanwhile, and saved. Memory is what
 /proc says of the extension host and the language server, the first tenth beside the last.
@@ -28,10 +28,12 @@ from typing import Any
 import psutil
 
 from benchmarks import common
+from benchmarks.parts import way
 from benchmarks.parts.homes import Home, homes
+from benchmarks.parts.way import Way
 from tests.code_server import code_server, packed
 from tests.vscode import HEIGHT, WIDTH, chromium
-from tests.workbench import EDITOR, LONGEST_WAIT_S, Workbench
+from tests.workbench import LONGEST_WAIT_S, Workbench
 
 SEED = 11
 KEYS_A_SECOND = 15
@@ -49,29 +51,18 @@ LITERAL = {
     "editor.autoIndent": "none",
     "editor.trimAutoWhitespace": False,
 }
-NO_ANSWER_S = 5.0
-WATCH = """editor => {
-  window.keyAt = window.ghostAt = 0
-  document.addEventListener('keydown', event => {
-    keyAt = event.timeStamp
-    ghostAt = 0
-  }, true)
-  new MutationObserver(() => {
-    if (!ghostAt && document.querySelector('.part.editor .ghost-text-decoration')) {
-      ghostAt = performance.now()
-    }
-  }).observe(document.querySelector('.part.editor'), {
-    subtree: true, childList: true, attributes: true, attributeFilter: ['class'],
-  })
-}"""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One suggestion: from key to ghost text, and what of it the server took, milliseconds."""
+    """One suggestion's way, and what of it the server took by its own clock, milliseconds."""
 
-    seen_ms: float
+    way: Way
     server_ms: float
+
+    @property
+    def added_ms(self) -> float:
+        return self.way.total_ms - self.server_ms
 
 
 @dataclass
@@ -95,12 +86,12 @@ class Typed:
 
 
 @contextmanager
-def opened(home: Home, folder: Path, **settings: Any) -> Iterator[Workbench]:
+def opened(folder: Path, work: Path) -> Iterator[Workbench]:
     """VS Code with a folder of our sources, and nothing open yet."""
     with code_server(folder / "code-server", packed()) as server, chromium() as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.set_default_timeout(LONGEST_WAIT_S * 1000)
-        yield Workbench(page, server)
+        yield Workbench(page, server, work, logLevel="tandem.tandem-pair=trace")
 
 
 def cut_lines(text: str, count: int) -> tuple[str, list[tuple[int, int, str]]]:
@@ -125,16 +116,17 @@ def latency(one: Workbench, home: Home, file: Path, count: int) -> tuple[list[Sh
     one.open(file, home.folder, **SETTINGS, **LITERAL)
     one.served()
     warm(one, home)
-    one.page.evaluate(WATCH, EDITOR)
+    way.begin(one.page)
+    [log] = [log for log in one.server.logs() if log.name == "Tandem.log"]
     found, silent = [], 0
     for line, column, key in places:
         one.go_to(line, column)
         one.until(lambda: not one.ghost(), "no ghost text")
         one.type(key)
-        seen = _seen_ms(one)
-        told = _answer(home, file, line, column) if seen else None
-        if seen and told:
-            found.append(Shown(seen, told["stages_ms"]["total"]))
+        went = way.of(one.page, log, line, column)
+        told = _answer(home, file, line, column) if went else None
+        if went and told:
+            found.append(Shown(went, told["stages_ms"]["total"]))
         else:
             silent += 1
         one.press("Escape")
@@ -195,16 +187,6 @@ def growth(values: list[float]) -> tuple[float, float]:
     return statistics.median(values[:tenth]), statistics.median(values[-tenth:])
 
 
-def _seen_ms(one: Workbench) -> float | None:
-    give_up = time.monotonic() + NO_ANSWER_S
-    while time.monotonic() < give_up:
-        seen = one.page.evaluate("ghostAt && ghostAt - keyAt")
-        if seen:
-            return seen
-        one.page.wait_for_timeout(20)
-    return None
-
-
 def _events(home: Home) -> list[dict[str, Any]]:
     if not home.trace.exists():
         return []
@@ -247,34 +229,43 @@ def main() -> None:
         for source in SOURCES:
             text = (common.REPOSITORY / "completion" / f"{source}.py").read_text("utf-8")
             (folder / f"{source}.py").write_text(text)
-        with opened(home, Path(name)) as one:
+        with opened(Path(name), folder) as one:
             shown, silent = latency(one, home, folder / "session.py", places)
             typed = typing(one, home, folder / "typed.py", code(keys))
     report(shown, silent, typed, arguments.json)
 
 
 def report(shown: list[Shown], silent: int, typed: Typed, json_file: Path | None) -> None:
+    ways = [one.way for one in shown]
     kinds = {
-        "key to ghost text, ms": [one.seen_ms for one in shown],
-        "of that the language server": [one.server_ms for one in shown],
-        "what the editor adds": [one.seen_ms - one.server_ms for one in shown],
+        "key to ghost text, ms": [one.total_ms for one in ways],
+        **{
+            f"- {part}": [one.parts_ms()[part] for one in ways]
+            for part in (ways[0].parts_ms() if ways else ())
+        },
+        "the language server by its own clock": [one.server_ms for one in shown],
+        "what the editor adds": [one.added_ms for one in shown],
     }
     rows: list[list[Any]] = [
         [name, common.percentile(times, 0.5), common.percentile(times, 0.95)]
         for name, times in kinds.items()
     ]
+    added = rows[-1][1]
+    early = sum(one.is_early for one in ways)
     host, server = growth(typed.memory.host), growth(typed.memory.server)
     rate = typed.keys / typed.seconds
     rows += [
         ["places with a suggestion / without", str(len(shown)), str(silent)],
+        ["asked before VS Code did / by VS Code", str(early), str(len(ways) - early)],
         [f"{typed.keys} keys at {rate:.1f} a second: wrong text", typed.wrong or "none", ""],
         ["extension host, MB: first / last tenth", *host],
         ["language server, MB: first / last tenth", *server],
     ]
-    added = rows[2][1]
     figures = {
-        "seen_ms": kinds["key to ghost text, ms"],
-        "server_ms": kinds["of that the language server"],
+        "seen_ms": [one.total_ms for one in ways],
+        "server_ms": [one.server_ms for one in shown],
+        "parts_ms": [one.parts_ms() for one in ways],
+        "early": early,
         "silent": silent,
         "keys": typed.keys,
         "keys_a_second": rate,

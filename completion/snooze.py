@@ -46,6 +46,10 @@ class Snooze:
         self._stamp: tuple[int, int] | None = None
         self._until = 0.0
 
+    def look_again(self) -> None:
+        """Look at the file when asked next: it has just been changed from here."""
+        self._looked_at = float("-inf")
+
     def active(self, now: float) -> bool:
         """`now` is by `time.monotonic`."""
         if now - self._looked_at >= _LOOK_S:

@@ -47,7 +47,7 @@ class Completions:
 
     def __init__(self, server: "TandemServer") -> None:
         self._server = server
-        self._snooze = snooze.Snooze()
+        self.snooze = snooze.Snooze()
         self.last: LastAnswer | None = None
         for method, handler, options in (
             (types.TEXT_DOCUMENT_INLINE_COMPLETION, inline, types.InlineCompletionOptions()),
@@ -103,7 +103,7 @@ class Completions:
             now,
             invoked,
             popup,
-            self._snooze.active(now),
+            self.snooze.active(now),
             document.keys,
             known.rejections,
             [one.outcome for one in known.all.recent(str(document.path))],

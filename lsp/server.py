@@ -209,6 +209,8 @@ def do_snooze(ls: TandemServer, minutes: Any = snooze.USUAL_MINUTES) -> float | 
     except OSError as error:
         ls.tell(f"cannot snooze: {error.strerror}.")
         return None
+    finally:
+        ls.completions.snooze.look_again()
 
 
 def do_unsnooze(ls: TandemServer) -> bool:
@@ -218,6 +220,8 @@ def do_unsnooze(ls: TandemServer) -> bool:
     except OSError as error:
         ls.tell(f"still snoozed: {error.strerror}.")
         return False
+    finally:
+        ls.completions.snooze.look_again()
 
 
 async def code_action(ls: TandemServer, params: types.CodeActionParams) -> list[types.CodeAction]:
@@ -233,4 +237,5 @@ async def next_edit(ls: TandemServer, params: Any) -> dict[str, Any] | None:
 
 
 def tell_status(ls: TandemServer, params: Any) -> dict[str, Any]:
-    return status(ls)
+    asked = getattr(getattr(params, "textDocument", None), "uri", None)
+    return status(ls, path_of(asked) if isinstance(asked, str) else None)

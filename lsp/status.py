@@ -1,12 +1,13 @@
 """What the server is doing, for an editor's status: the request `tandem/status`.
 
-`tandem/status {}` answers
+`tandem/status {textDocument?: {uri}}` answers
 
     {version, enabled, snoozedSeconds, model, failure, last}
 
 where `model` is "" until it is ready, `failure` says why it is not, and `last` is null or the last
 answer of a completion: {file, line, shown, reason, ms}, `line` from 1, `reason` "" if it showed
-something. `enabled` and `model` are those of the last answer's file, before that of the workspace.
+something. `enabled` and `model` are those of the document; if none is named, of the last answer's
+file, before that of the workspace.
 """
 
 from dataclasses import asdict, dataclass
@@ -33,11 +34,12 @@ class LastAnswer:
     ms: float | None
 
 
-def status(server: "TandemServer") -> dict[str, Any]:
+def status(server: "TandemServer", document: Path | None) -> dict[str, Any]:
     """The answer to `tandem/status`."""
     last = server.completions.last
     settings = server.settings
-    config = settings.of(Path(last.file)) if last else settings.current()[0]
+    place = document or (Path(last.file) if last else None)
+    config = settings.of(place) if place else settings.current()[0]
     model, failure = server.sessions.state(config)
     return {
         "version": __version__,

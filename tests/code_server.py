@@ -1,7 +1,8 @@
 """code-server: VS Code behind a web page on 127.0.0.1, with our extension packed and installed.
 
     with code_server(folder, packed()) as server:
-        page.goto(server.address(workspace, file))
+        page.goto(server.address(workspace))
+        server.show(file)
 
 `editors/vscode/workbench/install.sh` installs it, at a fixed version, into the cache.
 """
@@ -24,7 +25,7 @@ import psutil
 REPOSITORY = Path(__file__).parent.parent
 INSTALL = REPOSITORY / "editors" / "vscode" / "workbench" / "install.sh"
 PACKAGE = REPOSITORY / "build" / "tandem.vsix"
-LONGEST_START_S = 120.0
+LONGEST_START_S = 60.0
 # So that the page is quiet, and what is typed is what is written.
 PLAIN: Mapping[str, Any] = {
     "editor.minimap.enabled": False,
@@ -37,13 +38,20 @@ PLAIN: Mapping[str, Any] = {
     "extensions.ignoreRecommendations": True,
     "files.autoSave": "off",
     "git.enabled": False,
-    "security.workspace.trust.enabled": False,
     "telemetry.telemetryLevel": "off",
     "workbench.enableExperiments": False,
     "workbench.startupEditor": "none",
     "workbench.tips.enabled": False,
     "window.confirmBeforeClose": "never",
 }
+# One key that leaves a window as it was opened.
+TIDY_KEY = "Control+Alt+Shift+F12"
+TIDY = (
+    "notifications.clearAll",
+    "workbench.action.closePanel",
+    "workbench.action.closeAuxiliaryBar",
+    "workbench.action.closeAllEditors",
+)
 
 
 @dataclass(frozen=True)
@@ -54,13 +62,25 @@ class CodeServer:
     port: int
     process: subprocess.Popen[bytes]
 
-    def address(self, workspace: Path, file: Path | None = None) -> str:
-        """The page of a workspace, with a file opened in it."""
-        query = {"folder": str(workspace)}
-        if file is not None:
-            opened = f"vscode-remote://127.0.0.1:{self.port}{quote(str(file))}"
-            query["payload"] = json.dumps([["openFile", opened]])
+    def address(self, workspace: Path, **payload: str) -> str:
+        """The page of a folder, or of a workspace's file. `payload` is what VS Code's page takes."""
+        kind = "folder" if workspace.is_dir() else "workspace"
+        query = {kind: str(workspace)}
+        if payload:
+            query["payload"] = json.dumps(list(payload.items()))
         return f"http://127.0.0.1:{self.port}/?{urlencode(query)}"
+
+    def uri(self, file: Path) -> str:
+        """A file as the page names it."""
+        return f"vscode-remote://127.0.0.1:{self.port}{quote(str(file))}"
+
+    def show(self, file: Path) -> None:
+        """Open a file in the page that has its folder, as the command `code` does."""
+        with _socket(self.folder / "data" / "code-server-ipc.sock") as sessions:
+            found = sessions.get("/session", params={"filePath": str(file)}).raise_for_status()
+        with _socket(Path(found.json()["socketPath"])) as window:
+            told = {"type": "open", "fileURIs": [self.uri(file)], "forceReuseWindow": True}
+            window.post("/", json=told).raise_for_status()
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Settings over PLAIN ones; seen at once, also by a page that is open.
@@ -100,8 +120,11 @@ def installed() -> Path:
 
 
 @contextmanager
-def code_server(folder: Path, package: Path) -> Iterator[CodeServer]:
-    """Started with a packed extension, and ended with all that it started."""
+def code_server(folder: Path, package: Path, *, trusts: bool = True) -> Iterator[CodeServer]:
+    """Started with a packed extension, and ended with all that it started.
+
+    One that does not trust asks for each folder whether it should.
+    """
     entry = installed() / "node_modules" / "code-server" / "out" / "node" / "entry.js"
     node = shutil.which("node")
     assert node is not None
@@ -112,7 +135,8 @@ def code_server(folder: Path, package: Path) -> Iterator[CodeServer]:
         *(node, str(entry), "--config", str(config)),
         *("--user-data-dir", str(folder / "data")),
         *("--extensions-dir", str(folder / "extensions")),
-        *("--disable-telemetry", "--disable-update-check", "--disable-workspace-trust"),
+        *("--disable-telemetry", "--disable-update-check"),
+        *(["--disable-workspace-trust"] if trusts else []),
     ]
     adding = subprocess.run(
         [*command, "--install-extension", str(package)],
@@ -120,7 +144,11 @@ def code_server(folder: Path, package: Path) -> Iterator[CodeServer]:
         text=True,
     )
     assert "successfully installed" in adding.stdout, f"{adding.stdout}\n{adding.stderr}"
-    _write(folder / "data" / "User" / "settings.json", PLAIN)
+    asking = {"security.workspace.trust.enabled": not trusts}
+    _write(folder / "data" / "User" / "settings.json", {**PLAIN, **asking})
+    tidy = {"key": TIDY_KEY.lower().replace("control", "ctrl"), "command": "runCommands"}
+    keys = [{**tidy, "args": {"commands": TIDY}}]
+    (folder / "data" / "User" / "keybindings.json").write_text(json.dumps(keys))
     port = _free_port()
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -141,6 +169,11 @@ def _write(file: Path, settings: Mapping[str, Any]) -> None:
     written = file.with_suffix(".new")
     written.write_text(json.dumps(dict(settings), indent=1))
     written.replace(file)
+
+
+def _socket(file: Path) -> httpx.Client:
+    """A client of a server behind a socket's file."""
+    return httpx.Client(transport=httpx.HTTPTransport(uds=str(file)), base_url="http://socket")
 
 
 def _free_port() -> int:

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from tests.lsp_client import (
     make_home,
     share_packed,
 )
-from tests.shared import bare_home, docker_client, image, paging, proved  # noqa: F401
+from tests.shared import FAILED, bare_home, docker_client, image, paging, proved, work  # noqa: F401
 
 # A shell's background job, as the whole suite may be, starts with Ctrl-C ignored, and so would
 # every program that it starts; many tests press it.
@@ -27,6 +27,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parent.parent
 SMALL_ENGINE = Config(engine=EngineConfig(threads=1, context=256, queue=2, batch=1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let fixtures know whether their test failed."""
+    report = yield
+    if call.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
 
 
 @pytest.fixture(scope="session")

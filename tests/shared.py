@@ -1,6 +1,7 @@
 """Fixtures that tests of editors and protocols share; `conftest.py` hands them to all.
 
 bare_home   user folders without a model
+work        a folder for a test's own files
 paging      a repository whose tests fail, and which `tandem fix` can mend
 proved      a sandbox on this machine that is known to hold, as `tandem fix` wants it
 """
@@ -16,7 +17,8 @@ from tests.docker_support import docker_client, image
 from tests.lsp_client import REPOSITORY, make_home
 from tests.repositories import MadeRepository
 
-__all__ = ["bare_home", "docker_client", "image", "paging", "proved"]
+__all__ = ["FAILED", "bare_home", "docker_client", "image", "paging", "proved", "work"]
+FAILED = pytest.StashKey[bool]()  # of a test: whether it failed, for fixtures that end after it
 
 
 @pytest.fixture
@@ -27,8 +29,13 @@ def bare_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def paging(tmp_path: Path) -> MadeRepository:
-    made = MadeRepository(tmp_path / "repository")
+def work(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def paging(work: Path) -> MadeRepository:
+    made = MadeRepository(work / "repository")
     shutil.copytree(REPOSITORY / "examples" / "paging", made.folder, dirs_exist_ok=True)
     made.commit({})
     return made

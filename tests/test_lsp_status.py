@@ -57,6 +57,20 @@ async def test_a_suggestion_is_told_with_its_place_and_its_time(
         await editor.close()
 
 
+async def test_a_document_that_is_named_has_the_settings_of_its_own_folder(
+    start: StartEditor, tmp_path: Path
+) -> None:
+    for name, enabled in (("quiet", "false"), ("loud", "true")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".git").mkdir()
+        (tmp_path / name / ".tandem.toml").write_text(f"[completion]\nenabled = {enabled}\n")
+    editor = await start(loaded=False, folders=[tmp_path / "quiet", tmp_path / "loud"])
+    for name, enabled in (("loud", True), ("quiet", False)):
+        place = {"textDocument": {"uri": (tmp_path / name / "work.py").as_uri()}}
+        assert (await editor.send("tandem/status", place)).enabled is enabled
+    assert (await editor.send("tandem/status", {})).enabled is False
+
+
 async def test_silence_is_told_with_its_reason(start: StartEditor, file: Path) -> None:
     editor = await start(loaded=False, options={"completion": {"enabled": False}})
     assert await editor.inline(file.as_uri(), 1, 11) == []

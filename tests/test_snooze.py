@@ -46,6 +46,14 @@ def test_who_has_looked_looks_again_after_a_second(state: Path) -> None:
     assert not known.active(102.0)
 
 
+def test_who_has_changed_it_need_not_wait(state: Path) -> None:
+    known = Snooze()
+    assert not known.active(100.0)
+    snooze.snooze(10)
+    known.look_again()
+    assert known.active(100.1)
+
+
 def test_a_second_snooze_counts_and_a_shorter_one_too(state: Path) -> None:
     known = Snooze()
     snooze.snooze(60)

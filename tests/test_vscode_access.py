@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.lsp_client import REPOSITORY, make_home
+from tests.lsp_client import REPOSITORY
 from tests.recorder import recording
 from tests.scripted_chat import says, scripted
-from tests.vscode import browser, package, vscode, workbench  # noqa: F401
+from tests.vscode import browser, package, vscode, window, work, workbench  # noqa: F401
 from tests.workbench import EDITOR, QUICK_INPUT, Workbench
 
 pytestmark = pytest.mark.editors
@@ -32,15 +32,12 @@ Open = Callable[..., Workbench]
 
 
 @pytest.fixture
-def opened(tmp_path: Path, workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Open:  # noqa: F811
-    home = make_home(tmp_path / "home", None)
-    monkeypatch.setenv("TANDEM_HOME", str(home))
-    file = tmp_path / "work" / "work.py"
-    file.parent.mkdir()
+def opened(bare_home: Path, work: Path, workbench: Workbench) -> Open:  # noqa: F811
+    file = work / "work.py"
     file.write_text(CODE)
 
     def start(**settings: Any) -> Workbench:
-        workbench.open(file, home, **settings)
+        workbench.open(file, bare_home, **settings)
         workbench.tells("Suggestions are")
         return workbench
 

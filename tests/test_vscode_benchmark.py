@@ -27,6 +27,8 @@ def test_it_prints_its_headline_and_all_that_was_typed_is_saved(
     assert (figures["keys"], figures["wrong"]) == (KEYS, "")
     added = [a - b for a, b in zip(figures["seen_ms"], figures["server_ms"], strict=True)]
     assert added, "no place had a suggestion"
+    parts = [sum(parts.values()) for parts in figures["parts_ms"]]
+    assert parts == pytest.approx(figures["seen_ms"], abs=0.01)
     name, _, value = done.stdout.splitlines()[-1].removeprefix("headline: ").partition(" ")
     assert name == "vscode_adds_ms"
     assert min(added) - 1 <= float(value) <= max(added) + 1

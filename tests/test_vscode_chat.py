@@ -10,21 +10,32 @@ from tests.docker_support import docker_client, image  # noqa: F401
 from tests.repositories import MadeRepository
 from tests.scripted_chat import ScriptedChat, fails, says, scripted
 from tests.test_neovim_chat import CHANGED, CODE, SHORTER
-from tests.vscode import browser, package, vscode, workbench  # noqa: F401
+from tests.vscode import browser, package, vscode, window, work, workbench  # noqa: F401
 from tests.workbench import Workbench
 
 pytestmark = pytest.mark.editors
 
+# A bug that is mended among the first that are tried.
+BROKEN = "def last(values):\n    return values[len(values)]\n"
+MENDED = "    return values[len(values) - 1]\n"
+TEST_OF_BROKEN = """from ends import last
+
+
+def test_last():
+    assert last([1, 2, 3]) == 3
+    assert last("ab") == "b"
+"""
+LONGEST_FIX_S = 180.0  # a search in a sandbox, on a busy machine
 PROPOSED = "prices.py (proposed)"
 Open = Callable[[ScriptedChat], Workbench]
 
 
 @pytest.fixture
-def opened(bare_home: Path, tmp_path: Path, workbench: Workbench) -> Open:  # noqa: F811
+def opened(bare_home: Path, work: Path, workbench: Workbench) -> Open:  # noqa: F811
     """VS Code with the cursor in `total`."""
 
     def start(server: ScriptedChat) -> Workbench:
-        made = MadeRepository(tmp_path / "shop")
+        made = MadeRepository(work / "shop")
         made.commit({"prices.py": CODE})
         _open(workbench, bare_home, made.folder / "prices.py", server.url, 6)
         return workbench
@@ -124,7 +135,7 @@ def test_a_server_that_is_killed_leaves_no_one_waiting(opened: Open) -> None:
         one = opened(server)
         one.run("Explain")
         one.answered("It adds", "streaming")
-        [killed] = one.server.processes("lsp")
+        [killed] = one.language_servers()
         killed.kill()
         one.answered("It adds", "error")
 
@@ -163,20 +174,21 @@ def test_new_tests_are_run_and_saved_with_a_yes(
 @pytest.mark.usefixtures("proved")
 def test_a_fix_ends_in_an_accepted_diff_and_the_file_on_disk_is_right(
     bare_home: Path,
-    paging: MadeRepository,
+    work: Path,  # noqa: F811
     workbench: Workbench,  # noqa: F811
 ) -> None:
-    source = paging.folder / "paging.py"
+    made = MadeRepository(work / "ends")
+    made.commit({"ends.py": BROKEN, "test_ends.py": TEST_OF_BROKEN})
+    source = made.folder / "ends.py"
     _open(workbench, bare_home, source, "http://127.0.0.1:9", 1)
     workbench.run("Fix a Failing Test")
     workbench.answer("python3 -m pytest -q")
-    workbench.tab("paging.py (proposed)").wait_for()
+    workbench.tab("ends.py (proposed)").wait_for(timeout=LONGEST_FIX_S * 1000)
     workbench.answered("verified")
-    workbench.sees("    return list(range(first, last + 1))")
+    workbench.sees(MENDED)
     workbench.picture("fix")
-    assert "last + 1" not in source.read_text()
+    assert MENDED not in source.read_text()
     workbench.run("Accept Changes")
-    workbench.tab("paging.py (proposed)").wait_for(state="detached")
-    fixed = "    return list(range(first, last + 1))\n"
-    workbench.until(lambda: fixed in source.read_text(), "the fix on disk")
-    assert paging.git("status", "--short").split() == ["M", "paging.py"]
+    workbench.tab("ends.py (proposed)").wait_for(state="detached")
+    workbench.until(lambda: MENDED in source.read_text(), "the fix on disk")
+    assert made.git("status", "--short").split() == ["M", "ends.py"]

@@ -30,6 +30,8 @@ export class Early<T> implements vscode.Disposable {
   readonly #ask: Ask<T>;
   readonly #disposables: vscode.Disposable[];
   #question: Question<T> | undefined;
+  /** A question that is about to be asked. */
+  #soon: NodeJS.Immediate | undefined;
   #unused = 0;
 
   constructor(ask: Ask<T>) {
@@ -49,6 +51,7 @@ export class Early<T> implements vscode.Disposable {
     const question = this.#question;
     this.#unused = 0;
     this.#question = undefined;
+    clearImmediate(this.#soon); // on a busy machine VS Code may be first, and would be asked twice
     if (question === undefined || !isSame(question, document, position)) {
       question?.source.cancel();
       return undefined;
@@ -82,7 +85,7 @@ export class Early<T> implements vscode.Disposable {
     const { version } = document;
     const typed = PAIR.test(change!.text) ? 1 : change!.text.length;
     // After all that hear of this change, the client among them, which sends it to the server.
-    setImmediate(() => {
+    this.#soon = setImmediate(() => {
       if (document.version === version && this.#question === undefined) {
         this.#begin(document, document.positionAt(change!.rangeOffset + typed));
       }
@@ -109,6 +112,7 @@ export class Early<T> implements vscode.Disposable {
   }
 
   #drop(): void {
+    clearImmediate(this.#soon);
     this.#question?.source.cancel();
     this.#question = undefined;
   }

@@ -29,6 +29,13 @@ interface Item {
   command?: { title: string; arguments?: string[] };
 }
 
+/** What the server said, and when: milliseconds since 1970. */
+interface Answer {
+  items: Item[];
+  asked: number;
+  answered: number;
+}
+
 interface Place {
   document: vscode.TextDocument;
   version: number;
@@ -40,7 +47,7 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
   lastMs: number | undefined;
   readonly #server: Server;
   readonly #outcomes: Outcomes;
-  readonly #early: Early<Item[]>;
+  readonly #early: Early<Answer>;
   readonly #again: vscode.Disposable;
   /** Where nothing was to be shown; undefined after something was. */
   #silent: Place | undefined;
@@ -56,7 +63,7 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
     this.#early = new Early((document, position, token) =>
       vscode.languages.match(SELECTOR, document) > 0 && server.isRunning
         ? this.#ask(document, position, AUTOMATIC, undefined, token)
-        : Promise.resolve([]),
+        : Promise.resolve({ items: [], asked: now(), answered: now() }),
     );
     this.#again = server.onWorked(
       () => void this.#askAgain().catch((error: unknown) => log().debug(lineOf(error))),
@@ -83,12 +90,17 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
     const kind = isInvoked ? INVOKED : AUTOMATIC;
     const selected = context.selectedCompletionInfo;
     const { version } = document;
+    const wanted = now();
     const leaving = untilLeft(document, position, token);
     token = leaving.token;
     this.#early.isListOpen = selected !== undefined;
     const isPlain = !isInvoked && selected === undefined;
     const early = isPlain ? this.#early.take(document, position, token) : this.#early.leave();
-    let found: Item[];
+    if (leaving.isLeft) {
+      leaving.dispose();
+      return [];
+    }
+    let found: Answer;
     try {
       found = await (early ?? this.#ask(document, position, kind, selected, token));
     } catch (error) {
@@ -103,8 +115,11 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
     if (token.isCancellationRequested || document.version !== version) {
       return [];
     }
-    const shown = this.#show(document, position, found, selected);
+    const shown = this.#show(document, position, found.items, selected);
     this.#silent = shown.length === 0 ? { document, version, position } : undefined;
+    const { asked, answered } = found;
+    const times = { ...plain(position), asked, answered, wanted, given: now() };
+    log().trace(`times ${JSON.stringify(times)}`); // benchmarks/editor.py reads them
     return shown;
   }
 
@@ -140,7 +155,7 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
     triggerKind: number,
     selected: vscode.SelectedCompletionInfo | undefined,
     token: vscode.CancellationToken,
-  ): Promise<Item[]> {
+  ): Promise<Answer> {
     const params = {
       textDocument: { uri: this.#server.uriOf(document) },
       position: plain(position),
@@ -154,14 +169,16 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
         }),
       },
     };
-    const since = performance.now();
+    const asked = now();
     const answer = await this.#server.request<{ items: Item[] } | Item[] | null>(
       "textDocument/inlineCompletion",
       params,
       token,
     );
-    this.lastMs = performance.now() - since;
-    return Array.isArray(answer) ? answer : (answer?.items ?? []);
+    const answered = now();
+    this.lastMs = answered - asked;
+    const items = Array.isArray(answer) ? answer : (answer?.items ?? []);
+    return { items, asked, answered };
   }
 
   #show(
@@ -192,30 +209,37 @@ export class GhostText implements vscode.InlineCompletionItemProvider, vscode.Di
   }
 }
 
-/** A token that ends with a given one, or when the cursor leaves: VS Code does not tell of that. */
+/**
+ * A token that ends with a given one, or when the cursor leaves: VS Code does not tell of that, and
+ * after its 50 ms it also asks for a place that the cursor has left meanwhile.
+ */
 function untilLeft(
   document: vscode.TextDocument,
   position: vscode.Position,
   token: vscode.CancellationToken,
-): vscode.Disposable & { token: vscode.CancellationToken } {
+): vscode.Disposable & { token: vscode.CancellationToken; isLeft: boolean } {
   const { version } = document;
   const source = new vscode.CancellationTokenSource();
+  const look = (editor: vscode.TextEditor): void => {
+    const isSame = editor.document === document && document.version === version;
+    if (isSame && !editor.selections.some((one) => one.active.isEqual(position))) {
+      source.cancel();
+    }
+  };
   const listening = [
     token.onCancellationRequested((): void => source.cancel()),
-    vscode.window.onDidChangeTextEditorSelection(({ textEditor, selections }) => {
-      const isSame = textEditor.document === document && document.version === version;
-      if (isSame && !selections.some((one) => one.active.isEqual(position))) {
-        source.cancel();
-      }
-    }),
+    vscode.window.onDidChangeTextEditorSelection(({ textEditor }) => look(textEditor)),
   ];
+  if (vscode.window.activeTextEditor !== undefined) {
+    look(vscode.window.activeTextEditor);
+  }
   if (token.isCancellationRequested) {
     source.cancel();
   }
   const dispose = (): void => {
     vscode.Disposable.from(...listening).dispose();
   };
-  return { token: source.token, dispose };
+  return { token: source.token, isLeft: source.token.isCancellationRequested, dispose };
 }
 
 function insertionOf(
@@ -239,6 +263,10 @@ function insertionOf(
     start: range.start.character,
     end: range.end.character,
   });
+}
+
+function now(): number {
+  return performance.timeOrigin + performance.now();
 }
 
 function plain(position: vscode.Position): { line: number; character: number } {

@@ -36,7 +36,7 @@ export class Status implements vscode.Disposable {
       this.#item,
       server.onDidChange(() => this.#serverChanged()),
       ghost.onAnswer(() => this.refresh()),
-      vscode.window.onDidChangeActiveTextEditor(() => this.#draw()),
+      vscode.window.onDidChangeActiveTextEditor(() => this.refresh()),
       vscode.window.onDidChangeWindowState((state) => state.focused && this.refresh()),
       vscode.workspace.onDidChangeConfiguration((event) => {
         if (event.affectsConfiguration(SECTION)) {
@@ -77,7 +77,9 @@ export class Status implements vscode.Disposable {
       return;
     }
     try {
-      this.last = await this.#server.request<ServerStatus>("tandem/status", {});
+      const document = vscode.window.activeTextEditor?.document;
+      const place = document && { textDocument: { uri: this.#server.uriOf(document) } };
+      this.last = await this.#server.request<ServerStatus>("tandem/status", place ?? {});
     } catch (error) {
       log().debug(`tandem/status: ${lineOf(error)}`);
       return;

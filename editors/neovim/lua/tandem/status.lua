@@ -84,7 +84,8 @@ function M.show()
     tell({ M.absent(buf) })
     return
   end
-  client:request('tandem/status', vim.empty_dict(), function(error, result)
+  local place = { textDocument = vim.lsp.util.make_text_document_params(buf) }
+  client:request('tandem/status', place, function(error, result)
     if error then
       tell({ 'Tandem: ' .. error.message })
       return
