@@ -11,6 +11,7 @@ as those that want the network, are named to be left out.
 
 import argparse
 import json
+import shlex
 import sys
 import tempfile
 from collections import Counter, defaultdict
@@ -35,7 +36,7 @@ def shown(case: Case, clones: Path) -> tuple[list[str], list[str]]:
     with tempfile.TemporaryDirectory(prefix="tandem-reproduce-") as folder:
         copy = laid_out(case, clones, Path(folder) / "copy")
         tar = worktree.tar_of(copy)
-        tests = suite.parse(" ".join(["pytest", *case.tests]))
+        tests = suite.parse(shlex.join(["pytest", *case.suites]))
         with Sandbox(image.image_for(copy.root, tar), tar) as sandbox:
             server = tester.in_sandbox(sandbox, tests, copy.root)
             try:
