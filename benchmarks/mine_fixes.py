@@ -235,11 +235,12 @@ def run(arguments: argparse.Namespace) -> None:
     for repository in arguments.repositories[: 1 if arguments.quick else None]:
         counted = counts.setdefault(repository.resolve().name, Counter())
         for case in cases(repository, skips, tested=not arguments.untested, most=arguments.lines):
-            folder = out / case.half(arguments.seed)
+            half = case.half(arguments.seed)
+            folder = out / half
             folder.mkdir(parents=True, exist_ok=True)
             file = folder / f"{case.repository}-{case.commit[:12]}.json"
             file.write_text(json.dumps(asdict(case), indent=1) + "\n", "utf-8")
-            counted[case.half] += 1
+            counted[half] += 1
     rows = [[name, *(counted[half] for half in HALVES)] for name, counted in counts.items()]
     total = sum(sum(counted.values()) for counted in counts.values())
     figures = {"cases": {n: dict(c) for n, c in counts.items()}, "left out": dict(skips)}

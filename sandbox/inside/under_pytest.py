@@ -30,6 +30,12 @@ def begin(args: list[str], root: str) -> pytest.Session:
     return session
 
 
+def collect(session: pytest.Session) -> set[str]:
+    """All tests of the session, as `run` finds them then; their ids."""
+    session.config.hook.pytest_collection(session=session)
+    return {item.nodeid for item in session.items}
+
+
 def run(session: pytest.Session, say: Say, only_collect: bool) -> int:
     """Run what `say` wants; pytest's exit code. The session is used up.
 
@@ -42,7 +48,11 @@ def run(session: pytest.Session, say: Say, only_collect: bool) -> int:
     config.option.collectonly = only_collect
     config.pluginmanager.register(Reporter(say), "tandem-reporter")
     try:
-        config.hook.pytest_collection(session=session)
+        if getattr(session, "items", None):  # collected before
+            session.items = [item for item in session.items if say.wants(item.nodeid)]
+            say.collected([item.nodeid for item in session.items])
+        else:
+            config.hook.pytest_collection(session=session)
         config.hook.pytest_runtestloop(session=session)
     except session.Failed:
         return 1
