@@ -88,7 +88,9 @@ def looked(file: Path, folder: Path, tries: int) -> Loss:
     told = json.loads(file.read_text("utf-8"))
     case = Case(**{k: v for k, v in told.items() if k in Case.__dataclass_fields__})
     one: Kept = pickle.loads((folder / f"{file.stem}.pickle").read_bytes())
-    failing, _ = choose.spared([result.id for result in one.found.baseline.failing])
+    baseline = one.found.baseline
+    found = Found(suspects.ranked(baseline, one.found.sources), baseline, one.found.sources)
+    failing, _ = choose.spared([result.id for result in baseline.failing])
     wanted = set(range(case.first + 1, case.last + 1)) or {case.first, case.first + 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -98,17 +100,17 @@ def looked(file: Path, folder: Path, tries: int) -> Loss:
     near = {before.line(s.start) for line in wanted for s in before.at_line(line)} | wanted
     ranks = [
         rank
-        for rank, suspect in enumerate(one.found.suspects, 1)
+        for rank, suspect in enumerate(found.suspects, 1)
         if suspect.path == case.path and suspect.line in near
     ]
-    facts = len(failing), len(one.found.baseline.passing), one.seconds
+    facts = len(failing), len(baseline.passing), one.seconds
     line = min(ranks, default=0)
     if key is None:
         why = "more than one place"
-        return Loss(file.stem, line, len(one.found.suspects), 0, "", *facts, 0.0, why)
+        return Loss(file.stem, line, len(found.suspects), 0, "", *facts, 0.0, why)
     first, last = case.first, max(case.first, case.last)
     began, rank, template = time.perf_counter(), 0, ""
-    stream = candidates.of_templates(one.found, one.sources)
+    stream = candidates.of_templates(found, one.sources)
     for number, candidate in enumerate(itertools.islice(stream, tries), 1):
         (place,) = candidate.places(one.sources)
         if candidate.path == case.path and place.first <= last + 2 and place.last >= first - 1:
@@ -117,7 +119,7 @@ def looked(file: Path, folder: Path, tries: int) -> Loss:
                 rank, template = number, candidate.template
                 break
     makes = time.perf_counter() - began
-    return Loss(file.stem, line, len(one.found.suspects), rank, template, *facts, makes)
+    return Loss(file.stem, line, len(found.suspects), rank, template, *facts, makes)
 
 
 def run(told: argparse.Namespace) -> None:

@@ -4,10 +4,12 @@ import contextlib
 import heapq
 from collections.abc import Iterator, Mapping
 
+from sandbox import wanted
 from sandbox.leaving import may_change
 from sandbox.repair import search
 from sandbox.repair.catalogue import Template
 from sandbox.repair.change import Candidate
+from sandbox.repair.templates import wanted as by_hints
 from sandbox.suspects import Found
 from sandbox.worktree import Snapshot
 
@@ -22,22 +24,25 @@ def of_templates(
     priors: Mapping[str, float] | None = None,
     more: Mapping[str, Template] | None = None,
 ) -> Iterator[Candidate]:
-    """Of the most suspicious files; with a `model` its own are among them. `more` templates, such
+    """Of the most suspicious files, with what the failing tests give as hints; with a `model` its own are among them. `more` templates, such
     as remembered ones, come with `priors` of their own."""
     best: dict[str, float] = {}
     for one in found.suspects:
         if may_change(one.path) and one.path in found.sources:
             best[one.path] = max(best.get(one.path, 0.0), one.score)
     files = sorted(best, key=lambda path: (-best[path], path))[:MOST_FILES]
+    hints = wanted.wanted(found.baseline.failing, {**sources, **found.sources})
+    more = {**by_hints.templates(hints), **(more or {})}
+    priors = {**by_hints.PRIORS, **(priors or {})}
     streams = [
         search.candidates(
             found.sources[path],
             path,
             found.suspects,
             {other: text for other, text in sources.items() if other != path},
-            priors=priors or {},
+            priors=priors,
             model=model,
-            more=more or {},
+            more=more,
         )
         for path in files
     ]

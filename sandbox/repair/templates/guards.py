@@ -21,7 +21,7 @@ def around(spot: Spot) -> Iterator[Change]:
     inner = indented(flat, spot.source.indent)
     if inner is None:
         return
-    for condition, weight in _conditions(spot):
+    for condition, weight in conditions(spot):
         text = f"if {condition}:{spot.source.newline}{spot.source.indent}{inner}"
         yield from spot.instead(text, weight=weight)
 
@@ -34,7 +34,7 @@ def before(spot: Spot) -> Iterator[Change]:
     if spot.statement.loop:
         leaves += [("continue", 1.5), ("break", 0.7)]
     newline, indent = spot.source.newline, spot.source.indent
-    for condition, weight in _conditions(spot, negated=True):
+    for condition, weight in conditions(spot, negated=True):
         for leave, share in leaves:
             text = f"if {condition}:{newline}{indent}{leave}"
             yield from spot.before(text, weight=weight * share)
@@ -87,7 +87,7 @@ def returned(spot: Spot) -> list[str]:
     return [*list(found)[:4], *(one for one in usual if one not in found)][:8]
 
 
-def _conditions(spot: Spot, negated: bool = False) -> Iterator[tuple[str, float]]:
+def conditions(spot: Spot, negated: bool = False) -> Iterator[tuple[str, float]]:
     """What to ask before the statement runs; `negated`: what keeps it from running."""
     subjects: dict[str, float] = {}
     for node in spot.nodes:
