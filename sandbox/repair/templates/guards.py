@@ -31,6 +31,8 @@ def before(spot: Spot) -> Iterator[Change]:
     leaves: list[tuple[str, float]] = []
     if spot.statement.function is not None:
         leaves += [(text, 1 / (1 + rank / 2)) for rank, text in enumerate(returned(spot))]
+        if spot.statement.function.name.startswith("__"):
+            leaves.append(("return NotImplemented", 0.7))
     if spot.statement.loop:
         leaves += [("continue", 1.5), ("break", 0.7)]
     newline, indent = spot.source.newline, spot.source.indent
@@ -118,6 +120,11 @@ def conditions(spot: Spot, negated: bool = False) -> Iterator[tuple[str, float]]
             if isinstance(node.slice, ast.Name | ast.BinOp | ast.Attribute):
                 yield (f"{key} >= len({of})" if negated else f"{key} < len({of})"), 1.0
             yield (f"{key} not in {of}" if negated else f"{key} in {of}"), 1.0
+    owner, function = spot.statement.owner, spot.statement.function
+    around = spot.parent(function) if function else None
+    if negated and isinstance(around, ast.ClassDef) and owner is function and function:
+        for one in function.args.args[1:2]:  # as the operators of a class ask
+            yield f"not isinstance({one.arg}, {around.name})", 1.0
     for rank, piece in enumerate(borrowed(spot)[:_MOST]):
         yield piece.text, 1 / (1 + rank / 2)
         if not negated:
