@@ -10,11 +10,13 @@ from sandbox.repair import search
 from sandbox.repair.catalogue import Template
 from sandbox.repair.change import Candidate
 from sandbox.repair.templates import wanted as by_hints
+from sandbox.suite import is_test_path
 from sandbox.suspects import Found
 from sandbox.worktree import Snapshot
 
 MOST_FILES = 12  # that candidates are made for
 MOST_OTHERS = 200  # Python files of the repository that are read beside them
+MOST_PIECES = 24  # of these, that pieces are taken from
 
 
 def of_templates(
@@ -31,6 +33,7 @@ def of_templates(
         if may_change(one.path) and one.path in found.sources:
             best[one.path] = max(best.get(one.path, 0.0), one.score)
     files = sorted(best, key=lambda path: (-best[path], path))[:MOST_FILES]
+    elsewhere = search.Elsewhere(_near(sources, files))
     hints = wanted.wanted(found.baseline.failing, {**sources, **found.sources})
     more = {**by_hints.templates(hints), **(more or {})}
     priors = {**by_hints.PRIORS, **(priors or {})}
@@ -39,7 +42,7 @@ def of_templates(
             found.sources[path],
             path,
             found.suspects,
-            {other: text for other, text in sources.items() if other != path},
+            elsewhere.but(path),
             priors=priors,
             model=model,
             more=more,
@@ -47,6 +50,14 @@ def of_templates(
         for path in files
     ]
     return heapq.merge(*streams, key=lambda one: -one.prior)
+
+
+def _near(sources: Mapping[str, str], files: list[str]) -> dict[str, str]:
+    """The suspicious files, and those in the same folders; no tests."""
+    folders = {path.rpartition("/")[0] for path in files}
+    rest = [one for one in sources if one not in files and not is_test_path(one)]
+    rest.sort(key=lambda path: path.rpartition("/")[0] not in folders)
+    return {path: sources[path] for path in (*files, *rest)[:MOST_PIECES] if path in sources}
 
 
 def others(copy: Snapshot) -> dict[str, str]:

@@ -32,7 +32,7 @@ def candidates(
     source: str,
     path: str,
     suspects: Iterable[Suspicion],
-    others: Mapping[str, str] | None = None,
+    others: Iterable[Pieces] = (),
     priors: Mapping[str, float] | None = None,
     model: Template | None = None,
     more: Mapping[str, Template] | None = None,
@@ -40,16 +40,13 @@ def candidates(
     """Different candidates for one file, by falling prior; none for a file that does not parse.
 
     Pure: the same arguments give the same candidates. Suspects of other paths are passed over.
-    `others` are texts of other files of the repository by path, to take pieces from. `priors`
-    override those of `priors.prior` by template. `model` is one more template, `infill.Infiller`,
+    `others` are other files of the repository to take pieces from: `Elsewhere`. `priors` override those of `priors.prior` by template. `model` is one more template, `infill.Infiller`,
     whose candidates are called "model"; `more` are others by name.
     """
     parsed = parse((path, source))
     if parsed is None:
         return
-    search = Search(
-        parsed, [one for one in map(parse, (others or {}).items()) if one], priors, model, more
-    )
+    search = Search(parsed, others, priors, model, more)
     scores: dict[int, tuple[float, Statement]] = {}
     for suspect in suspects:
         for statement in parsed.at_line(suspect.line) if suspect.path == path else ():
@@ -59,13 +56,33 @@ def candidates(
         yield found
 
 
+class Elsewhere:
+    """Pieces of files, which are parsed when they are first asked for, and once for all."""
+
+    def __init__(self, texts: Mapping[str, str], but: str = "") -> None:
+        self._texts, self._but = texts, but
+        self._read: dict[str, Pieces] = {}
+
+    def but(self, path: str) -> "Elsewhere":
+        """The same without one file."""
+        rest = Elsewhere(self._texts, path)
+        rest._read = self._read
+        return rest
+
+    def __iter__(self) -> Iterator[Pieces]:
+        if not self._read:
+            parsed = map(parse, self._texts.items())
+            self._read.update((one.path, Pieces(one)) for one in parsed if one)
+        return (pieces for path, pieces in self._read.items() if path != self._but)
+
+
 class Search:
     """The candidates of one parsed file."""
 
     def __init__(
         self,
         source: Source,
-        others: Sequence[Source] = (),
+        others: Iterable[Pieces] = (),
         priors: Mapping[str, float] | None = None,
         model: Template | None = None,
         more: Mapping[str, Template] | None = None,
@@ -73,7 +90,7 @@ class Search:
         self._source = source
         self._names = Names(source)
         self._pieces = Pieces(source)
-        self._others = [Pieces(one) for one in others]
+        self._others = others
         self._priors = priors or {}
         own = {"model": model} if model else {}
         self._templates = {**TEMPLATES, **own, **(more or {})}
