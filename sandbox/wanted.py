@@ -5,7 +5,6 @@ candidates, which the tests judge.
 """
 
 import ast
-import itertools
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +57,10 @@ def wanted(failing: Sequence[TestResult], sources: Mapping[str, str]) -> Wanted:
             elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(_RAISES):
                 raised.update(dict.fromkeys(_expected(node)))
     return Wanted(
-        *(tuple(itertools.islice(one, MOST)) for one in (raised, edits, strings, crashes))
+        tuple(list(raised)[:MOST]),
+        tuple(list(edits)[:MOST]),
+        tuple(list(strings)[:MOST]),
+        tuple(list(crashes)[:MOST]),
     )
 
 
