@@ -116,6 +116,7 @@ class Server:
         ran, self.ran = self.ran, None
         assert ran
         self.hot = beside.fork(self, lambda: _hot(self, ran), timeout_s)
+        ran.stop()
 
     def _in_warm(self, job: dict) -> bool:
         """Hand the job on; False if it is none for the warm server, or that failed before it

@@ -1,5 +1,6 @@
 """Tests under pytest: its session begun once, results told as they come."""
 
+import importlib.util
 import os
 import sys
 
@@ -17,7 +18,9 @@ def begin(args: list[str], root: str) -> pytest.Session:
 
     Where the repository's own `addopts` name plugins that are not there, they are left out.
     """
-    mine = [*QUIET, f"--rootdir={root}", *args]
+    # Coverage takes our place as a tracer, and a report after each run.
+    cover = ["--no-cov"] if importlib.util.find_spec("pytest_cov") else []
+    mine = [*QUIET, *cover, f"--rootdir={root}", *args]
     sys.argv = ["pytest", *args]
     try:
         config = _prepareconfig(list(mine))  # it adds to its argument
