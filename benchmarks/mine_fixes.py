@@ -66,16 +66,23 @@ class Case:
     before: str
     after: str
 
+    def half(self, seed: str = "") -> str:
+        """Which half it falls into; another seed makes other halves."""
+        name = " ".join([*([seed] if seed else []), self.repository, self.commit])
+        return HALVES[hashlib.sha256(name.encode()).digest()[0] & 1]
+
     @property
-    def half(self) -> str:
-        digest = hashlib.sha256(f"{self.repository} {self.commit}".encode()).digest()
-        return HALVES[digest[0] & 1]
+    def suites(self) -> tuple[str, ...]:
+        """Its test files that a test runner takes; the others are data."""
+        return tuple(path for path in self.tests if path.endswith(".py"))
 
 
-def cases(folder: Path, skips: Counter[str], tested: bool = True) -> Iterator[Case]:
+def cases(
+    folder: Path, skips: Counter[str], tested: bool = True, most: int = MOST_LINES
+) -> Iterator[Case]:
     """The cases of one repository, the newest first. Raises UsageError for a folder that is none.
 
-    `tested` False takes commits without a test as well.
+    `tested` False takes commits without a test as well; `most` lines may change.
     """
     seen: set[tuple[str, ...]] = set()
     for commit, parent, time, message, files in commits(folder):
@@ -91,7 +98,7 @@ def cases(folder: Path, skips: Counter[str], tested: bool = True) -> Iterator[Ca
             skips["unreadable"] += 1
             continue
         place = changed(before, after)
-        if place is None:
+        if place is None or max(place[1:]) - place[0] > most:
             skips["not one small place"] += 1
         elif not _code_differs(before, after):
             skips["no code of this Python changed"] += 1
@@ -210,6 +217,8 @@ def main() -> None:
     parser.add_argument("repositories", nargs="+", type=Path, metavar="REPO")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--untested", action="store_true", help="also commits without a test")
+    parser.add_argument("--seed", default="", help="of the halves")
+    parser.add_argument("--lines", type=int, default=MOST_LINES, help="that a fix changes at most")
     arguments = parser.parse_args()
     try:
         run(arguments)
@@ -225,12 +234,13 @@ def run(arguments: argparse.Namespace) -> None:
     counts: dict[str, Counter[str]] = {}
     for repository in arguments.repositories[: 1 if arguments.quick else None]:
         counted = counts.setdefault(repository.resolve().name, Counter())
-        for case in cases(repository, skips, tested=not arguments.untested):
-            folder = out / case.half
+        for case in cases(repository, skips, tested=not arguments.untested, most=arguments.lines):
+            half = case.half(arguments.seed)
+            folder = out / half
             folder.mkdir(parents=True, exist_ok=True)
             file = folder / f"{case.repository}-{case.commit[:12]}.json"
             file.write_text(json.dumps(asdict(case), indent=1) + "\n", "utf-8")
-            counted[case.half] += 1
+            counted[half] += 1
     rows = [[name, *(counted[half] for half in HALVES)] for name, counted in counts.items()]
     total = sum(sum(counted.values()) for counted in counts.values())
     figures = {"cases": {n: dict(c) for n, c in counts.items()}, "left out": dict(skips)}

@@ -123,7 +123,7 @@ def mined(cases: Path, clones: Path, into: Path, only: list[str]) -> Iterator[Bu
         laid_out(case, clones, into / name)
         shutil.rmtree(into / name / ".git")  # its commit holds the fix
         left_out = [f"--deselect={test}" for test in others]
-        command = shlex.join(["pytest", *case.tests, *left_out])
+        command = shlex.join(["pytest", *case.suites, *left_out])
         yield Bug(name, into / name, case.path, case.after, command)
 
 

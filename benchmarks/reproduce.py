@@ -10,7 +10,9 @@ as those that want the network, are named to be left out.
 """
 
 import argparse
+import functools
 import json
+import shlex
 import sys
 import tempfile
 from collections import Counter, defaultdict
@@ -35,7 +37,7 @@ def shown(case: Case, clones: Path) -> tuple[list[str], list[str]]:
     with tempfile.TemporaryDirectory(prefix="tandem-reproduce-") as folder:
         copy = laid_out(case, clones, Path(folder) / "copy")
         tar = worktree.tar_of(copy)
-        tests = suite.parse(" ".join(["pytest", *case.tests]))
+        tests = suite.parse(shlex.join(["pytest", *case.suites]))
         with Sandbox(image.image_for(copy.root, tar), tar) as sandbox:
             server = tester.in_sandbox(sandbox, tests, copy.root)
             try:
@@ -51,10 +53,20 @@ def shown(case: Case, clones: Path) -> tuple[list[str], list[str]]:
     return [id for id in bad if not ended.get(id, True)], [id for id in bad if ended.get(id, True)]
 
 
+@functools.cache
+def newest(clone: Path) -> str:
+    """The image of a repository's newest commit. All its cases run in this one, as making one
+    for each takes longer than all else; what needs another is not seen at work, and left out."""
+    with tempfile.TemporaryDirectory(prefix="tandem-newest-") as folder:
+        copy = worktree.snapshot(clone, Path(folder) / "copy", "HEAD")
+        return image.image_for(copy.root, worktree.tar_of(copy))
+
+
 def laid_out(case: Case, clones: Path, into: Path) -> worktree.Snapshot:
     """The fix's commit with the file as it was before. Raises TandemError."""
     copy = worktree.snapshot(clones / case.repository, into, case.commit)
     (copy.root / case.path).write_text(case.before, "utf-8")
+    image.lend(newest(clones / case.repository), copy.root)
     return copy
 
 

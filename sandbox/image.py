@@ -73,9 +73,7 @@ def image_for(
         base, python = base_image(client), needs.PYTHON
     if not (found.requirements or found.project):
         return base
-    files = [repository / name for name in needs.DESCRIPTIONS]
-    texts = [file.read_text("utf-8", "replace") for file in files if file.is_file()]
-    tag = f"{LAYERS}:{_key(base, found.requirements, found.constraints, texts, bool(tar))}"
+    tag = _layer(repository, found, base, bool(tar))
     if _has(client, tag):
         return tag
     for line in found.left_out:
@@ -93,6 +91,26 @@ def image_for(
             tell(f"{found.project} itself could not be installed: {failure}")
     _forget_old(client)
     return tag
+
+
+def lend(tag: str, repository: Path, client: docker.DockerClient | None = None) -> None:
+    """Let the image `tag` be the one that a repository installs itself in, and none be made.
+
+    For many states of one repository that hardly differ in what they need. Raises SandboxError.
+    """
+    client = client or daemon.client()
+    found, base = needs.needs(repository), base_image(client)
+    if found.requirements or found.project:
+        name, _, version = _layer(repository, found, base, True).partition(":")
+        with daemon.refusals("The image could not be named"):
+            client.api.tag(tag, name, version)
+
+
+def _layer(repository: Path, found: needs.Needs, base: str, installed: bool) -> str:
+    """The tag of a repository's image, by what its files say."""
+    files = [repository / name for name in needs.DESCRIPTIONS]
+    texts = [file.read_text("utf-8", "replace") for file in files if file.is_file()]
+    return f"{LAYERS}:{_key(base, found.requirements, found.constraints, texts, installed)}"
 
 
 def _forget_old(client: docker.DockerClient) -> None:

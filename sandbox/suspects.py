@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from sandbox import tester
+from sandbox import tester, wanted
 from sandbox.baseline import Baseline, measure
 from sandbox.localize import Suspect, localize
 from sandbox.suite import Suite
@@ -40,7 +40,14 @@ def find(snapshot: Path, suite: Suite, pool: "Pool", ids: Sequence[str] | None =
         finally:
             server.close()
     sources = sources_of(snapshot, baseline)
-    return Found(tuple(localize(baseline.results, baseline.covered, sources)), baseline, sources)
+    return Found(ranked(baseline, sources), baseline, sources)
+
+
+def ranked(baseline: Baseline, sources: Mapping[str, str]) -> tuple[Suspect, ...]:
+    """What the tests ran, and data that holds a text which should not have come."""
+    ran = localize(baseline.results, baseline.covered, sources)
+    data = wanted.places(wanted.wanted(baseline.failing, sources), ran, sources)
+    return tuple(sorted([*ran, *data], key=lambda one: -one.score))
 
 
 def sources_of(snapshot: Path, baseline: Baseline) -> dict[str, str]:

@@ -15,6 +15,8 @@ from sandbox.tester import TestServer
 
 USAGE_ERROR = 4  # pytest's exit code
 NO_ADDOPTS = ("-o", "addopts=")
+NO_COVERAGE = "--no-cov"  # of pytest-cov
+CONFIGURATIONS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 # Runs a command by itself with files changed and variables set; None if it did not end.
 ExitCode = Callable[[list[str], Mapping[str, str | None], Mapping[str, str]], int | None]
@@ -64,7 +66,7 @@ class Witnesses:
         changed = {**files, **self.plants.files}
         code, text = server.report(argv, file, changed, all_s)
         if code == USAGE_ERROR:  # as when the repository's addopts need what is not there
-            code, text = server.report([*argv, *NO_ADDOPTS], file, changed, all_s)
+            code, text = server.report(_without_addopts(argv), file, changed, all_s)
         said = junit.read(text)
         flaky = set(self.baseline.flaky)
         differing = sorted(
@@ -90,7 +92,7 @@ class Witnesses:
         def code(argv: list[str], changed: Mapping[str, str | None]) -> int | None:
             told = exit_code(argv, changed, env)
             again = self.suite.kind == "pytest" and told == USAGE_ERROR
-            return exit_code([*argv, *NO_ADDOPTS], changed, env) if again else told
+            return exit_code(_without_addopts(argv), changed, env) if again else told
 
         checks = []
         if planted_argv:
@@ -124,12 +126,23 @@ class Witnesses:
     def _pytest(self, args: list[str], root: str = tester.REPOSITORY) -> list[str]:
         start = ["python3", "-B", "-m", "pytest"] if self.suite.here_on_path else ["pytest"]
         options = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
-        return [*start, *args, *options, f"--rootdir={root}"]
+        cover = [NO_COVERAGE] if _covers(self.snapshot) else []
+        return [*start, *args, *options, *cover, f"--rootdir={root}"]
 
     def _environment(self) -> dict[str, str]:
         told = tester.settings(self.suite, self.snapshot)
         folders = ":".join(told["first"] + told["path"])
         return {**tester.ENVIRONMENT, "PYTHONPATH": folders, **self.suite.env}
+
+
+def _covers(snapshot: Path) -> bool:
+    """Whether pytest's configuration asks for coverage: too little of it is a failure, too."""
+    files = [snapshot / name for name in CONFIGURATIONS]
+    return any("--cov" in one.read_text("utf-8", "replace") for one in files if one.is_file())
+
+
+def _without_addopts(argv: list[str]) -> list[str]:
+    return [*(one for one in argv if one != NO_COVERAGE), *NO_ADDOPTS]
 
 
 def _files(ids: Iterable[str]) -> list[str]:

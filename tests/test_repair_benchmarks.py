@@ -1,5 +1,6 @@
 """Mining fixes from a history, and measuring whether they are among the candidates."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_a_fix_with_a_test_is_a_case(history: History) -> None:
     assert case.tests == ("tests/test_code.py",)
     assert case.before.split("\n")[case.first : case.last] == ["    if n < 0:"]
     assert case.repository == "project"
-    assert case.half in mine_fixes.HALVES
+    assert case.half() in mine_fixes.HALVES
     assert history.git("rev-parse", f"{case.commit}^").strip() == case.parent
 
 
@@ -105,6 +106,28 @@ def test_the_same_fix_counts_once(history: History) -> None:
     history.commit("Revert a fix", code=BEFORE, tests__test_code="pass\n")
     history.commit("Fix the bound once more", code=FIXED, tests__test_code="assert 1\n")
     assert len(mined(history)) == 2
+
+
+def test_another_seed_makes_other_halves(history: History) -> None:
+    for number in range(12):
+        fixed = BEFORE.replace("0", str(number + 7))
+        history.commit(f"Fix {number}", code=fixed, tests__test_code=f"assert {number + 2}\n")
+    halves = {seed: [case.half(seed) for case in mined(history)] for seed in ("", "a", "b")}
+    assert all(set(one) == set(mine_fixes.HALVES) for one in halves.values())
+    assert len({tuple(one) for one in halves.values()}) == 3
+
+
+def test_a_fix_of_more_lines_than_asked_for_is_none(history: History) -> None:
+    longer = FIXED + "x = 1\ny = 2\n"
+    history.commit("Fix by two lines", code=longer, tests__test_code="assert 3\n")
+    assert len(mined(history)) == 2
+    assert len(mined(history, most=1)) == 1
+
+
+def test_data_of_tests_is_not_given_to_the_runner(history: History) -> None:
+    (case,) = mined(history)
+    with_data = dataclasses.replace(case, tests=(*case.tests, "tests/data.sql"))
+    assert with_data.suites == case.tests
 
 
 def test_nothing_of_the_repository_runs(history: History, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.repair.catalogue import TEMPLATES
 from sandbox.repair.change import Candidate
-from sandbox.repair.search import Search, parse
+from sandbox.repair.search import Elsewhere, Search
 from sandbox.repair.source import Source
 
 BODY = '''
@@ -51,7 +51,7 @@ def proposed(
 ) -> list[str]:
     """What becomes of the file by the template's proposals for one line."""
     source = Source(text, "file.py")
-    search = Search(source, [one for one in map(parse, (others or {}).items()) if one])
+    search = Search(source, Elsewhere(others or {}))
     proposals = [
         candidate
         for statement in source.at_line(line)

@@ -333,6 +333,24 @@ def test_a_server_that_was_killed_is_started_anew(folder: Path) -> None:
     server.close()
 
 
+def test_what_a_plugin_does_after_the_last_test_may_take_longer_than_a_test(tmp_path: Path) -> None:
+    slow = """
+import time
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop():
+    yield
+    time.sleep(0.6)
+    return True
+"""
+    write(tmp_path, {**FILES, "conftest.py": FILES["conftest.py"] + slow})
+    server = serve(tmp_path, parse("pytest tests"))
+    run = server.run([FIRST], test_s=0.3)
+    assert (run.why, run.passed) == ("done", True)
+    server.close()
+
+
 def test_addopts_that_cannot_be_met_are_left_out(tmp_path: Path) -> None:
     write(tmp_path, {**FILES, "pytest.ini": "[pytest]\naddopts = --cov=shop -n auto\n"})
     server = serve(tmp_path, parse("pytest tests"))

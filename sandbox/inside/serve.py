@@ -1,8 +1,10 @@
 """The test server: forks a child for each job, watches its time, leaves nothing behind.
 
-Two processes serve. The first never runs code of the repository, so its children see no stale
-module. It forks the second, which has pytest's session begun and the first conftest files loaded;
-jobs that change none of the files loaded there are handed to it, as that saves most of the start.
+Up to three processes serve. The first never runs code of the repository, so its children see no
+stale module. It forks the second, the warm one, which has pytest's session begun and the first
+conftest files loaded; jobs that change none of the files loaded there are handed to it, as that
+saves most of the start. It forks the third, the hot one, which has collected all tests; jobs that
+change only functions that have not run there (`swap`) are handed on to it, as that saves the rest.
 """
 
 import contextlib
@@ -12,9 +14,10 @@ import sys
 import time
 from typing import Any
 
-from sandbox.inside import learned, processes
+from sandbox.inside import beside, learned, processes, swap
+from sandbox.inside.beside import Beside
 from sandbox.inside.folder import Folder
-from sandbox.inside.watch import GRACE_S, Watch, use_path
+from sandbox.inside.watch import Watch, use_path
 from sandbox.inside.wire import LONGEST_LINE, Wire
 
 
@@ -26,8 +29,13 @@ class Server:
         self.root: str = settings["root"]
         self.wire = wire
         self.folder = folder
-        self.session: Any = None  # of pytest, in the warm server
-        self.warm: tuple[int, Wire, set[str]] | None = None  # pid, its wire, the files it loaded
+        self.session: Any = None  # of pytest, in the warm server and the hot one
+        self.warm: Beside | None = None
+        self.hot: Beside | None = None
+        self.ran: swap.Ran | None = None  # in the warm server, until it has made the hot one
+        self.loaded: swap.Loaded | None = None  # in the hot server
+        self.collected: set[str] = set()  # in the hot server
+        self.swaps: list[swap.Swap] = []  # of the job, in the hot server
 
     def serve(self) -> None:
         while (job := self.wire.receive()) is not None:
@@ -59,10 +67,15 @@ class Server:
 
     def run(self, job: dict) -> None:
         lends = job["op"] == "run" and not job.get("cold")
-        if self.warm and lends and not self.warm[2] & set(job.get("files", {})):
-            if self._in_warm(job):
-                return
-            self._end_warm()
+        if self.warm and lends and self._in_warm(job):
+            return
+        if self.ran and job.get("files") and job.get("ids"):
+            self._make_hot(job["all_s"])
+        if self.hot and self._in_hot(job):
+            return
+        if not self._swapped(job) if self.loaded else job.get("only_hot"):
+            self.wire.send({"ev": "end", "why": beside.NOT_HERE})
+            return
         try:
             self.folder.write(job.get("files", {}))
         except (OSError, ValueError) as error:
@@ -97,53 +110,54 @@ class Server:
         return told
 
     def _make_warm(self, timeout_s: float, modules: list[str], own: set[str]) -> None:
-        (reads, their_writes), (their_reads, writes) = os.pipe(), os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            self.wire.close()
-            os.close(reads)
-            os.close(writes)
-            os.setsid()
-            self.wire = Wire(their_reads, their_writes)
-            _warm(self, modules, own)
-            os._exit(0)
-        os.close(their_reads)
-        os.close(their_writes)
-        wire = Wire(reads, writes)
-        try:
-            ready = wire.receive(timeout_s)
-        except TimeoutError:
-            ready = None
-        self.warm = pid, wire, set(ready.get("files", [])) if ready else set()
-        if not ready or "files" not in ready:
-            self._end_warm()
+        self.warm = beside.fork(self, lambda: _warm(self, modules, own), timeout_s)
+
+    def _make_hot(self, timeout_s: float) -> None:
+        ran, self.ran = self.ran, None
+        assert ran
+        self.hot = beside.fork(self, lambda: _hot(self, ran), timeout_s)
+        ran.stop()
 
     def _in_warm(self, job: dict) -> bool:
-        """Hand the job on; False if the warm server failed before it said anything."""
+        """Hand the job on; False if it is none for the warm server, or that failed before it
+        said anything."""
         assert self.warm
-        wire = self.warm[1]
-        end = time.monotonic() + job["all_s"] + 10 * GRACE_S
-        said = False
-        try:
-            wire.send(job)
-            while (message := wire.receive(end - time.monotonic())) is not None:
-                self.wire.send(message)
-                said = True
-                if message.get("ev") == "end":
-                    return True
-        except (TimeoutError, BrokenPipeError):
-            pass
-        self._end_warm()
+        changes_it = bool(self.warm.files & set(job.get("files", {})))
+        end = self.warm.lend({**job, "only_hot": changes_it}, self.wire)
+        if end in ("done", "elsewhere"):
+            return end == "done"
+        self.warm = None
+        processes.end_all(but=set())
         lost = self.folder.restore()
-        if said:
+        if end == "died":
             self.wire.send({"ev": "end", "why": "died", "lost": lost[:20]})
-        return said
+        return end == "died"
 
-    def _end_warm(self) -> None:
-        if self.warm:
-            self.warm[1].close()
-            self.warm = None
-            processes.end_all(but=set())
+    def _in_hot(self, job: dict) -> bool:
+        """The same of the hot server; what it left is put back by whoever runs the job then."""
+        assert self.hot
+        end = self.hot.lend(job, self.wire)
+        if end in ("done", "elsewhere"):
+            return end == "done"
+        self.hot = None
+        processes.end_all(but=set())
+        if end == "died":
+            self.wire.send({"ev": "end", "why": "died", "lost": self.folder.restore()[:20]})
+        return end == "died"
+
+    def _swapped(self, job: dict) -> bool:
+        """In the hot server: whether it can do this job, and what to swap for it."""
+        assert self.loaded
+        self.swaps = []
+        ids, files = job.get("ids"), job.get("files") or {}
+        if not ids or not files or job.get("coverage") or not self.collected.issuperset(ids):
+            return False
+        for path, text in files.items():
+            found = self.loaded.swaps(path, text) if text is not None else None
+            if found is None:
+                return False
+            self.swaps += found
+        return True
 
 
 def _text(path: str) -> str:
@@ -158,19 +172,35 @@ def _text(path: str) -> str:
 def _warm(server: Server, modules: list[str], own: set[str]) -> None:
     from sandbox.inside import under_pytest
 
-    with contextlib.suppress(BaseException):  # no warm server then; the end of its pipe says so
-        processes.adopt_orphans()
-        use_path(server.settings)
-        server.session = under_pytest.begin(server.settings["args"], server.root)
-        server.warm = None
-        learned.load(modules, own)
-        loaded = learned.report(server.root)
-        files = [path[len(server.root) + 1 :] for path in loaded["files"] + loaded["tests"]]
-        if not learned.threads():
-            server.wire.send({"ev": "ready", "files": files})
-            gc.collect()
-            gc.freeze()
-            server.serve()
+    processes.adopt_orphans()
+    use_path(server.settings)
+    ran = swap.Ran()
+    ran.start()
+    server.session = under_pytest.begin(server.settings["args"], server.root)
+    server.warm = None
+    learned.load(modules, own)
+    loaded = learned.report(server.root)
+    files = [path[len(server.root) + 1 :] for path in loaded["files"] + loaded["tests"]]
+    if not learned.threads():
+        server.ran = ran
+        server.wire.send({"ev": "ready", "files": files})
+        gc.collect()
+        gc.freeze()
+        server.serve()
+
+
+def _hot(server: Server, ran: swap.Ran) -> None:
+    from sandbox.inside import under_pytest
+
+    processes.adopt_orphans()
+    collected = under_pytest.collect(server.session)
+    found = ran.stop()
+    if found is not None and not learned.threads():
+        server.loaded, server.collected = swap.Loaded(server.root, found), collected
+        server.wire.send({"ev": "ready", "files": []})
+        gc.collect()
+        gc.freeze()
+        server.serve()
 
 
 def _hide_repository(settings: dict) -> None:

@@ -1,5 +1,6 @@
 """Tests under pytest: its session begun once, results told as they come."""
 
+import importlib.util
 import os
 import sys
 
@@ -17,7 +18,9 @@ def begin(args: list[str], root: str) -> pytest.Session:
 
     Where the repository's own `addopts` name plugins that are not there, they are left out.
     """
-    mine = [*QUIET, f"--rootdir={root}", *args]
+    # Coverage takes our place as a tracer, and a report after each run.
+    cover = ["--no-cov"] if importlib.util.find_spec("pytest_cov") else []
+    mine = [*QUIET, *cover, f"--rootdir={root}", *args]
     sys.argv = ["pytest", *args]
     try:
         config = _prepareconfig(list(mine))  # it adds to its argument
@@ -28,6 +31,12 @@ def begin(args: list[str], root: str) -> pytest.Session:
     config._do_configure()
     config.hook.pytest_sessionstart(session=session)
     return session
+
+
+def collect(session: pytest.Session) -> set[str]:
+    """All tests of the session, as `run` finds them then; their ids."""
+    session.config.hook.pytest_collection(session=session)
+    return {item.nodeid for item in session.items}
 
 
 def run(session: pytest.Session, say: Say, only_collect: bool) -> int:
@@ -42,7 +51,11 @@ def run(session: pytest.Session, say: Say, only_collect: bool) -> int:
     config.option.collectonly = only_collect
     config.pluginmanager.register(Reporter(say), "tandem-reporter")
     try:
-        config.hook.pytest_collection(session=session)
+        if getattr(session, "items", None):  # collected before
+            session.items = [item for item in session.items if say.wants(item.nodeid)]
+            say.collected([item.nodeid for item in session.items])
+        else:
+            config.hook.pytest_collection(session=session)
         config.hook.pytest_runtestloop(session=session)
     except session.Failed:
         return 1

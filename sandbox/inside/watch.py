@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sandbox.inside.serve import Server
 
 GRACE_S = 0.5  # for a stopped test to say where it was
+BETWEEN_S = 10.0  # tests, and after the last one: what plugins do there is no fault of the code
 
 
 class Watch:
@@ -31,16 +32,16 @@ class Watch:
         self.current = ""
         self.told: dict | None = None
         reads, writes = os.pipe()
-        keep = {server.warm[0]} if server.warm else set()
+        others = [one for one in (server.warm, server.hot) if one]
         self.pid = os.fork()
         if self.pid == 0:
             server.wire.close()
             os.close(reads)
-            if server.warm:
-                server.warm[1].close()
+            for one in others:
+                one.wire.close()
             _child(server, job, writes)
         os.close(writes)
-        self.keep = keep
+        self.keep = {one.pid for one in others}
         self.wire = Wire(reads, -1)
 
     def follow(self) -> dict:
@@ -92,6 +93,7 @@ class Watch:
             self.current = ""
             self.ended.add(str(message.get("id")))
             self.bad |= message.get("outcome") in ("failed", "error", "timeout")
+            usual = max(usual, BETWEEN_S)
         elif kind == "done":
             self.told = {key: value for key, value in message.items() if key != "ev"}
             return usual
@@ -121,12 +123,16 @@ def _child(server: "Server", job: dict, pipe: int) -> None:
         os.setsid()
         processes.unshut()
         settings = server.settings
+        if server.ran:
+            server.ran.stop()
         use_path(settings)
         say = Say(pipe, server.root, job)
         kind, args, collect = settings["kind"], settings["args"], bool(job.get("only_collect"))
         if job["op"] == "report":
             kind, args = "command", job["argv"]
             os.environ["PYTHONPATH"] = ":".join(settings["first"] + settings["path"])
+        for function, code in server.swaps:
+            function.__code__ = code
         try:
             if kind == "pytest":
                 from sandbox.inside import under_pytest

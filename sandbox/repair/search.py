@@ -4,10 +4,11 @@ import heapq
 import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 from sandbox.repair.catalogue import TEMPLATES, Template
-from sandbox.repair.change import Candidate, Replace, Splice
+from sandbox.repair.change import Candidate, Change, Replace, Splice
 from sandbox.repair.names import Names
 from sandbox.repair.normal import Key, Normal
 from sandbox.repair.pieces import Pieces
@@ -31,7 +32,7 @@ def candidates(
     source: str,
     path: str,
     suspects: Iterable[Suspicion],
-    others: Mapping[str, str] | None = None,
+    others: Iterable[Pieces] = (),
     priors: Mapping[str, float] | None = None,
     model: Template | None = None,
     more: Mapping[str, Template] | None = None,
@@ -39,16 +40,13 @@ def candidates(
     """Different candidates for one file, by falling prior; none for a file that does not parse.
 
     Pure: the same arguments give the same candidates. Suspects of other paths are passed over.
-    `others` are texts of other files of the repository by path, to take pieces from. `priors`
-    override those of `priors.prior` by template. `model` is one more template, `infill.Infiller`,
+    `others` are other files of the repository to take pieces from: `Elsewhere`. `priors` override those of `priors.prior` by template. `model` is one more template, `infill.Infiller`,
     whose candidates are called "model"; `more` are others by name.
     """
     parsed = parse((path, source))
     if parsed is None:
         return
-    search = Search(
-        parsed, [one for one in map(parse, (others or {}).items()) if one], priors, model, more
-    )
+    search = Search(parsed, others, priors, model, more)
     scores: dict[int, tuple[float, Statement]] = {}
     for suspect in suspects:
         for statement in parsed.at_line(suspect.line) if suspect.path == path else ():
@@ -58,13 +56,33 @@ def candidates(
         yield found
 
 
+class Elsewhere:
+    """Pieces of files, which are parsed when they are first asked for, and once for all."""
+
+    def __init__(self, texts: Mapping[str, str], but: str = "") -> None:
+        self._texts, self._but = texts, but
+        self._read: dict[str, Pieces] = {}
+
+    def but(self, path: str) -> "Elsewhere":
+        """The same without one file."""
+        rest = Elsewhere(self._texts, path)
+        rest._read = self._read
+        return rest
+
+    def __iter__(self) -> Iterator[Pieces]:
+        if not self._read:
+            parsed = map(parse, self._texts.items())
+            self._read.update((one.path, Pieces(one)) for one in parsed if one)
+        return (pieces for path, pieces in self._read.items() if path != self._but)
+
+
 class Search:
     """The candidates of one parsed file."""
 
     def __init__(
         self,
         source: Source,
-        others: Sequence[Source] = (),
+        others: Iterable[Pieces] = (),
         priors: Mapping[str, float] | None = None,
         model: Template | None = None,
         more: Mapping[str, Template] | None = None,
@@ -72,7 +90,7 @@ class Search:
         self._source = source
         self._names = Names(source)
         self._pieces = Pieces(source)
-        self._others = [Pieces(one) for one in others]
+        self._others = others
         self._priors = priors or {}
         own = {"model": model} if model else {}
         self._templates = {**TEMPLATES, **own, **(more or {})}
@@ -85,7 +103,7 @@ class Search:
         is asked only when nothing better is left: none of its proposals can outdo the whole.
         """
         counter = itertools.count()
-        waiting: list[tuple[float, int, tuple[Spot, str] | tuple[Candidate, Key]]] = []
+        waiting: list[tuple[float, int, tuple[Spot, str] | tuple[list[_Made], int]]] = []
         for score, statement in scored:
             spot = Spot(self._source, self._names, statement, self._pieces, self._others)
             for name in self._templates:
@@ -94,16 +112,20 @@ class Search:
         seen: set[Key] = set()
         while waiting:
             rank, _, (first, second) = heapq.heappop(waiting)
-            if isinstance(first, Candidate):
-                assert isinstance(second, tuple)
-                if second not in seen:
-                    seen.add(second)
-                    yield first, second
-            else:
+            if isinstance(first, Spot):
                 assert isinstance(second, str)
-                for candidate, key in self._proposed(first, second, -rank, seen):
-                    entry = (-candidate.prior, next(counter), (candidate, key))
-                    heapq.heappush(waiting, entry)
+                made, at = self._made(first, second, -rank), -1
+            else:
+                assert isinstance(second, int)
+                made, at = first, second
+            if at + 1 < len(made):
+                entry = (-made[at + 1].candidate.prior, next(counter), (made, at + 1))
+                heapq.heappush(waiting, entry)
+            if at >= 0:
+                key = self._key(made[at])
+                if key is not None and key not in seen:
+                    seen.add(key)
+                    yield made[at].candidate, key
 
     def by_template(
         self, statement: Statement, names: Iterable[str] | None = None
@@ -112,46 +134,45 @@ class Search:
         were always right: their priors sum up to 1."""
         spot = Spot(self._source, self._names, statement, self._pieces, self._others)
         for name in self._templates if names is None else names:
-            proposals = self._proposed(spot, name, 1.0, set())
-            if proposals:
-                yield name, proposals
+            keyed = [(one.candidate, self._key(one)) for one in self._made(spot, name, 1.0)]
+            found = [(candidate, key) for candidate, key in keyed if key is not None]
+            whole = sum(candidate.prior for candidate, _ in found)
+            if found:
+                yield name, [(replace(c, prior=c.prior / whole), key) for c, key in found]
 
-    def _proposed(
-        self, spot: Spot, name: str, share: float, seen: set[Key]
-    ) -> list[tuple[Candidate, Key]]:
-        """A template's proposals for one statement that compile and change something."""
-        best: dict[tuple[int, int, str], tuple[float, Key]] = {}
-        tried: dict[tuple[int, int, str], None] = {}
+    def _made(self, spot: Spot, name: str, share: float) -> list["_Made"]:
+        """A template's proposals for one statement by falling prior; some may not compile, which
+        is seen when their turn comes, as most never get one."""
+        best: dict[tuple[int, int, str], Change] = {}
+        for change in self._templates[name](spot):
+            edit = (
+                (change.start, change.end, change.text)
+                if isinstance(change, Replace)
+                else rendered(self._source, change)
+            )
+            if edit is not None and (edit not in best or change.weight > best[edit].weight):
+                best[edit] = change
+        whole = sum(change.weight for change in best.values())
+        path = self._source.path
+        made = [
+            _Made(spot, change, Candidate(path, *edit, name, share * change.weight / whole))
+            for edit, change in best.items()
+        ]
+        return sorted(made, key=lambda one: -one.candidate.prior)
+
+    def _key(self, made: "_Made") -> Key | None:
+        """None for what does not compile, or changes nothing."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # `x is 1` is worth a warning, and a try
-            for change in self._templates[name](spot):
-                edit = (
-                    (change.start, change.end, change.text)
-                    if isinstance(change, Replace)
-                    else rendered(self._source, change)
-                )
-                if edit is None:
-                    continue
-                if edit in best:
-                    weight, key = best[edit]
-                    best[edit] = max(weight, change.weight), key
-                    continue
-                if edit in tried:
-                    continue
-                tried[edit] = None
-                key = (
-                    self.normal.replaced(spot.statement, change)
-                    if isinstance(change, Replace)
-                    else self.normal.spliced(change)
-                )
-                if key is not None and key not in seen:
-                    best[edit] = change.weight, key
-        whole = sum(weight for weight, _ in best.values())
-        path = self._source.path
-        return [
-            (Candidate(path, start, end, text, name, share * weight / whole), key)
-            for (start, end, text), (weight, key) in best.items()
-        ]
+            if isinstance(made.change, Replace):
+                return self.normal.replaced(made.spot.statement, made.change)
+            return self.normal.spliced(made.change)
+
+
+class _Made(NamedTuple):
+    spot: Spot
+    change: Change
+    candidate: Candidate
 
 
 def rendered(source: Source, change: Splice) -> tuple[int, int, str] | None:

@@ -1,7 +1,7 @@
 """A suspicious statement, and what templates ask of it."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,7 +23,7 @@ class Spot:
     names: Names
     statement: Statement
     pieces: Pieces
-    others: Sequence[Pieces] = ()
+    others: Iterable[Pieces] = ()
 
     @property
     def node(self) -> ast.stmt | ast.ExceptHandler:

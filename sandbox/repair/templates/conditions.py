@@ -132,6 +132,15 @@ def terms(spot: Spot, node: ast.expr) -> Iterator[tuple[str, Binding, float]]:
             if term not in seen:
                 seen.add(term)
                 yield term, has, weight * share
+    for rank, name in enumerate([one for one in subjects if one.isidentifier()][:3]):
+        for place, member in enumerate(spot.names.attributes(name, False)[:6]):
+            for term, has in (
+                (f"{name}.{member}", Binding.ATOM),
+                (f"not {name}.{member}", Binding.NOT),
+            ):
+                if term not in seen:
+                    seen.add(term)
+                    yield term, has, 0.5 / (1 + rank / 2) / (1 + place / 2)
     for rank, piece in enumerate(borrowed(spot)):
         if piece.text not in seen:
             seen.add(piece.text)

@@ -21,7 +21,7 @@ def around(spot: Spot) -> Iterator[Change]:
     inner = indented(flat, spot.source.indent)
     if inner is None:
         return
-    for condition, weight in _conditions(spot):
+    for condition, weight in conditions(spot):
         text = f"if {condition}:{spot.source.newline}{spot.source.indent}{inner}"
         yield from spot.instead(text, weight=weight)
 
@@ -31,10 +31,12 @@ def before(spot: Spot) -> Iterator[Change]:
     leaves: list[tuple[str, float]] = []
     if spot.statement.function is not None:
         leaves += [(text, 1 / (1 + rank / 2)) for rank, text in enumerate(returned(spot))]
+        if spot.statement.function.name.startswith("__"):
+            leaves.append(("return NotImplemented", 0.7))
     if spot.statement.loop:
         leaves += [("continue", 1.5), ("break", 0.7)]
     newline, indent = spot.source.newline, spot.source.indent
-    for condition, weight in _conditions(spot, negated=True):
+    for condition, weight in conditions(spot, negated=True):
         for leave, share in leaves:
             text = f"if {condition}:{newline}{indent}{leave}"
             yield from spot.before(text, weight=weight * share)
@@ -87,7 +89,7 @@ def returned(spot: Spot) -> list[str]:
     return [*list(found)[:4], *(one for one in usual if one not in found)][:8]
 
 
-def _conditions(spot: Spot, negated: bool = False) -> Iterator[tuple[str, float]]:
+def conditions(spot: Spot, negated: bool = False) -> Iterator[tuple[str, float]]:
     """What to ask before the statement runs; `negated`: what keeps it from running."""
     subjects: dict[str, float] = {}
     for node in spot.nodes:
@@ -118,6 +120,11 @@ def _conditions(spot: Spot, negated: bool = False) -> Iterator[tuple[str, float]
             if isinstance(node.slice, ast.Name | ast.BinOp | ast.Attribute):
                 yield (f"{key} >= len({of})" if negated else f"{key} < len({of})"), 1.0
             yield (f"{key} not in {of}" if negated else f"{key} in {of}"), 1.0
+    owner, function = spot.statement.owner, spot.statement.function
+    around = spot.parent(function) if function else None
+    if negated and isinstance(around, ast.ClassDef) and owner is function and function:
+        for one in function.args.args[1:2]:  # as the operators of a class ask
+            yield f"not isinstance({one.arg}, {around.name})", 1.0
     for rank, piece in enumerate(borrowed(spot)[:_MOST]):
         yield piece.text, 1 / (1 + rank / 2)
         if not negated:

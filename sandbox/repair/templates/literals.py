@@ -9,6 +9,7 @@ from sandbox.repair.templates.swaps import likest
 from sandbox.repair.wording import Binding
 
 _EMPTY = ("None", "[]", "{}", '""', "()", "set()", "0", "False", "True")
+_MOST_SIBLINGS = 24
 _EDGES = (" ", "/", ".", "-", "_", ":", ",", "\\n", "*", "+", "?", "$", "^", "#", "=", "s", "\\\\")
 
 
@@ -47,9 +48,11 @@ def display(spot: Spot) -> Iterator[Change]:
                     yield spot.put(node, f"{opened}{text}{comma}{closed}", weight=0.5)
                 if len(node.elts) == 1:
                     yield spot.put_node(node, one)
+                    if not isinstance(one, ast.Starred):
+                        yield spot.put(node, f"{type(node).__name__.lower()}({spot.of(one)})")
             end = spot.source.span(node.elts[-1])[1]
-            for rank, name in enumerate(spot.values[:6]):
-                yield Replace(end, end, f", {name}", 0.5 / (1 + rank))
+            for rank, name in enumerate([*_siblings(spot, node.elts), *spot.values[:6]]):
+                yield Replace(end, end, f", {name}", 0.5 / (1 + rank / 4))
         elif isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript):
             parent = spot.parent(node)
             valued = isinstance(
@@ -69,6 +72,16 @@ def display(spot: Spot) -> Iterator[Change]:
             called = isinstance(spot.parent(node), ast.Call) and spot.of(node).startswith("(")
             text = f"([{inner}])" if called else f"[{inner}]"
             yield Replace(start, end, text, 0.5)
+
+
+def _siblings(spot: Spot, elements: list[ast.expr]) -> list[str]:
+    """`A.c` beside `A.a, A.b`, of what the file reads from A."""
+    bases = {ast.unparse(one.value) for one in elements if isinstance(one, ast.Attribute)}
+    if len(bases) != 1 or len(elements) < 2:
+        return []
+    (base,) = bases
+    found = [f"{base}.{name}" for name in spot.names.attributes(base, False)[:_MOST_SIBLINGS]]
+    return [text for text in found if text not in {ast.unparse(one) for one in elements}]
 
 
 def string(spot: Spot) -> Iterator[Change]:
