@@ -90,6 +90,8 @@ def parse(kind: Kind, data: bytes, most_tokens: int) -> Ask:
         if _REFUSED.fullmatch(name):
             raise _wrong(name, "is not let through")
     body = {name: value for name, value in body.items() if value is not None}
+    if body.get("stream") is False:  # as without it, for the cache too
+        del body["stream"]
     _plain(body)
     _numbers(body)
     _tandem(body, kind)
