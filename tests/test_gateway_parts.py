@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from gateway import affinity, cache, config, fields
 from gateway.breaker import FAILURES, LONGEST, PAUSE, Breaker
 from gateway.cache import Cache, Known
 from gateway.config import User
-from gateway.events import Events, TooLong
+from gateway.events import MAX_EVENT, Events, TooLong
 from gateway.quota import DAY, Quotas
 from gateway.refusals import clean
 from tandem.errors import ConfigError
@@ -185,8 +186,7 @@ def test_a_minutes_requests_come_back_steadily() -> None:
             with quotas.admitted("ann", user, 1):
                 return True
         except ApiError as error:
-            assert error.headers == {"Retry-After": "1"}
-            return False
+            return error.headers != {"Retry-After": "1"}
 
     assert [admitted() for _ in range(61)] == [True] * 60 + [False]
     clock.now += 2
@@ -205,9 +205,7 @@ STREAM = (
 def test_events_are_the_same_however_they_are_cut(cuts: list[int], wants: bool) -> None:
     events = Events(wants)
     places = [0, *sorted(cuts), len(STREAM)]
-    passed = b"".join(
-        events.feed(STREAM[start:end]) for start, end in zip(places, places[1:], strict=False)
-    )
+    passed = b"".join(events.feed(STREAM[start:end]) for start, end in pairwise(places))
     assert passed == Events(wants).feed(STREAM)
     assert (events.done, events.events, events.error) == (True, 2, None)
     assert events.usage == {"prompt_tokens": 3, "completion_tokens": 2}
@@ -223,9 +221,9 @@ def test_an_error_in_a_stream_is_kept_back_with_all_after_it() -> None:
     assert broken.feed(b'data: {"error": \n\n') == b""
     assert broken.error
     endless = Events(False)
+    assert endless.feed(b"x" * MAX_EVENT) == b""
     with pytest.raises(TooLong):
-        for _ in range(6):
-            endless.feed(b"x" * 1024 * 1024)
+        endless.feed(b"x")
 
 
 @given(
@@ -235,18 +233,23 @@ def test_an_error_in_a_stream_is_kept_back_with_all_after_it() -> None:
     )
 )
 def test_any_json_is_read_or_refused(value: object) -> None:
+    statuses = set()
     for kind in ("completion", "chat"):
         for body in (value, {"prompt": value, "messages": value, "tandem": value, "stop": value}):
             try:
                 fields.parse(kind, json.dumps(body).encode(), 100)
             except ApiError as error:
-                assert error.status == 400
+                statuses.add(error.status)
+    assert statuses <= {400}
 
 
 def test_messages_of_servers_are_read_but_for_places() -> None:
     assert clean("n must be 1, see and/or; 3/4 of a.b.c") == "n must be 1, see and/or; 3/4 of a.b.c"
     assert clean("at https://x:8/v1, ~/models/a, C:\\models\\a") == "at (address) (path), (path)"
     assert clean("token = 'ghp_" + "a1B2" * 9 + "'").count("a1B2") == 0
+
+
+ROW = '[[backends]]\nname = "a"\nurl = "http://x"\nroles = ["chat"]\nmodels = ["m"]\n'
 
 
 @pytest.mark.parametrize(
@@ -261,7 +264,7 @@ def test_messages_of_servers_are_read_but_for_places() -> None:
         ),
         ('[[backends]]\nname = "a"\nurl = "http://x"\nroles = ["cook"]\nmodels = ["m"]', "roles"),
         ('[[backends]]\nname = "a"\nurl = "http://x"\nroles = ["chat"]\nmodels = []', "models"),
-        ("surprise = 1", "surprise"),
+        (f"surprise = 1\n{ROW}", "surprise"),
     ],
 )
 def test_settings_that_are_wrong_are_named(tmp_path: Path, text: str, said: str) -> None:
