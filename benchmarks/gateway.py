@@ -27,7 +27,7 @@ from completion.engine import shipped
 from completion.engine.tokenizer import Tokenizer
 from completion.templates import for_model
 from tandem import paths
-from tandem.config import CompletionConfig, Config
+from tandem.config import CompletionConfig, Config, EngineConfig
 from tests.gateways import Running, backend, gateway
 from tests.replicas import Replica, replicas
 from tests.tiny_adapters import Store
@@ -137,19 +137,20 @@ def affinity(folder: Path, quick: bool) -> Part:
     tokenizer = Tokenizer.load(installed.folder)
     prompter = Prompter(template, tokenizer.count, CompletionConfig().prompt_tokens)
     stdlib = Path(sysconfig.get_path("stdlib"))
-    half = keys // 2
-    work = gateway_replay.work_of(DEVELOPERS, keys, prompter, stdlib)
-    parts = [[asks[:half] for asks in work], [asks[half:] for asks in work]]
+    folders = [stdlib / name for name in ("asyncio", "email", "http", "json", "unittest")]
+    work = gateway_replay.work_of(DEVELOPERS, keys, prompter, folders)
+    half = keys if quick else keys // 2
+    parts = [[asks[at : at + half] for asks in work] for at in range(0, keys, half)]
     got: dict[str, list[gateway_replay.Got]] = {"prefix": [], "round robin": []}
     home = _home_with(folder, installed.folder)
     for number, part in enumerate(parts):
         for choice in [*got] if number % 2 else [*reversed(got)]:
-            with replicas(home, installed.name, 2, threads="1", cache_mb=CACHE_MB) as found:
+            with replicas(home, installed.name, 2, threads="1") as found:
                 users = {f"dev-{n}": FREE for n in range(DEVELOPERS)}
                 place = folder / f"{choice} {number}"
                 with gateway(place, _rows(found, installed.name), users, choice=choice) as running:
                     got[choice] += asyncio.run(gateway_replay.replay(running, part, installed.name))
-    figures: dict[str, Any] = {"requests": len(got["prefix"]), "cache_mb": CACHE_MB}
+    figures: dict[str, Any] = {"requests": len(got["prefix"]), "cache_mb": EngineConfig().cache_mb}
     rows: Rows = []
     for choice, answers in got.items():
         firsts = [answer.first_ms for answer in answers]
@@ -172,8 +173,6 @@ def affinity(folder: Path, quick: bool) -> Part:
     return rows, figures
 
 
-# Of each replica: what four of the eight developers' open files take, and not what all do.
-CACHE_MB = "192"
 PARTS: dict[str, Callable[[Path, bool], Part]] = {
     "overhead": overhead,
     "streams": streams,

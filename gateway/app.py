@@ -50,6 +50,7 @@ class Gateway:
             if (user := settings.users.get(name)) is not None:
                 self.quotas.tell(name, user, tokens)
         self._poll: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
 
     def build(self) -> Starlette:
         """Routes. Wrap them in `completion.engine.guard.Guard`, which finds the user."""
@@ -81,6 +82,12 @@ class Gateway:
         if self._poll is None:
             self._poll = asyncio.create_task(self._polling())
 
+    async def _served_is_known(self) -> None:
+        """Nobody is told that there is no such adapter before the back ends were asked."""
+        if not self._heard.is_set():
+            await self.tick()
+            await self._heard.wait()
+
     async def stop(self) -> None:
         """Let answers end, then end them with an error."""
         self.stopping = True
@@ -94,6 +101,7 @@ class Gateway:
     async def _polling(self) -> None:
         while True:
             await self.poll()
+            self._heard.set()
             await asyncio.sleep(self.settings.poll_seconds)
 
     async def _completions(self, request: Request) -> Response:
@@ -108,6 +116,7 @@ class Gateway:
         try:
             data = await wire.read_body(request)
             ask = fields.parse(kind, data, self.settings.max_tokens)
+            await self._served_is_known()
             targets = self.routes.targets(ask, user)
             outcome.model = targets[0].model
             self._room()
@@ -180,10 +189,12 @@ class Gateway:
 
     async def _models(self, request: Request) -> Response:
         _, user = self._user(request)
+        await self._served_is_known()
         return JSONResponse({"object": "list", "data": self.routes.models(user)})
 
     async def _model(self, request: Request) -> Response:
         _, user = self._user(request)
+        await self._served_is_known()
         name = request.path_params["name"]
         for row in self.routes.models(user):
             if row["id"] == name:

@@ -86,7 +86,7 @@ def gateway(
     users: Mapping[str, Mapping[str, Any]] | None = None,
     **options: Any,
 ) -> Iterator[Running]:
-    """`options` are top-level settings. It has asked its back ends what they serve."""
+    """`options` are top-level settings."""
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "gateway.toml"
     known = users or {"ann": {"scopes": ALL, "adapters": ["*"]}, "bob": {"scopes": ALL}}

@@ -17,7 +17,7 @@ import httpx
 from benchmarks.parts.keystrokes import Prompter, files_in, keystrokes
 from tests.gateways import Running
 
-PAUSE_SECONDS = 0.25  # mean, between an answer and the next key
+PAUSE_SECONDS = 1.0  # mean, between an answer and the next key
 # Every so many keys of a file one asks; the others came while an answer was under way.
 EVERY = 3
 
@@ -40,10 +40,10 @@ class Got:
 
 
 def work_of(
-    developers: int, keys: int, prompter: Prompter, folder: Path, seed: int = 3
+    developers: int, keys: int, prompter: Prompter, folders: Sequence[Path], seed: int = 3
 ) -> list[list[Ask]]:
     """Of each developer, in two files that they change between."""
-    files = files_in([folder], seed, 2 * developers)
+    files = files_in(folders, seed, 2 * developers)
     work = []
     for number in range(developers):
         own = files[2 * number : 2 * number + 2]
