@@ -110,14 +110,16 @@ def test_each_tenant_gets_their_own_adapters_text(running: Running, awake: list[
             assert refused.status_code == 404
 
 
-def test_leaving_a_stream_frees_the_engines_slot(running: Running, awake: list[Replica]) -> None:
-    def busy() -> float:
-        return sum(stats(engine.address)["running"] for engine in awake)
-
-    with running.client() as client, client.stream("POST", "completions", json=LONG) as response:
-        next(response.iter_raw())
-        wait_until(lambda: busy() == 1)
-    wait_until(lambda: busy() == 0)
+def test_leaving_streams_leaves_nothing_running_in_the_engines(
+    running: Running, awake: list[Replica]
+) -> None:
+    """Whether an engine was still at it when its client went is not told by so small a model;
+    test_gateway.py holds that for a back end that waits."""
+    for _ in range(8):
+        with running.client() as client, client.stream("POST", "completions", json=LONG) as reply:
+            assert next(reply.iter_raw())
+    wait_until(lambda: all(stats(engine.address)["running"] == 0 for engine in awake))
+    wait_until(lambda: running.state()["running"] == 0)
 
 
 async def test_a_newer_request_of_ones_own_document_takes_the_olders_place_and_no_others(
