@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.parts import gateway_chaos, gateway_speed
 from completion.choice import choose
-from completion.client import Answer, Client, Superseded
+from completion.client import Client
 from completion.engine.background import Address
 from tandem.config import Config
 from tests.gateways import Running, backend, gateway
@@ -120,34 +120,6 @@ def test_leaving_streams_leaves_nothing_running_in_the_engines(
             assert next(reply.iter_raw())
     wait_until(lambda: all(stats(engine.address)["running"] == 0 for engine in awake))
     wait_until(lambda: running.state()["running"] == 0)
-
-
-async def test_a_newer_request_of_ones_own_document_takes_the_olders_place_and_no_others(
-    running: Running, awake: list[Replica]
-) -> None:
-    """Two tenants work on a file of the same name."""
-    told = {"tandem": {"document": "src/app.py"}}
-
-    async def read(user: str, prompt: str, first: asyncio.Event | None = None) -> str:
-        body = LONG | told | {"prompt": prompt}
-        async with Client(running.url, running.tokens[user], 60) as client:
-            answer, text = Answer(), ""
-            try:
-                async for piece in client.complete(body, answer):
-                    text += piece
-                    if first is not None:
-                        first.set()
-            except Superseded:
-                return "superseded"
-            return answer.finish
-
-    begun = asyncio.Event()
-    older = asyncio.create_task(read("ann", PROMPT, begun))
-    await begun.wait()
-    other = asyncio.create_task(read("team-0", "import " + PROMPT))
-    newer = asyncio.create_task(read("ann", PROMPT + "x = "))
-    assert await older == "superseded"
-    assert {await other, await newer} <= {"stop", "length"}
 
 
 def test_two_hundred_streams_at_once_all_end(running: Running, awake: list[Replica]) -> None:
