@@ -25,6 +25,7 @@ from tandem import (
     eval_cli,
     fix_cli,
     gate_cli,
+    gateway_cli,
     index_cli,
     memory_cli,
     models_cli,
@@ -53,6 +54,7 @@ app.add_typer(models_cli.app, name="models", help="Models on this machine, and w
 app.add_typer(adapters_cli.app, name="adapters", help="What repositories taught the model.")
 app.add_typer(eval_cli.app, name="eval", help="How good the suggestions are.")
 app.add_typer(gate_cli.app, name="gate", help="What decides whether a suggestion is shown.")
+app.add_typer(gateway_cli.app, name="gateway", help="One address for many model servers.")
 app.add_typer(audit_cli.app, name="audit", help="Logs of fix runs that show if they were changed.")
 app.add_typer(memory_cli.app, name="memory", help="What fixed what in a repository.")
 app.add_typer(sandbox_cli.app, name="sandbox", help="Containers that run what needs no trust.")

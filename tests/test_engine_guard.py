@@ -10,8 +10,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from completion.engine.background import Address
-from completion.engine.guard import MAX_BODY, Guard
-from completion.engine.server import listen
+from completion.engine.guard import MAX_BODY, Guard, only
+from completion.engine.listening import listen
 from tandem.errors import UsageError
 from tests.wire import bearer, connect, exchange, get, host_of, post, read_reply
 
@@ -319,7 +319,7 @@ def test_an_unknown_path_is_404(engine: Address) -> None:
 async def test_a_remote_server_is_known_by_address_not_by_a_strangers_name(
     host: str, status: int
 ) -> None:
-    guarded = Guard(PlainTextResponse("in"), "secret", 8017, remote=True)
+    guarded = Guard(PlainTextResponse("in"), only("secret"), 8017, remote=True)
     transport = httpx.ASGITransport(guarded)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         reply = await client.get("/", headers={"Host": host, "Authorization": "Bearer secret"})

@@ -12,7 +12,7 @@ import openai
 import pytest
 from starlette.types import Message, Scope
 
-from completion.engine import app
+from completion.engine import app, wire
 from completion.engine.answers import CAPABILITIES
 from completion.engine.background import Address
 from completion.engine.served import ServedModel
@@ -383,7 +383,7 @@ async def test_a_model_that_cannot_be_loaded_is_told_to_who_asks(tmp_path: Path)
 async def test_a_client_that_stops_reading_is_given_up(
     served: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(wire, "STALL_SECONDS", 0.2)
     asked = asyncio.Event()
     body = json.dumps(LONG).encode()
 
@@ -416,7 +416,7 @@ async def test_a_client_that_stops_reading_is_given_up(
 async def test_a_body_that_never_ends_is_given_up(
     served: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(wire, "STALL_SECONDS", 0.05)
 
     async def endless():
         yield b"{"

@@ -12,8 +12,9 @@ BELOW = {
     "completion": set(),
     "finetune": {"completion"},
     "sandbox": {"completion"},
+    "gateway": {"completion"},
     "lsp": {"completion", "finetune", "sandbox"},
-    "tandem": {"completion", "finetune", "sandbox", "lsp", "tandem"},
+    "tandem": {"completion", "finetune", "sandbox", "gateway", "lsp", "tandem"},
 }
 
 

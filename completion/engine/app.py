@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from completion.engine import answers, api
+from completion.engine import answers, api, wire
 from completion.engine.api import ApiError, ChatRequest, CompletionRequest, MemoryUpdate
 from completion.engine.request import Chunk, Request, Usage
 from completion.engine.served import Loaded, ServedModel
@@ -31,9 +31,6 @@ from tandem import __version__
 from tandem.errors import TandemError
 
 log = logging.getLogger(__name__)
-
-# A client that takes no byte, or sends none, for this long is gone.
-STALL_SECONDS = 30.0
 
 
 def build(served: ServedModel) -> Starlette:
@@ -49,7 +46,11 @@ def build(served: ServedModel) -> Starlette:
             Route("/v1/tandem/memory/{name}", routes.remember, methods=["PUT"]),
             Route("/v1/tandem/memory/{name}", routes.forget, methods=["DELETE"]),
         ],
-        exception_handlers={ApiError: _failed, HTTPException: _not_routed, Exception: _broken},
+        exception_handlers={
+            ApiError: wire.failed,
+            HTTPException: wire.not_routed,
+            Exception: _broken,
+        },
     )
     application.router.redirect_slashes = False
     return application
@@ -88,7 +89,7 @@ class Routes:
 
     async def completions(self, request: HttpRequest) -> Response:
         loaded = self._served.ready()
-        body = api.parse(CompletionRequest, await _body(request))
+        body = api.parse(CompletionRequest, await wire.read_body(request))
         adapter = await self._adapter(body.model)
         tokens = await asyncio.to_thread(_tokens, loaded, body.prompt)
         recall, told = loaded.recall(body.tandem.memory)
@@ -98,7 +99,7 @@ class Routes:
 
     async def chat(self, request: HttpRequest) -> Response:
         loaded = self._served.ready()
-        body = api.parse(ChatRequest, await _body(request))
+        body = api.parse(ChatRequest, await wire.read_body(request))
         adapter = await self._adapter(body.model)
         tokens = await asyncio.to_thread(_chat_tokens, loaded, body)
         recall, told = loaded.recall(body.tandem.memory)
@@ -110,7 +111,7 @@ class Routes:
         """Files for a memory, which is made if there is none of that name."""
         name = _memory_name(request)
         loaded = self._served.ready()
-        body = api.parse(MemoryUpdate, await _body(request))
+        body = api.parse(MemoryUpdate, await wire.read_body(request))
         held = await asyncio.to_thread(loaded.remember, name, body)
         return JSONResponse({"name": name, **asdict(held)})
 
@@ -269,8 +270,8 @@ class Stream(Response):
         try:
             async with self._answer.listened_to(receive) as chunks:
                 async for event in self._events(chunks):
-                    await _send_in_time(send, f"data: {event}\n\n".encode(), more=True)
-            await _send_in_time(send, b"", more=False)
+                    await wire.send_in_time(send, f"data: {event}\n\n".encode(), more=True)
+            await wire.send_in_time(send, b"", more=False)
         except TimeoutError:  # the client does not read: the server closes the connection
             log.warning("a client stopped reading its stream")
 
@@ -294,20 +295,6 @@ class Stream(Response):
             yield json.dumps(error.body())
         else:
             yield "[DONE]"
-
-
-async def _send_in_time(send: Send, data: bytes, more: bool) -> None:
-    """Sending blocks once the socket's buffers are full. Raises TimeoutError."""
-    async with asyncio.timeout(STALL_SECONDS):
-        await send({"type": "http.response.body", "body": data, "more_body": more})
-
-
-async def _body(request: HttpRequest) -> bytes:
-    try:
-        async with asyncio.timeout(STALL_SECONDS):
-            return await request.body()
-    except TimeoutError:
-        raise ApiError(408, "The body did not arrive in time.") from None
 
 
 def _memory_name(request: HttpRequest) -> str:
@@ -336,21 +323,6 @@ def _chat_tokens(loaded: Loaded, body: ChatRequest) -> list[int]:
         return tokenizer.encode(tokenizer.chat([message.plain() for message in body.messages]))
     except TandemError as error:  # no chat template, or one that refuses these messages
         raise ApiError(400, str(error), param="messages") from None
-
-
-def _failed(request: HttpRequest, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    return JSONResponse(error.body(), error.status, error.headers)
-
-
-def _not_routed(request: HttpRequest, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    message = {
-        404: f"There is no {request.url.path} here.",
-        405: f"{request.url.path} does not take {request.method}.",
-    }.get(error.status_code, error.detail)
-    refusal = ApiError(error.status_code, message, headers=dict(error.headers or {}))
-    return JSONResponse(refusal.body(), error.status_code, refusal.headers)
 
 
 def _broken(request: HttpRequest, error: Exception) -> Response:

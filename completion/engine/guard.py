@@ -9,7 +9,7 @@ CORS preflight) and short. There are no CORS headers and no GET with side effect
 import hmac
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,22 +19,44 @@ from completion.engine.api import ApiError
 MAX_BODY = 4 * 1024 * 1024
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 OPEN_PATHS = {"/health"}
+OF_SERVE = "It is in the file that `tandem serve` names."
+
+# Who shows a token; None is nobody.
+Known = Callable[[str], object]
+
+
+def only(token: str) -> Known:
+    """One token, for all who know it."""
+    assert token
+    right = token.encode()
+    return lambda given: True if hmac.compare_digest(given.encode(), right) else None
 
 
 class Guard:
     """Checks each request before `app` sees it, and counts its body while `app` reads it.
 
-    `port` is the port we listen on. `remote` also lets in Hosts that are an IP address or this
-    machine's name: rebinding needs a name of the attacker's.
+    `known` says whose a token is; `app` finds that in the request's state, as `user`, and as
+    `trusted` whether there was one. `port` is the port we listen on. `remote` also lets in Hosts
+    that are an IP address or this machine's name: rebinding needs a name of the attacker's.
+    `names` are Hosts by which a proxy before us is known, on any port. `hint` says where to
+    find a token.
     """
 
     def __init__(
-        self, app: ASGIApp, token: str, port: int, remote: bool = False, max_body: int = MAX_BODY
+        self,
+        app: ASGIApp,
+        known: Known,
+        port: int,
+        remote: bool = False,
+        max_body: int = MAX_BODY,
+        names: Collection[str] = (),
+        hint: str = OF_SERVE,
     ) -> None:
-        assert token
         self._app = app
-        self._token = token.encode()
+        self._known = known
         self._port = port
+        self._public = {name.lower() for name in names}
+        self._hint = hint
         self._names = {*LOOPBACK, socket.gethostname().lower()} if remote else {*LOOPBACK}
         self._remote = remote
         self._max_body = max_body
@@ -44,7 +66,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            scope.setdefault("state", {})["trusted"] = self._admit(scope)
+            user = self._admit(scope)
+            scope.setdefault("state", {}).update(user=user, trusted=user is not None)
         except ApiError as error:
             # The server discards a body that nobody read, so that the client can read this.
             response = JSONResponse(error.body(), error.status, error.headers)
@@ -52,8 +75,8 @@ class Guard:
         else:
             await self._app(scope, self._counted(receive), send)
 
-    def _admit(self, scope: Scope) -> bool:
-        """Whether the request showed our token. Raises ApiError for who may not enter."""
+    def _admit(self, scope: Scope) -> object:
+        """Whose token the request showed. Raises ApiError for who may not enter."""
         hosts = _values(scope, b"host")
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
             raise ApiError(403, "The Host header does not name this server.", code="wrong_host")
@@ -68,33 +91,35 @@ class Guard:
                 "Give one of Transfer-Encoding and Content-Length.",
                 headers={"Connection": "close"},
             )
-        trusted = self._has_token(scope)
+        user = self._user(scope)
         if scope["method"] in ("POST", "PUT"):
             self._check_body(scope)
-        return trusted
+        return user
 
     def _is_ours(self, host: str) -> bool:
         name, separator, port = host.rpartition(":")
         if not separator or "]" in port:
             name, port = host, "80"
+        if name.lower() in self._public:
+            return True
         if port != str(self._port):
             return False
         return name.lower() in self._names or (self._remote and _is_address(name.strip("[]")))
 
-    def _has_token(self, scope: Scope) -> bool:
+    def _user(self, scope: Scope) -> object:
         given = _values(scope, b"authorization")
         if not given and scope["path"] in OPEN_PATHS:
-            return False
+            return None
         scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        right = hmac.compare_digest(token.strip().encode(), self._token)
-        if scheme.lower() != "bearer" or not right:
+        user = self._known(token.strip()) if scheme.lower() == "bearer" else None
+        if user is None:
             raise ApiError(
                 401,
-                "The bearer token is missing or wrong. It is in the file that `tandem serve` names.",
+                f"The bearer token is missing or wrong. {self._hint}",
                 code="invalid_api_key",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        return True
+        return user
 
     def _check_body(self, scope: Scope) -> None:
         kinds = _values(scope, b"content-type")

@@ -1,0 +1,48 @@
+"""What every HTTP face of ours does: read bodies, write streams and tell errors.
+
+The engine and the gateway share it.
+"""
+
+import asyncio
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Send
+
+from completion.engine.api import ApiError
+
+# A client that takes no byte, or sends none, for this long is gone.
+STALL_SECONDS = 30.0
+
+
+async def read_body(request: Request) -> bytes:
+    """Raises ApiError (408) if it does not come in time."""
+    try:
+        async with asyncio.timeout(STALL_SECONDS):
+            return await request.body()
+    except TimeoutError:
+        raise ApiError(408, "The body did not arrive in time.") from None
+
+
+async def send_in_time(send: Send, data: bytes, more: bool) -> None:
+    """Sending blocks once the socket's buffers are full. Raises TimeoutError."""
+    async with asyncio.timeout(STALL_SECONDS):
+        await send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+def failed(request: Request, error: Exception) -> Response:
+    """An ApiError, as it is."""
+    assert isinstance(error, ApiError)
+    return JSONResponse(error.body(), error.status, error.headers)
+
+
+def not_routed(request: Request, error: Exception) -> Response:
+    """A path that nobody serves, or a method that it does not take."""
+    assert isinstance(error, HTTPException)
+    message = {
+        404: f"There is no {request.url.path} here.",
+        405: f"{request.url.path} does not take {request.method}.",
+    }.get(error.status_code, error.detail)
+    refusal = ApiError(error.status_code, message, headers=dict(error.headers or {}))
+    return JSONResponse(refusal.body(), error.status_code, refusal.headers)

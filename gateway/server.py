@@ -1,0 +1,41 @@
+"""The gateway's process: its socket, its log, and a clean end at SIGTERM and Ctrl-C."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from completion.engine.guard import Guard
+from completion.engine.listening import Server, listen
+from gateway import ledger, tokens
+from gateway.app import Gateway
+from gateway.config import Settings
+
+HINT = "Ask your admin: tandem gateway token NAME."
+
+
+def run(
+    settings: Settings,
+    tokens_file: Path | None = None,
+    ledger_file: Path | None = None,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Serve until a signal comes. Raises UsageError for an address we cannot listen on, and
+    ConfigError for a token that cannot be read."""
+    logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.WARNING)
+    known = tokens.Tokens(tokens_file or tokens.default_file())
+    gateway = Gateway(settings, ledger_file or ledger.default_file())
+    listening = listen(settings.host, settings.port, settings.allow_remote)
+    guarded = Guard(
+        gateway.build(),
+        known.user,
+        listening.port,
+        listening.remote,
+        settings.max_body,
+        settings.hosts,
+        HINT,
+    )
+    tell(f"The gateway is at {listening.url}, before {len(settings.backends)} back ends.")
+    if listening.remote:
+        tell("Other machines can reach it, and tokens travel in the clear: put TLS in front.")
+    server = Server(guarded, gateway.tick, gateway.stop)
+    server.run(sockets=[listening.socket])
