@@ -19,7 +19,7 @@ from completion.pieces import Context
 from completion.reader import Reader
 from completion.reply import Reply
 from completion.repository import Repositories
-from completion.rules import parses
+from completion.rules import pairs, parses
 from completion.stages import Stages
 from tandem.errors import EngineError
 
@@ -93,14 +93,17 @@ class Asking:
 
         reader = self._reader = new_reader()
         # The filters' first look at a file costs up to 50 ms, and nothing while the model works.
-        language = hole.lexer.language.name
-        loop = asyncio.get_running_loop()
-        look = loop.call_later(SENT_S, parses.without_line, before, below, language)
+        row, loop = hole.lexer.language, asyncio.get_running_loop()
+        looks = [
+            loop.call_later(SENT_S, parses.without_line, before, below, row.name),
+            loop.call_later(2 * SENT_S, pairs.read_around, before, below, row),
+        ]
         try:
             with self.stages.stage("generate"):
                 answer = await self._answer(client, built, can_heal, reader)
         finally:
-            look.cancel()
+            for look in looks:
+                look.cancel()
         self.details["finish"] = answer.finish or "stopped here"
         self.details["usage"] = answer.usage
         self.memories.told(self.document, answer.usage)

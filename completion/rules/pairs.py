@@ -106,6 +106,14 @@ class Pairs:
         return found.unpaired()
 
 
+def read_around(prefix: str, suffix: str, row: Language) -> None:
+    """The lines above the cursor's and those below. Called while the model is at work, it costs
+    the answer nothing."""
+    newline = suffix.find("\n")
+    _head(prefix[: prefix.rfind("\n") + 1], row)
+    _tail(suffix[newline + 1 :] if newline >= 0 else "", row)
+
+
 @dataclass
 class _Reading:
     """`brackets` are open, `alone` counts those that have lost their partner, and `closers` those
