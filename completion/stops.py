@@ -7,6 +7,7 @@ is. So what was found is kept, with the syntax tree it was found in.
 import threading
 from bisect import bisect_left
 from collections import OrderedDict
+from functools import lru_cache
 
 from completion.languages import language_row
 from completion.statements import Statements, line_starts
@@ -22,7 +23,7 @@ KEPT, TOLD_BY = 8, 1024
 def chain(text: str, offset: int, language: str, size: int) -> list[int]:
     """Offsets a quarter to a half of `size` characters apart, up to `offset`, each at the best
     boundary in reach: a statement of the module, else a definition, a statement, a line."""
-    lines = line_starts(text[: text.rfind("\n", 0, offset) + 1])
+    lines = _starts_above(text[: text.rfind("\n", 0, offset) + 1])
     known = lines[(len(lines) - 1) // HEAD_LINES * HEAD_LINES]
     near, _ = _reach(size)
     head = text[: known if offset - known < near else lines[-1]]
@@ -75,6 +76,10 @@ class _Head:
             if stops[-2] + far <= sure:
                 kept.append(stops[-1])
         return stops
+
+
+# A key leaves the lines above the cursor's as they are.
+_starts_above = lru_cache(maxsize=8)(line_starts)
 
 
 def _reach(size: int) -> tuple[int, int]:

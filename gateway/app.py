@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -54,8 +53,8 @@ class Gateway:
 
     def build(self) -> Starlette:
         """Routes. Wrap them in `completion.engine.guard.Guard`, which finds the user."""
-        application = Starlette(
-            routes=[
+        return wire.application(
+            [
                 Route("/health", self._health),
                 Route("/metrics", self._metrics),
                 Route("/v1/models", self._models),
@@ -64,14 +63,8 @@ class Gateway:
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/tandem/gateway", self._admin),
             ],
-            exception_handlers={
-                ApiError: wire.failed,
-                HTTPException: wire.not_routed,
-                Exception: _broken,
-            },
+            "gateway",
         )
-        application.router.redirect_slashes = False
-        return application
 
     async def poll(self) -> None:
         """Ask all back ends once what they serve."""
@@ -235,8 +228,3 @@ class Gateway:
                 },
             }
         )
-
-
-def _broken(request: Request, error: Exception) -> Response:
-    """Says nothing of what broke: messages of unknown errors carry paths. The log has it."""
-    return JSONResponse(ApiError(500, "The gateway failed; its log says why.").body(), 500)

@@ -11,6 +11,7 @@ import httpcore
 
 from gateway import config
 from gateway.breaker import Breaker
+from gateway.events import TooLong
 
 CONNECT_SECONDS = 2.0
 # Without a byte in the middle of an answer.
@@ -93,21 +94,23 @@ class Backend:
                 asyncio.timeout(POLL_SECONDS),
                 self._pool.stream("GET", f"{self._url}/models", headers=self._headers) as response,
             ):
-                data = await _limited(response)
+                data = await whole(response, MAX_LIST)
                 if response.status != 200:
                     return False
             rows = json.loads(data)["data"]
             self.cards = {str(row["id"]): dict(row) for row in rows}
-        except (*LOST, ValueError, KeyError, TypeError, RecursionError):
+        except (*LOST, TooLong, ValueError, KeyError, TypeError, RecursionError):
             return False
         self.breaker.revived()
         return True
 
 
-async def _limited(response: httpcore.Response) -> bytes:
-    data = b""
+async def whole(response: httpcore.Response, limit: int) -> bytes:
+    """Raises TooLong above so many bytes, and what LOST has."""
+    pieces, size = [], 0
     async for piece in response.aiter_stream():
-        data += piece
-        if len(data) > MAX_LIST:
-            raise ValueError("too long")
-    return data
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise TooLong
+    return b"".join(pieces)

@@ -15,7 +15,7 @@ _DONE = b"[DONE]"
 
 
 class TooLong(Exception):
-    """An event that does not end."""
+    """What a back end says does not end."""
 
 
 @dataclass

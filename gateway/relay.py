@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from completion.engine import wire
 from completion.engine.api import ApiError
-from gateway.backend import LOST, STALL_SECONDS
+from gateway.backend import LOST, STALL_SECONDS, whole
 from gateway.cache import LARGEST, Known
 from gateway.events import Events, TooLong
 from gateway.fields import Ask
@@ -317,13 +317,10 @@ async def _pieces(response: httpcore.Response, deadline: asyncio.Timeout) -> Asy
 
 
 async def _all(response: httpcore.Response, limit: int) -> bytes:
-    pieces, size = [], 0
-    async for piece in response.aiter_stream():
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            raise Failed("too_long")
-    return b"".join(pieces)
+    try:
+        return await whole(response, limit)
+    except TooLong:
+        raise Failed("too_long") from None
 
 
 async def _gone(receive: Receive) -> None:

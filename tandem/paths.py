@@ -7,7 +7,6 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -21,14 +20,8 @@ def home() -> Path | None:
 
 
 def _folder(kind: str, default: Callable[[str], str]) -> Path:
-    """Asked for several times with each key: what the user's system says takes 20 us to find out."""
-    value = os.environ.get("TANDEM_HOME")
-    return _below(value, kind) if value else Path(default("tandem"))
-
-
-@lru_cache(maxsize=64)
-def _below(folder: str, kind: str) -> Path:
-    return Path(folder) / kind
+    folder = home()
+    return folder / kind if folder else Path(default("tandem"))
 
 
 def cache_dir() -> Path:

@@ -17,7 +17,6 @@ from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -36,8 +35,8 @@ log = logging.getLogger(__name__)
 def build(served: ServedModel) -> Starlette:
     """Routes for what `served` serves. Wrap them in `guard.Guard` before they meet a socket."""
     routes = Routes(served)
-    application = Starlette(
-        routes=[
+    return wire.application(
+        [
             Route("/health", routes.health),
             Route("/v1/models", routes.models),
             Route("/v1/models/{name:path}", routes.model),
@@ -46,14 +45,8 @@ def build(served: ServedModel) -> Starlette:
             Route("/v1/tandem/memory/{name}", routes.remember, methods=["PUT"]),
             Route("/v1/tandem/memory/{name}", routes.forget, methods=["DELETE"]),
         ],
-        exception_handlers={
-            ApiError: wire.failed,
-            HTTPException: wire.not_routed,
-            Exception: _broken,
-        },
+        "engine",
     )
-    application.router.redirect_slashes = False
-    return application
 
 
 class Routes:
@@ -323,8 +316,3 @@ def _chat_tokens(loaded: Loaded, body: ChatRequest) -> list[int]:
         return tokenizer.encode(tokenizer.chat([message.plain() for message in body.messages]))
     except TandemError as error:  # no chat template, or one that refuses these messages
         raise ApiError(400, str(error), param="messages") from None
-
-
-def _broken(request: HttpRequest, error: Exception) -> Response:
-    """Says nothing of what broke: messages of unknown errors carry paths. The log has it."""
-    return JSONResponse(ApiError(500, "The engine failed; its log says why.").body(), 500)
