@@ -59,18 +59,13 @@ class _LoopReader:
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
-        self._between = False  # behind a message's body, before the next one's head
 
     async def readline(self) -> bytes:
-        if self._between:
-            await asyncio.sleep(0)
-            self._between = False
+        await asyncio.sleep(0)
         return await self._reader.readline()
 
     async def readexactly(self, n: int) -> bytes:
-        body = await self._reader.readexactly(n)
-        self._between = True
-        return body
+        return await self._reader.readexactly(n)
 
 
 async def _stdio(server: TandemServer) -> None:
