@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks import common
 from benchmarks.parts import gateway_chaos, gateway_replay, gateway_speed
 from benchmarks.parts.keystrokes import Prompter
@@ -63,10 +65,14 @@ def main() -> None:
 
 def overhead(folder: Path, quick: bool) -> Part:
     """Paired: each request direct and through the gateway, right after each other."""
-    with _tiny(folder, 1) as (found, running):
+    # Seldom polled, as it is by default: that is no part of a request.
+    with _tiny(folder, 1, poll_seconds=60) as (found, running):
         body = {"model": "tiny", "prompt": PROMPT, "max_tokens": 8, "temperature": 0.0005}
         asked = 200 if quick else 1000
+        process = psutil.Process(running.process.pid)
+        before = sum(process.cpu_times()[:2])
         direct, through = gateway_speed.in_turns([found[0].address, running.address()], body, asked)
+        spent = sum(process.cpu_times()[:2]) - before
     firsts = [t.first - d.first for d, t in zip(direct, through, strict=True)]
     wholes = [t.whole - d.whole for d, t in zip(direct, through, strict=True)]
     figures = {
@@ -76,12 +82,14 @@ def overhead(folder: Path, quick: bool) -> Part:
         "p50_ms": round(statistics.median(firsts), 2),
         "p95_ms": round(common.percentile(firsts, 0.95), 2),
         "whole_p50_ms": round(statistics.median(wholes), 2),
+        "cpu_ms": round(1000 * spent / (asked + gateway_speed.WARM), 2),
     }
     rows = [
         ["overhead", "first byte direct, p50, ms", figures["direct_first_ms_p50"]],
         ["", "first byte through the gateway, p50, ms", figures["through_first_ms_p50"]],
         ["", "difference, p50 / p95, ms", f"{figures['p50_ms']} / {figures['p95_ms']}"],
         ["", "difference at the end, p50, ms", figures["whole_p50_ms"]],
+        ["", "CPU of the gateway a request, ms", figures["cpu_ms"]],
     ]
     return rows, figures
 
@@ -193,9 +201,10 @@ PARTS: dict[str, Callable[[Path, bool], Part]] = {
 
 @contextmanager
 def _tiny(
-    folder: Path, count: int, adapters: dict[str, str] | None = None
+    folder: Path, count: int, adapters: dict[str, str] | None = None, **options: Any
 ) -> Iterator[tuple[list[Replica], Running]]:
-    """Replicas of a tiny model, and a gateway before them with a user for each adapter."""
+    """Replicas of a tiny model, and a gateway before them with a user for each adapter and these
+    `options`."""
     home = folder / "engines"
     os.environ["TANDEM_KERNELS"] = str(paths.kernels_dir().resolve())
     with _home(home):
@@ -207,7 +216,7 @@ def _tiny(
         users[user] = FREE | {"scopes": ["completion", "adapters"], "adapters": [name]}
     with (
         replicas(home, "tiny", count, **TINY) as found,
-        gateway(folder / "gateway", _rows(found, "tiny"), users) as running,
+        gateway(folder / "gateway", _rows(found, "tiny"), users, **options) as running,
     ):
         yield found, running
 

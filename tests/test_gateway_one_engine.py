@@ -80,7 +80,7 @@ def test_who_leaves_in_mid_stream_frees_the_engine(running: Running, engine: Rep
         assert count(engine, "running") == 1
     wait_until(lambda: count(engine, "running") == 0)
     assert count(engine, "cancelled") == before + 1
-    wait_until(lambda: running.entry().end == "cancelled")
+    wait_until(lambda: any(entry.end == "cancelled" for entry in running.entries()))
     wait_until(lambda: running.state("admin")["running"] == 0)
 
 
