@@ -59,9 +59,13 @@ class TokenTold:
 
 @dataclass
 class Answer:
-    """What a stream told besides its text; of its tokens if the body asked for `logprobs`."""
+    """What a stream told besides its text; of its tokens if the body asked for `logprobs`.
+
+    `model` is the one that answers, as the server names it.
+    """
 
     finish: str = ""
+    model: str = ""
     usage: dict[str, Any] = field(default_factory=dict)
     tokens: list[TokenTold] = field(default_factory=list)
 
@@ -139,6 +143,7 @@ class Client:
                     if "error" in event:
                         raise _told(event["error"])
                     answer.usage = event.get("usage") or answer.usage
+                    answer.model = str(event.get("model") or answer.model)
                     for choice in event.get("choices", []):
                         answer.finish = choice.get("finish_reason") or answer.finish
                         answer.tokens += _tokens(choice.get("logprobs"))

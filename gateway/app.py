@@ -41,7 +41,7 @@ class Gateway:
         self.cache = Cache(settings.cache_mb * 1024 * 1024, settings.cache_seconds)
         self.metrics = metrics.Metrics()
         self.running: set[asyncio.Task[Any]] = set()
-        self.ledger_file = ledger_file
+        self.ledger = ledger.Writer(ledger_file)
         self.began = time.monotonic()
         self.stopping = False
         self.quotas = Quotas()
@@ -168,7 +168,7 @@ class Gateway:
 
     def _done(self, outcome: Outcome) -> None:
         self.metrics.add(outcome)
-        ledger.write(outcome, self.ledger_file)
+        self.ledger.add(outcome)
 
     def _user(self, request: Request, scope: Scope | None = None) -> tuple[str, User]:
         """Raises ApiError (403) for who is not in the settings any more, or lacks the scope."""

@@ -48,10 +48,13 @@ VARIANTS = {
 }
 
 
-def make(folder: Path, variant: str, shard_size: str = "10GB") -> PreTrainedModel:
+def make(
+    folder: Path, variant: str, shard_size: str = "10GB", context: int = 256
+) -> PreTrainedModel:
     """Save a random model and a tokenizer trained on this file; return transformers' own."""
     torch.manual_seed(0)
     model = VARIANTS[variant]().eval()
+    model.config.max_position_embeddings = context
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # Norms start at one and biases at zero: a forward pass that left them out would pass.

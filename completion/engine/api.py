@@ -3,8 +3,8 @@
 Types are strict: a field of a wrong type is an error that names it. Fields we do not know are
 ignored, as other compatible servers do. Fields we know but cannot honour are refused when they
 ask for something, because an answer that quietly left it out would be wrong. Ours alone are
-memories, `heal` and `tandem` in a request, `capabilities`, `context_length` and `fim_template` of a model,
-and the object `tandem` in usage.
+memories, `heal` and `tandem` in a request, `capabilities`, `context_length` and `fim_template` of a
+model, and the object `tandem` in usage. `cache_salt` is vLLM's.
 """
 
 from collections.abc import Sequence
@@ -163,6 +163,7 @@ class _Sampling(_Body):
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=MAX_ANSWERS)
     prediction: Prediction | None = None
+    cache_salt: str | None = Field(None, min_length=1, max_length=256)
     tandem: Tandem = Field(default_factory=Tandem)
 
     @property
@@ -215,6 +216,7 @@ class _Sampling(_Body):
             n=self.answers,
             document=self.tandem.document,
             priority=priority if self.tandem.priority is None else self.tandem.priority,
+            salt=self.cache_salt or "",
         )
 
 

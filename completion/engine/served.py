@@ -51,13 +51,18 @@ class Loaded:
                 code="memory_full",
             ) from None
 
-    def recall(self, wanted: Remembered | None) -> "tuple[Recall | None, str]":
-        """What a request mixes in, and what its usage tells of that."""
+    def recall(
+        self, wanted: Remembered | None, salt: str | None = None
+    ) -> "tuple[Recall | None, str]":
+        """What a request mixes in, and what its usage tells of that.
+
+        Memories are given and asked for by all who know the token, so who has a salt has none.
+        """
         from completion.engine.memory import Recall
 
         if wanted is None:
             return None, ""
-        view = self.memories.view(wanted.name)
+        view = None if salt else self.memories.view(wanted.name)
         return (None, "unknown") if view is None else (Recall(view, wanted.weight), "used")
 
     def submit(self, parts: Sequence[tuple[Request, Callable[[Chunk], None]]]) -> "list[Job]":
