@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from completion.engine import answers, api, wire
+from completion.engine import answers, api, lending, wire
 from completion.engine.api import ApiError, ChatRequest, CompletionRequest, MemoryUpdate
 from completion.engine.request import Chunk, Request, Usage
 from completion.engine.served import Loaded, ServedModel
@@ -44,6 +44,7 @@ def build(served: ServedModel) -> Starlette:
             Route("/v1/chat/completions", routes.chat, methods=["POST"]),
             Route("/v1/tandem/memory/{name}", routes.remember, methods=["PUT"]),
             Route("/v1/tandem/memory/{name}", routes.forget, methods=["DELETE"]),
+            *lending.routes(served),
         ],
         "engine",
     )
