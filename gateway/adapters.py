@@ -36,6 +36,7 @@ from gateway.backend import LOST, Backend
 from gateway.config import ROLES, Settings, User
 from gateway.events import TooLong
 from gateway.loading import Loading
+from gateway.refusals import clean
 from gateway.routes import may_use
 from tandem.errors import ModelError, UsageError
 
@@ -129,7 +130,7 @@ class Sharing:
                 self.store.put, folder, statement, package.signed, rank, signer, name
             )
         except ModelError as error:
-            raise ApiError(400, error.message, code="bad_adapter") from None
+            raise ApiError(400, clean(error.message), code="bad_adapter") from None
         except UsageError as error:
             raise ApiError(409, error.message, code="not_taken") from None
         except ClientDisconnect:

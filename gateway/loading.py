@@ -139,7 +139,7 @@ async def _told(backend: Backend, path: str, body: dict[str, Any]) -> str | None
         return None
     try:
         told = json.loads(data)
-        error = told["error"] if "error" in told else told  # vLLM's own has no wrapper
+        error = told.get("error", told)  # vLLM's own has no wrapper
         if error.get("code") == "adapter_not_found" or error.get("message") is None:
             raise KeyError
         return clean(str(error["message"]))

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +29,7 @@ def ours(shared: Team) -> Iterator[Team]:
     """After each attack everything is as it was, and the base and the adapter answer."""
     before, text = shared.files(), shared.text(NAME)
     yield shared
-    assert not [name for name in os.listdir(shared.shelves) if name.startswith(".incoming")]
+    assert not [*shared.shelves.glob(".incoming*")]
     assert shared.files() == before
     assert shared.text(NAME) == text != shared.text("tiny")
 
