@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from completion import adapter_package, lora, manifest, signing
-from completion.adapter_package import File, Statement
+from completion.adapter_package import File
 from completion.signing import Signed
 from tests import team
 from tests.team import NAME, Team
-from tests.wire import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -255,50 +254,3 @@ def test_the_engine_loads_from_nowhere_else(ours: Team, tmp_path: Path) -> None:
         reply = post(ours.engine.address, "/v1/load_lora_adapter", body)
         assert (reply.status, reply.error["code"]) == (404, "adapter_not_found")
     (ours.shelves / "link").unlink()
-
-
-# What changes something comes last.
-
-
-def test_a_new_version_is_used_and_a_replayed_rollback_counts_once(shared: Team) -> None:
-    first, before = shared.text(NAME), shared.rows()[0]["in_use"]["signed_ms"]
-    assert shared.push().status_code == 200
-    now = shared.rows()[0]["in_use"]["signed_ms"]
-    assert now > before
-    assert shared.text(NAME) != first
-    text = json.dumps({"v": 1, "repository": shared.identity, "from_ms": now})
-    body = json.loads(signing.sign("rollback", text).model_dump_json())
-    with shared.running.client() as client:
-        answers = [client.post("tandem/adapters/rollback", json=body) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [200, 409]
-    assert shared.text(NAME) == first
-    newer = Statement.model_validate_json(
-        Signed.model_validate_json(next(shared.shelves.rglob("signed.json")).read_bytes()).text
-    )
-    assert newer.name == NAME
-
-
-def test_an_engine_that_came_back_has_it_again(shared: Team) -> None:
-    text = shared.text(NAME)
-    shared.engine.kill()
-    shared.engine.start()
-    wait_until(shared.engine.ready)
-    wait_until(lambda: shared.ask(NAME).status_code == 200)
-    assert shared.text(NAME) == text
-
-
-def test_a_folder_that_is_damaged_meanwhile_is_told_and_harms_nobody(shared: Team) -> None:
-    version = shared.rows()[0]["in_use"]["version"]
-    file = shared.shelves / shared.identity / version / lora.WEIGHTS
-    good = file.read_bytes()
-    file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    shared.engine.kill()
-    shared.engine.start()
-    wait_until(shared.engine.ready)
-    wait_until(lambda: "has changed" in shared.rows()[0]["servers"]["engine"])
-    wait_until(shared.base_answers())
-    assert shared.ask(NAME).status_code == 404
-    assert NAME not in shared.models()
-    file.write_bytes(good)
-    assert shared.push().status_code == 200
-    wait_until(lambda: shared.ask(NAME).status_code == 200)
