@@ -30,13 +30,15 @@ class Superseded(EngineError):
 @dataclass(frozen=True)
 class ServedModel:
     """One row of `/v1/models`. Capabilities are empty for servers other than ours; `parent` is
-    an adapter's base model, as ours and vLLM tell it."""
+    an adapter's base model, as ours and vLLM tell it; `repository` is the `identity` of the one that
+    a gateway says it is for."""
 
     id: str
     capabilities: frozenset[str] = frozenset()
     template: str = ""
     context: int = 0
     parent: str = ""
+    repository: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ def _served(row: dict[str, Any]) -> ServedModel:
         template=str(row.get("fim_template") or ""),
         context=int(row.get("context_length") or row.get("max_model_len") or 0),
         parent=str(row.get("parent") or ""),
+        repository=str(row.get("repository") or ""),
     )
 
 

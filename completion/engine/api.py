@@ -32,6 +32,7 @@ MAX_LOGPROBS, MAX_CHAT_LOGPROBS = 5, 20
 MAX_PREDICTION = 200_000
 MAX_FILES = 4096
 MEMORY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+ADAPTER_NAME = f"^{MEMORY_NAME}$"
 # Below this the softmax of temperature sampling overflows; the limit of temperature 0 is greedy.
 _COLDEST = 1e-3
 
@@ -283,9 +284,22 @@ class MemoryUpdate(_Body):
     drop: list[str] = Field(default_factory=list, max_length=MAX_FILES)
 
 
+class LoadAdapter(_Body):
+    """POST /v1/load_lora_adapter, as vLLM has it."""
+
+    lora_name: str = Field(pattern=ADAPTER_NAME)
+    lora_path: str = Field(min_length=1, max_length=4096)
+
+
+class UnloadAdapter(_Body):
+    """POST /v1/unload_lora_adapter."""
+
+    lora_name: str = Field(pattern=ADAPTER_NAME)
+
+
 # Errors of fields that do not go together carry the name of the one at fault as their type.
 _ACROSS_FIELDS = {"top_logprobs"}
-B = TypeVar("B", CompletionRequest, ChatRequest, MemoryUpdate)
+B = TypeVar("B", CompletionRequest, ChatRequest, MemoryUpdate, LoadAdapter, UnloadAdapter)
 
 
 def parse(kind: type[B], body: bytes) -> B:

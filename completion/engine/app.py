@@ -16,7 +16,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from completion.engine import answers, api, wire
+from completion.engine import answers, api, lending, wire
 from completion.engine.api import ApiError, ChatRequest, CompletionRequest, MemoryUpdate
 from completion.engine.replies import Answer, Stream, Whole
 from completion.engine.request import Request
@@ -37,6 +37,7 @@ def build(served: ServedModel) -> Starlette:
             Route("/v1/chat/completions", routes.chat, methods=["POST"]),
             Route("/v1/tandem/memory/{name}", routes.remember, methods=["PUT"]),
             Route("/v1/tandem/memory/{name}", routes.forget, methods=["DELETE"]),
+            *lending.routes(served),
         ],
         "engine",
     )
