@@ -71,6 +71,18 @@ def examine(folder: Path, base: Path) -> Lora:
     return lora
 
 
+def rank_of(folder: Path) -> int:
+    """The rank of a LoRA whose base's files are not compared, a quantised one's for instance.
+
+    Raises ModelError for a pickle, or a form of LoRA that is not served.
+    """
+    _refuse_pickles(folder)
+    config = families.read_json(folder / CONFIG)
+    _refuse_other_forms(config)
+    families.safetensors_header(folder / WEIGHTS)
+    return _rank(config)
+
+
 def base_shapes(base: Path) -> dict[str, list[int]]:
     """Shape of each tensor of a model folder, from the headers of its files."""
     return {
