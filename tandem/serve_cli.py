@@ -1,6 +1,7 @@
-"""`tandem serve`: the embedded engine for other programs, OpenAI-compatible."""
+"""`tandem serve`: a model for other programs, OpenAI-compatible: by our engine, or by vLLM."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -9,10 +10,12 @@ from tandem.errors import UsageError
 
 DEFAULT_PORT = 8017
 
+OfVllm = "vLLM"
+
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = DEFAULT_PORT,
+    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="0 takes a free one [8017].")] = None,
     model: Annotated[str, typer.Option(help="A model in the store, or a folder.")] = "",
     background: Annotated[
         bool, typer.Option(help="Start the engine that editors share, and return.")
@@ -20,8 +23,81 @@ def serve(
     allow_remote: Annotated[
         bool, typer.Option(help="Let other machines in; they need the token too.")
     ] = False,
+    backend: Annotated[
+        Literal["embedded", "vllm"], typer.Option(help="Our engine, or vLLM, for a GPU.")
+    ] = "embedded",
+    show: Annotated[
+        bool, typer.Option("--print", help="Print vLLM's command and do nothing.")
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="vLLM's settings; default: vllm.toml in the settings folder.",
+            rich_help_panel=OfVllm,
+        ),
+    ] = None,
+    environment: Annotated[
+        Path | None,
+        typer.Option(help="The virtual environment that has it.", rich_help_panel=OfVllm),
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="What the model is served by.", rich_help_panel=OfVllm)
+    ] = "",
+    context: Annotated[
+        int | None,
+        typer.Option(min=1, help="Longest prompt + answer, tokens.", rich_help_panel=OfVllm),
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=OfVllm)
+    ] = "",
+    quantization: Annotated[
+        str, typer.Option(help="awq, gptq or fp8.", rich_help_panel=OfVllm)
+    ] = "",
+    tensor_parallel: Annotated[
+        int | None, typer.Option(help="GPUs that share one model.", rich_help_panel=OfVllm)
+    ] = None,
+    data_parallel: Annotated[
+        int | None, typer.Option(help="Copies of the model.", rich_help_panel=OfVllm)
+    ] = None,
+    speculation: Annotated[
+        str, typer.Option(help="off, ngram, suffix, eagle3 or draft.", rich_help_panel=OfVllm)
+    ] = "",
+    draft: Annotated[
+        Path | None,
+        typer.Option(help="Folder of eagle3's or draft's model.", rich_help_panel=OfVllm),
+    ] = None,
 ) -> None:
     """Serve the model over OpenAI-compatible HTTP, until Ctrl-C."""
+    guess = {"method": speculation, "model": draft}
+    flags = {
+        "environment": environment,
+        "name": name,
+        "context": context,
+        "dtype": dtype,
+        "quantization": quantization,
+        "tensor_parallel": tensor_parallel,
+        "data_parallel": data_parallel,
+        "speculation": {key: value for key, value in guess.items() if value},
+    }
+    given: dict[str, Any] = {key: value for key, value in flags.items() if value}
+    if backend == "vllm":
+        if background:
+            raise UsageError("--background is of the embedded engine.", "Leave it out.")
+        given |= {"host": host} if host is not None else {}
+        given |= {"port": port} if port is not None else {}
+        given |= {"model": model} if model else {}
+        given |= {"allow_remote": True} if allow_remote else {}
+        _vllm(config, given, show)
+        return
+    if given or show or config is not None:
+        named = next(iter(given), "print" if show else "config").replace("_", "-")
+        raise UsageError(f"--{named} is of vLLM.", "Add --backend vllm.")
+    _embedded(
+        model, host or "127.0.0.1", DEFAULT_PORT if port is None else port, background, allow_remote
+    )
+
+
+def _embedded(model: str, host: str, port: int, background: bool, allow_remote: bool) -> None:
     from completion.engine import background as engine
     from completion.engine import server
 
@@ -35,3 +111,32 @@ def serve(
         )
     address = engine.ensure(config, progress=typer.echo)
     typer.echo(f"Serving {address.model} at {address.url}, process {address.pid}.")
+
+
+def _vllm(file: Path | None, flags: dict[str, Any], show: bool) -> None:
+    from completion.engine import background as engine
+    from completion.engine.listening import listen
+    from completion.vllm import command, environment, served
+    from completion.vllm import settings as of_vllm
+    from completion.vllm.runner import Runner
+    from tandem import paths
+
+    wanted = of_vllm.load(file, flags)
+    found = environment.find(wanted.environment)
+    model = served.find(wanted, settings.load().model)
+    listening = listen(wanted.host, wanted.port, wanted.allow_remote)
+    listening.socket.close()  # vLLM opens it; what is wrong with it is told now, and in our words
+    token, token_file = engine.user_token()
+    folder = paths.state_dir() / "vllm"
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=show)
+
+    runner = Runner(wanted, found, model, listening.port, token, folder, listening.remote, tell)
+    if show:
+        typer.echo(command.shown(runner.plan(), folder, token_file, listening.remote))
+        if not model.folder.is_dir():
+            tell(f"The first start makes {model.folder}.")
+        return
+    tell(f"The bearer token is in {token_file}. Ctrl-C ends the server.")
+    runner.run()

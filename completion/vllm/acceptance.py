@@ -20,7 +20,13 @@ from tandem import paths
 FORMAT = 1
 # c on a GPU that a few requests leave idle in between, by method: guesses from a text cost their
 # check alone; an EAGLE-3 head is a layer of its model, a draft model some tenth of it.
-_COSTS: dict[Method, float] = {"off": 1.0, "ngram": 0.05, "suffix": 0.05, "eagle3": 0.1, "draft": 0.2}
+_COSTS: dict[Method, float] = {
+    "off": 1.0,
+    "ngram": 0.05,
+    "suffix": 0.05,
+    "eagle3": 0.1,
+    "draft": 0.2,
+}
 # A CPU has no idle arithmetic: more tokens a pass cost nearly in proportion (docs/vllm.md).
 _CPU_CHECK = 0.25
 

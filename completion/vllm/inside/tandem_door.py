@@ -34,9 +34,7 @@ class Door:
         self._key = str(told["key"]).encode()
         self._app = app
         token, hosts = os.environ["VLLM_API_KEY"], told["hosts"]
-        self._guard = Guard(
-            self._inside, only(token), told["port"], told["remote"], names=hosts
-        )
+        self._guard = Guard(self._inside, only(token), told["port"], told["remote"], names=hosts)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
