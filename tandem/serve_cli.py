@@ -10,7 +10,7 @@ from tandem.errors import UsageError
 
 DEFAULT_PORT = 8017
 
-OfVllm = "vLLM"
+OF_VLLM = "vLLM"
 
 
 def serve(
@@ -33,38 +33,38 @@ def serve(
         Path | None,
         typer.Option(
             help="vLLM's settings; default: vllm.toml in the settings folder.",
-            rich_help_panel=OfVllm,
+            rich_help_panel=OF_VLLM,
         ),
     ] = None,
     environment: Annotated[
         Path | None,
-        typer.Option(help="The virtual environment that has it.", rich_help_panel=OfVllm),
+        typer.Option(help="The virtual environment that has it.", rich_help_panel=OF_VLLM),
     ] = None,
     name: Annotated[
-        str, typer.Option(help="What the model is served by.", rich_help_panel=OfVllm)
+        str, typer.Option(help="What the model is served by.", rich_help_panel=OF_VLLM)
     ] = "",
     context: Annotated[
         int | None,
-        typer.Option(min=1, help="Longest prompt + answer, tokens.", rich_help_panel=OfVllm),
+        typer.Option(min=1, help="Longest prompt + answer, tokens.", rich_help_panel=OF_VLLM),
     ] = None,
     dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=OfVllm)
+        str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=OF_VLLM)
     ] = "",
     quantization: Annotated[
-        str, typer.Option(help="awq, gptq or fp8.", rich_help_panel=OfVllm)
+        str, typer.Option(help="awq, gptq or fp8.", rich_help_panel=OF_VLLM)
     ] = "",
     tensor_parallel: Annotated[
-        int | None, typer.Option(help="GPUs that share one model.", rich_help_panel=OfVllm)
+        int | None, typer.Option(help="GPUs that share one model.", rich_help_panel=OF_VLLM)
     ] = None,
     data_parallel: Annotated[
-        int | None, typer.Option(help="Copies of the model.", rich_help_panel=OfVllm)
+        int | None, typer.Option(help="Copies of the model.", rich_help_panel=OF_VLLM)
     ] = None,
     speculation: Annotated[
-        str, typer.Option(help="off, ngram, suffix, eagle3 or draft.", rich_help_panel=OfVllm)
+        str, typer.Option(help="off, ngram, suffix, eagle3 or draft.", rich_help_panel=OF_VLLM)
     ] = "",
     draft: Annotated[
         Path | None,
-        typer.Option(help="Folder of eagle3's or draft's model.", rich_help_panel=OfVllm),
+        typer.Option(help="Folder of eagle3's or draft's model.", rich_help_panel=OF_VLLM),
     ] = None,
 ) -> None:
     """Serve the model over OpenAI-compatible HTTP, until Ctrl-C."""
@@ -124,17 +124,20 @@ def _vllm(file: Path | None, flags: dict[str, Any], show: bool) -> None:
     wanted = of_vllm.load(file, flags)
     found = environment.find(wanted.environment)
     model = served.find(wanted, settings.load().model)
-    listening = listen(wanted.host, wanted.port, wanted.allow_remote)
-    listening.socket.close()  # vLLM opens it; what is wrong with it is told now, and in our words
+    port, remote = wanted.port, wanted.allow_remote
+    if not show:
+        listening = listen(wanted.host, wanted.port, wanted.allow_remote)
+        listening.socket.close()  # vLLM opens it; what is wrong is told now, and in our words
+        port, remote = listening.port, listening.remote
     token, token_file = engine.user_token()
     folder = paths.state_dir() / "vllm"
 
     def tell(line: str) -> None:
         typer.echo(line, err=show)
 
-    runner = Runner(wanted, found, model, listening.port, token, folder, listening.remote, tell)
+    runner = Runner(wanted, found, model, port, token, folder, remote, tell)
     if show:
-        typer.echo(command.shown(runner.plan(), folder, token_file, listening.remote))
+        typer.echo(command.shown(runner.plan(), folder, token_file, remote))
         if not model.folder.is_dir():
             tell(f"The first start makes {model.folder}.")
         return

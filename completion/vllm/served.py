@@ -137,9 +137,9 @@ def _of_store(model: Model, wanted: settings.Adapters) -> Iterator[tuple]:
 def _of_settings(model: Model, wanted: settings.Adapters) -> Iterator[tuple]:
     for name, folder in wanted.folders.items():
 
-        def take(name: str = name, folder: Path = folder.expanduser()) -> Adapter:
+        def take(name: str = name, folder: Path = folder) -> Adapter:
             adapters.folder_of(name)  # a name like those of the store's
-            return _copied(folder, name, model)
+            return _copied(folder.expanduser(), name, model)
 
         yield name, take
 
