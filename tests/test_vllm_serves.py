@@ -45,7 +45,7 @@ LONG = "\n".join(f"def function_{n}(value):\n    return value + {n}\n" for n in 
 
 
 def add_adapter(name: str, seed: int, base: Base, work: Path, model: Path) -> None:
-    tiny_adapters.make(work / name, tiny_adapters.reload(model), seed, r=8, lora_alpha=1)
+    tiny_adapters.make(work / name, tiny_adapters.reload(model), seed, r=8, lora_alpha=32)
     registry.register(work / name, tiny_adapters.manifest_of(name, base), base)
 
 

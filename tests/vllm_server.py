@@ -43,7 +43,12 @@ class VLLM:
         command += ["--config", str(file), "--port", str(self.port)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment(home), cwd=REPOSITORY
+                command,
+                stdout=log,
+                stderr=log,
+                # Two threads that spin for each other are slower than one on a busy machine.
+                env=environment(home) | {"OMP_NUM_THREADS": "1"},
+                cwd=REPOSITORY,
             )
 
     @property

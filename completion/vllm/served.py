@@ -139,6 +139,9 @@ def _of_settings(model: Model, wanted: settings.Adapters) -> Iterator[tuple]:
 
         def take(name: str = name, folder: Path = folder) -> Adapter:
             adapters.folder_of(name)  # a name like those of the store's
+            if _runs_here(model.source) and not _quantization(model.source):
+                # vLLM 0.32 takes tensors of another model's shapes without a word.
+                lora.examine(folder.expanduser(), model.source)
             return _copied(folder.expanduser(), name, model)
 
         yield name, take
@@ -173,14 +176,19 @@ def _runs_here(folder: Path) -> bool:
 
 def _check_quantization(model: Model, wanted: str) -> None:
     """fp8 can be made at load; the others are how a checkpoint was written."""
-    config = families.read_json(model.source / "config.json").get("quantization_config") or {}
-    method = str(config.get("quant_method") or "").lower()
+    method = _quantization(model.source)
     if wanted in ("awq", "gptq") and not method.startswith(wanted):
         told = f"its files are {method}" if method else "its files are not quantised"
         raise ModelError(
             f"{model.name} cannot be served as {wanted}: {told}.",
             f"Name the folder of a {wanted.upper()} checkpoint.",
         )
+
+
+def _quantization(folder: Path) -> str:
+    """How its weights are quantised; empty if they are not."""
+    config = families.read_json(folder / "config.json").get("quantization_config") or {}
+    return str(config.get("quant_method") or "").lower()
 
 
 def _folder() -> Path:
