@@ -6,7 +6,9 @@ VS Code is code-server in Chromium, with our extension and the default model in 
 
 Key to ghost text: at the ends of lines that were cut off, one key is typed. `parts/way.py` has the
 moments of each suggestion's way; the server's trace has the time of the same request. Gates are off,
-so that most places are answered.
+so that most places are answered. The floor is an extension that answers at once, at the same places
+in the same VS Code: what it takes from the key until an extension hears of it, and from an answer to
+the screen, nobody can save.
 
 Keys: code is typed at 15 keys a second, whatever is suggested meanwhile, and saved. Memory is what
 /proc says of the extension host and the language server, the first tenth beside the last.
@@ -28,7 +30,7 @@ from typing import Any
 import psutil
 
 from benchmarks import common
-from benchmarks.parts import way
+from benchmarks.parts import floor, way
 from benchmarks.parts.homes import Home, homes
 from benchmarks.parts.way import Way
 from tests.code_server import code_server, packed
@@ -232,11 +234,18 @@ def main() -> None:
         with opened(Path(name), folder) as one:
             shown, silent = latency(one, home, folder / "session.py", places)
             typed = typing(one, home, folder / "typed.py", code(keys))
-    report(shown, silent, typed, arguments.json)
+        source = (common.REPOSITORY / "completion" / "session.py").read_text("utf-8")
+        cut, cut_at = cut_lines(source, places)
+        (folder / "floor.py").write_text(cut)
+        least = floor.ways(Path(name) / "floor", folder, folder / "floor.py", cut_at)
+    report(shown, silent, typed, least, arguments.json)
 
 
-def report(shown: list[Shown], silent: int, typed: Typed, json_file: Path | None) -> None:
+def report(
+    shown: list[Shown], silent: int, typed: Typed, least: list[Way], json_file: Path | None
+) -> None:
     ways = [one.way for one in shown]
+    at_least = [floor.least_ms(one) for one in least]
     kinds = {
         "key to ghost text, ms": [one.total_ms for one in ways],
         **{
@@ -245,12 +254,15 @@ def report(shown: list[Shown], silent: int, typed: Typed, json_file: Path | None
         },
         "the language server by its own clock": [one.server_ms for one in shown],
         "what the editor adds": [one.added_ms for one in shown],
+        "the floor: key to an extension": [one.asked - one.key for one in least],
+        "the floor: an answer to the screen": [one.seen - one.given for one in least],
+        "the floor: both": at_least,
     }
     rows: list[list[Any]] = [
         [name, common.percentile(times, 0.5), common.percentile(times, 0.95)]
         for name, times in kinds.items()
     ]
-    added = rows[-1][1]
+    added = statistics.median(one.added_ms for one in shown)
     early = sum(one.is_early for one in ways)
     host, server = growth(typed.memory.host), growth(typed.memory.server)
     rate = typed.keys / typed.seconds
@@ -265,6 +277,7 @@ def report(shown: list[Shown], silent: int, typed: Typed, json_file: Path | None
         "seen_ms": [one.total_ms for one in ways],
         "server_ms": [one.server_ms for one in shown],
         "parts_ms": [one.parts_ms() for one in ways],
+        "floor_ms": at_least,
         "early": early,
         "silent": silent,
         "keys": typed.keys,

@@ -4,7 +4,8 @@ An adapter lies in `paths.adapters_dir()/NAME` as peft wrote it (`adapter_config
 `adapter_model.safetensors`, see `lora`) with our manifest `tandem.json` beside it. It belongs to
 the weights it was trained on: the base model's files and the shipped difference merged into
 them. When either changes the adapter is stale; it is kept, listed, and not loaded.
-`finetune.registry` writes the store; `activations` tells which adapter a repository uses.
+`finetune.registry` writes the store; `activations` tells which adapter a repository uses. An engine
+that is told to load a folder at run time has it in the store of that process alone (`lend`).
 """
 
 import hashlib
@@ -26,6 +27,8 @@ FILE = "tandem.json"
 SHIPPED = Path(__file__).parent / "shipped"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _MAX_MANIFEST = 1 << 20
+# Loaded at run time: in this process these names lead elsewhere.
+_lent: dict[str, Path] = {}
 
 
 class Manifest(BaseModel):
@@ -100,8 +103,8 @@ def installed() -> list[Adapter]:
 def names() -> list[str]:
     """Every adapter's name, damaged ones too."""
     root = paths.adapters_dir()
-    folders = sorted(root.iterdir()) if root.is_dir() else []
-    return [f.name for f in folders if _NAME.fullmatch(f.name) and f.is_dir()]
+    folders = [*root.iterdir()] if root.is_dir() else []
+    return sorted({f.name for f in folders if _NAME.fullmatch(f.name) and f.is_dir()} | {*_lent})
 
 
 def read(name: str) -> Adapter:
@@ -174,7 +177,26 @@ def folder_of(name: str) -> Path:
         raise UsageError(
             f"'{name[:100]}' is no adapter name.", "Letters, digits, dots, dashes: at most 96."
         )
-    return paths.adapters_dir() / name
+    return _lent.get(name) or paths.adapters_dir() / name
+
+
+def lend(name: str, folder: Path) -> bool:
+    """Have a folder elsewhere as the adapter of that name, as long as this process runs.
+
+    Whether it was not lent before. Raises UsageError if it cannot be called so, or another
+    adapter is.
+    """
+    if (known := _lent.get(name)) == folder:
+        return False
+    if known is not None or folder_of(name).exists():
+        raise UsageError(f"There is an adapter {name}.", "Choose another name.")
+    _lent[name] = folder
+    return True
+
+
+def take_back(name: str) -> bool:
+    """Whether a folder was lent under that name."""
+    return _lent.pop(name, None) is not None
 
 
 def stamp(name: str) -> tuple[int, ...]:

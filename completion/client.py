@@ -30,13 +30,15 @@ class Superseded(EngineError):
 @dataclass(frozen=True)
 class ServedModel:
     """One row of `/v1/models`. Capabilities are empty for servers other than ours; `parent` is
-    an adapter's base model, as ours and vLLM tell it."""
+    an adapter's base model, as ours and vLLM tell it; `repository` is the `identity` of the one that
+    a gateway says it is for."""
 
     id: str
     capabilities: frozenset[str] = frozenset()
     template: str = ""
     context: int = 0
     parent: str = ""
+    repository: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,13 @@ class TokenTold:
 
 @dataclass
 class Answer:
-    """What a stream told besides its text; of its tokens if the body asked for `logprobs`."""
+    """What a stream told besides its text; of its tokens if the body asked for `logprobs`.
+
+    `model` is the one that answers, as the server names it.
+    """
 
     finish: str = ""
+    model: str = ""
     usage: dict[str, Any] = field(default_factory=dict)
     tokens: list[TokenTold] = field(default_factory=list)
 
@@ -139,6 +145,7 @@ class Client:
                     if "error" in event:
                         raise _told(event["error"])
                     answer.usage = event.get("usage") or answer.usage
+                    answer.model = str(event.get("model") or answer.model)
                     for choice in event.get("choices", []):
                         answer.finish = choice.get("finish_reason") or answer.finish
                         answer.tokens += _tokens(choice.get("logprobs"))
@@ -177,6 +184,7 @@ def _served(row: dict[str, Any]) -> ServedModel:
         template=str(row.get("fim_template") or ""),
         context=int(row.get("context_length") or row.get("max_model_len") or 0),
         parent=str(row.get("parent") or ""),
+        repository=str(row.get("repository") or ""),
     )
 
 

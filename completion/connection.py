@@ -41,14 +41,16 @@ class Connection:
         # Longer than a request may take, so that who asks is the one to end it.
         client = Client(url, token, self.config.completion.timeout_ms / 1000 + 5)
         try:
-            served = choose(await client.models(), self.config)
+            rows = await client.models()
+            served = choose(rows, self.config)
             self.template = template_of(served, self.config)
             self.count = await asyncio.to_thread(counter_for, self.config)
         except BaseException:
             await client.close()
             raise
         await self._disconnect()
-        self.client, self.served, self.choice = client, served, Choice(served.id)
+        self.client, self.served = client, served
+        self.choice = Choice(served.id, rows if url == self.config.endpoint else None)
 
     async def close(self) -> None:
         """Let go of it; it can be started again."""

@@ -25,6 +25,9 @@ MAX_RANK = 1024
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 _WIDTHS = {"F32", "F16", "BF16"}
 _EMBEDDINGS = re.compile(r"embed|lm_head|modules_to_save")
+_TENSOR = re.compile(
+    r"base_model\.model\.model\.layers\.\d{1,4}\.(self_attn|mlp)\.(\w+)\.lora_([AB])\.weight"
+)
 # Of adapter_config.json: what we read, and what changes nothing about the finished matrices.
 _READ = {"peft_type", "r", "lora_alpha", "use_rslora", "target_modules", "bias"}
 _READ |= {"init_lora_weights", "modules_to_save", "trainable_token_indices", "use_dora"}
@@ -72,7 +75,8 @@ def examine(folder: Path, base: Path) -> Lora:
 
 
 def rank_of(folder: Path) -> int:
-    """The rank of a LoRA whose base's files are not compared, a quantised one's for instance.
+    """The rank of a LoRA whose tensors are for a server of its own to judge, which may know
+    families that we do not.
 
     Raises ModelError for a pickle, or a form of LoRA that is not served.
     """
@@ -81,6 +85,27 @@ def rank_of(folder: Path) -> int:
     _refuse_other_forms(config)
     families.safetensors_header(folder / WEIGHTS)
     return _rank(config)
+
+
+def examine_alone(folder: Path) -> int:
+    """What of `examine` needs no base model: the form of the folder; returns the rank.
+
+    Raises ModelError. Whether it fits its base is left to who has that.
+    """
+    rank = rank_of(folder)
+    config = families.read_json(folder / CONFIG)
+    targets = _targets(config)
+    _scale(config, rank)
+    header = families.safetensors_header(folder / WEIGHTS)
+    for name in sorted(header.keys() - {"__metadata__"}):
+        found, shape = _TENSOR.fullmatch(name), header[name]["shape"]
+        if not found or MODULES.get(found[2]) != found[1] or found[2] not in targets:
+            raise ModelError(f"{WEIGHTS} has a tensor of no known use ({_short(name)}).")
+        if len(shape) != 2 or shape[0 if found[3] == "A" else 1] != rank:
+            raise ModelError(f"{WEIGHTS}: {_short(name)} is not of rank {rank}.")
+        if header[name]["dtype"] not in _WIDTHS:
+            raise ModelError(f"{WEIGHTS}: {_short(name)} is of type {header[name]['dtype']}.")
+    return rank
 
 
 def base_shapes(base: Path) -> dict[str, list[int]]:

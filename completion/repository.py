@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from completion import stops
+from completion import stops, turns
 from completion.cut import Count
 from completion.document import Document
 from completion.edits import EditLog, Hunk, Text
@@ -66,7 +66,7 @@ class Repository:
         self._current = ""
         self._texts: dict[str, Text] = {}
         self._admitted: dict[str, bool] = {}  # open documents; what ignores a file may change
-        self._reader = ThreadPoolExecutor(1, "tandem-context")
+        self._reader = ThreadPoolExecutor(1, "tandem-context", turns.shorten)
         self._writer = ThreadPoolExecutor(1, "tandem-index")
         self._indexer: Indexer | None = None
         self._building: asyncio.subprocess.Process | None = None

@@ -10,7 +10,7 @@
 - evaluation: `evaluate` over `variant`s of a model, with `metrics`, `bootstrap`, `report`;
   `held_out` finds holes, `compare` holds an adapter against its base, `chat_check` asks whether
   chat was kept
-- results: `registry` and `gate` for adapters; `compress`, `squeeze`, `strength` and `release` for
+- results: `registry` and `gate` for adapters, `sharing` with a team; `compress`, `squeeze`, `strength` and `release` for
   the shipped model; `tune` ties it together for a repository; `bundle`, `parts`, `assemble`, `gpu`,
   `forced` take the training to a machine without network
 

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from completion.engine import wire
 from completion.engine.api import ApiError
 from gateway import cache, fields, ledger, metrics
+from gateway.adapters import Sharing
 from gateway.backend import Backend
 from gateway.cache import Cache, Known
 from gateway.config import Scope, Settings, User
@@ -37,11 +38,12 @@ class Gateway:
     def __init__(self, settings: Settings, ledger_file: Path) -> None:
         self.settings = settings
         self.backends = [Backend(backend) for backend in settings.backends]
-        self.routes = Routes(settings, self.backends)
+        self.adapters = Sharing(settings, self.backends, ledger_file.parent / "adapters")
+        self.routes = Routes(settings, self.backends, self.adapters.store)
         self.cache = Cache(settings.cache_mb * 1024 * 1024, settings.cache_seconds)
         self.metrics = metrics.Metrics()
         self.running: set[asyncio.Task[Any]] = set()
-        self.ledger_file = ledger_file
+        self.ledger = ledger.Writer(ledger_file)
         self.began = time.monotonic()
         self.stopping = False
         self.quotas = Quotas()
@@ -49,6 +51,7 @@ class Gateway:
             if (user := settings.users.get(name)) is not None:
                 self.quotas.tell(name, user, tokens)
         self._poll: asyncio.Task[None] | None = None
+        self._keep: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
 
     def build(self) -> Starlette:
@@ -62,6 +65,7 @@ class Gateway:
                 Route("/v1/completions", self._completions, methods=["POST"]),
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/tandem/gateway", self._admin),
+                *self.adapters.routes(self._user),
             ],
             "gateway",
         )
@@ -74,6 +78,7 @@ class Gateway:
         """Called each second by the server: starts the polling, once."""
         if self._poll is None:
             self._poll = asyncio.create_task(self._polling())
+            self._keep = asyncio.create_task(self.adapters.keep())
 
     async def _served_is_known(self) -> None:
         """Nobody is told that there is no such adapter before the back ends were asked."""
@@ -88,8 +93,9 @@ class Gateway:
             await asyncio.wait(self.running, timeout=DRAIN_SECONDS)
         for task in {*self.running}:
             task.cancel()
-        if self._poll is not None:
-            self._poll.cancel()
+        for forever in (self._poll, self._keep):
+            if forever is not None:
+                forever.cancel()
 
     async def _polling(self) -> None:
         while True:
@@ -168,7 +174,7 @@ class Gateway:
 
     def _done(self, outcome: Outcome) -> None:
         self.metrics.add(outcome)
-        ledger.write(outcome, self.ledger_file)
+        self.ledger.add(outcome)
 
     def _user(self, request: Request, scope: Scope | None = None) -> tuple[str, User]:
         """Raises ApiError (403) for who is not in the settings any more, or lacks the scope."""

@@ -87,16 +87,20 @@ class Backend:
         finally:
             self.running -= 1
 
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """The status and the body. Raises one of LOST, or TooLong."""
+        async with (
+            asyncio.timeout(POLL_SECONDS),
+            self._pool.stream("GET", f"{self._url}/{path}", headers=self._headers) as response,
+        ):
+            return response.status, await whole(response, MAX_LIST)
+
     async def poll(self) -> bool:
         """Ask for its models: what they are, and whether anybody is there. Never raises."""
         try:
-            async with (
-                asyncio.timeout(POLL_SECONDS),
-                self._pool.stream("GET", f"{self._url}/models", headers=self._headers) as response,
-            ):
-                data = await whole(response, MAX_LIST)
-                if response.status != 200:
-                    return False
+            status, data = await self.get("models")
+            if status != 200:
+                return False
             rows = json.loads(data)["data"]
             self.cards = {str(row["id"]): dict(row) for row in rows}
         except (*LOST, TooLong, ValueError, KeyError, TypeError, RecursionError):

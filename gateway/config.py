@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from completion import signing
 from tandem import paths
 from tandem.errors import ConfigError
 
@@ -34,7 +35,9 @@ class Backend(_Table):
     `first_seconds` without a byte of a stream, or `whole_seconds` without a whole answer, and
     the next one is asked. `fields` are more fields of a request that may be passed on to it.
     `cache_salt` sends a field of that name, which keeps tenants' prompt caches apart; servers
-    that refuse fields they do not know need it off.
+    that refuse fields they do not know need it off. `base_hash` is that of its model, as `tandem
+    adapters show NAME --json` tells it of an adapter; the embedded engine says it itself.
+    `adapter_root` is where it sees this gateway's folder of adapters, if elsewhere than we do.
     """
 
     name: str = Field(pattern=NAME)
@@ -51,6 +54,8 @@ class Backend(_Table):
     whole_seconds: float = Field(default=300.0, gt=0)
     fields: list[str] = []
     cache_salt: bool = True
+    base_hash: str = Field(default="", pattern="^([0-9a-f]{64})?$")
+    adapter_root: str = ""
 
     @field_validator("url")
     @classmethod
@@ -72,6 +77,25 @@ class Backend(_Table):
             raise ConfigError(
                 f"The token of {self.name} cannot be read: {error}.", "Mend token_file."
             ) from None
+
+
+class Adapters(_Table):
+    """What may be sent by `tandem adapters push`. `signers` are public keys (`tandem adapters
+    key`) by name; without one nobody may. At most `versions` of a repository's adapter are kept,
+    each of `mb_each` and all together of `mb_all` megabytes."""
+
+    signers: dict[str, str] = {}
+    mb_each: int = Field(default=512, ge=1, le=16_384)
+    mb_all: int = Field(default=4096, ge=1)
+    most_rank: int = Field(default=256, ge=1)
+    versions: int = Field(default=5, ge=2, le=100)
+
+    @field_validator("signers")
+    @classmethod
+    def _keys(cls, signers: dict[str, str]) -> dict[str, str]:
+        if wrong := [name for name, key in signers.items() if not signing.valid(key)]:
+            raise ValueError(f"{wrong[0]} has no public key such as ed25519:…")
+        return signers
 
 
 class User(_Table):
@@ -108,6 +132,7 @@ class Settings(_Table):
     cache_seconds: float = Field(default=3600.0, gt=0)
     poll_seconds: float = Field(default=5.0, gt=0)
     currency: str = Field(default="", max_length=8)
+    adapters: Adapters = Adapters()
     backends: list[Backend] = Field(min_length=1)
     users: dict[str, User] = {}
 
@@ -174,6 +199,9 @@ models = ["tandem-135m"]
 # models = ["Qwen/Qwen3-Coder-30B-A3B-Instruct"]
 # price_in = 0.10       # per million tokens
 # price_out = 0.40
+
+# [adapters.signers]    # whose `tandem adapters push` counts: their `tandem adapters key`
+# ann = "ed25519:..."
 
 [users.{user}]
 scopes = ["completion", "chat", "metrics", "admin"] # and "adapters", with adapters = ["NAME"]

@@ -4,8 +4,11 @@
 rotated as the trace is.
 """
 
+import logging
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,11 @@ from gateway.outcome import Outcome
 from gateway.quota import DAY
 from tandem import paths, trace
 
+log = logging.getLogger(__name__)
+
 KIND = "gateway"
+# Lines of so long are written together: a thread that wakes for each one costs more than the line.
+GATHER_SECONDS = 0.02
 _NUMBERS = (
     *("prompt_tokens", "cached_tokens", "completion_tokens", "tries", "status"),
     *("cost", "saved"),
@@ -53,14 +60,42 @@ def default_file() -> Path:
     return paths.state_dir() / "gateway" / "requests.jsonl"
 
 
-def write(outcome: Outcome, file: Path) -> None:
-    """Never raises on an I/O error; see `trace.lost`."""
+class Writer:
+    """Writes in a thread of its own, in the order of ends: no request waits for the disk.
+
+    Python waits for what is not written yet before it exits.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._waiting: deque[Outcome] = deque()
+        self._called = False
+        self._thread = ThreadPoolExecutor(1, "ledger")
+
+    def add(self, outcome: Outcome) -> None:
+        """Call it from one thread. The outcome must not change any more."""
+        self._waiting.append(outcome)
+        if not self._called:
+            self._called = True
+            self._thread.submit(self._write)
+
+    def _write(self) -> None:
+        time.sleep(GATHER_SECONDS)
+        self._called = False  # from now on, who comes calls again
+        try:
+            events = [_event(self._waiting.popleft()) for _ in range(len(self._waiting))]
+            trace.write_all(events, self._file)
+        except Exception:  # nobody waits for this thread, to be told
+            log.exception("the request log failed")
+
+
+def _event(outcome: Outcome) -> trace.Event:
     stages = {"total": outcome.total_ms}
     if outcome.first_ms is not None:
         stages["first"] = outcome.first_ms
     told = vars(outcome)
     left_out = {"user", "model", "end", "first_ms", "total_ms", "began"}
-    event = trace.Event(
+    return trace.Event(
         KIND,
         outcome.user,
         model=outcome.model,
@@ -68,7 +103,6 @@ def write(outcome: Outcome, file: Path) -> None:
         stages_ms=stages,
         details={name: value for name, value in told.items() if name not in left_out},
     )
-    trace.write(event, file)
 
 
 def read(file: Path, since: float = 0.0) -> Iterator[Entry]:

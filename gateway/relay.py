@@ -7,7 +7,7 @@ error event, which clients show; it never just stops.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -17,7 +17,6 @@ from starlette.types import Receive, Scope, Send
 
 from completion.engine import wire
 from completion.engine.api import ApiError
-from gateway.backend import LOST, STALL_SECONDS, whole
 from gateway.cache import LARGEST, Known
 from gateway.events import Events, TooLong
 from gateway.fields import Ask
@@ -25,6 +24,7 @@ from gateway.outcome import End, Outcome
 from gateway.quota import Charge
 from gateway.refusals import Failed, in_stream, meaning
 from gateway.routes import Target
+from gateway.upstream import everything, pieces, within
 
 MAX_TRIES = 3
 MAX_ANSWER = 32 * 1024 * 1024
@@ -136,9 +136,9 @@ class Relay(Response):
         answer = self._stream if self._ask.stream else self._whole
         limit = settings.first_seconds if self._ask.stream else settings.whole_seconds
         try:
-            async with _within(limit) as deadline, target.backend.post(path, body) as response:
+            async with within(limit) as deadline, target.backend.post(path, body) as response:
                 if response.status != 200:
-                    data = await _all(response, MAX_REFUSAL)
+                    data = await everything(response, MAX_REFUSAL)
                     raise meaning(response.status, data)
                 await answer(target, response, send, deadline)
         except Failed as failure:
@@ -162,7 +162,7 @@ class Relay(Response):
     async def _whole(
         self, target: Target, response: httpcore.Response, send: Send, deadline: asyncio.Timeout
     ) -> None:
-        data = await _all(response, MAX_ANSWER)
+        data = await everything(response, MAX_ANSWER)
         try:
             usage = json.loads(data).get("usage") or {}
         except (ValueError, AttributeError, RecursionError):
@@ -183,7 +183,7 @@ class Relay(Response):
     ) -> None:
         events, kept, size = Events(self._ask.wants_usage), [], 0
         try:
-            async for piece in _pieces(response, deadline):
+            async for piece in pieces(response, deadline):
                 passed = events.feed(piece)
                 if passed:
                     deadline.reschedule(None)
@@ -286,41 +286,6 @@ def _cut() -> ApiError:
     return ApiError(
         502, "The model's server broke off in the middle of its answer.", code="backend_lost"
     )
-
-
-@contextlib.asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[asyncio.Timeout]:
-    """Raises Failed for what a dead or slow back end raises, in the block or at its end."""
-    try:
-        async with asyncio.timeout(seconds) as deadline:
-            yield deadline
-    except httpcore.ConnectError:
-        raise Failed("unreachable") from None
-    except LOST as error:
-        slow = isinstance(error, TimeoutError | httpcore.TimeoutException)
-        raise Failed("slow" if slow else "lost", lost=not slow) from None
-
-
-async def _pieces(response: httpcore.Response, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
-    """Raises Failed if it breaks off, or says nothing for long after it began."""
-    pieces = response.aiter_stream().__aiter__()
-    while True:
-        stalled = STALL_SECONDS if deadline.when() is None else None
-        try:
-            async with asyncio.timeout(stalled):
-                piece = await anext(pieces)
-        except StopAsyncIteration:
-            return
-        except LOST:
-            raise Failed("lost", lost=True) from None
-        yield piece
-
-
-async def _all(response: httpcore.Response, limit: int) -> bytes:
-    try:
-        return await whole(response, limit)
-    except TooLong:
-        raise Failed("too_long") from None
 
 
 async def _gone(receive: Receive) -> None:

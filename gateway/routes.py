@@ -13,6 +13,7 @@ from typing import Any
 
 from completion.engine.api import ApiError
 from gateway import affinity
+from gateway.adapter_store import Shelf, Store
 from gateway.backend import Backend
 from gateway.config import ROLES, Role, Settings, User
 from gateway.fields import Ask
@@ -35,11 +36,19 @@ class Target:
     stands_in: bool = False
 
 
+def may_use(adapter: str, user: User) -> bool:
+    """Whether an adapter of that name, if there is one, exists for a user."""
+    return "adapters" in user.scopes and any(
+        fnmatch.fnmatchcase(adapter, pattern) for pattern in user.adapters
+    )
+
+
 class Routes:
     """Over all back ends, in the order of the file."""
 
-    def __init__(self, settings: Settings, backends: Sequence[Backend]) -> None:
+    def __init__(self, settings: Settings, backends: Sequence[Backend], store: Store) -> None:
         self._backends = backends
+        self._store = store
         self._turns = itertools.count() if settings.choice == "round robin" else None
 
     def targets(self, ask: Ask, user: User) -> list[Target]:
@@ -58,7 +67,7 @@ class Routes:
             model = asked
         replicas = [backend for backend in able if model in backend.settings.models]
         if not replicas:
-            replicas = self._with_adapter(model, able, user)
+            model, replicas = self._with_adapter(model, able, user)
         targets = [Target(backend, model) for backend in self._ordered(ask, user, replicas)]
         if scope == "chat":
             targets += [
@@ -79,8 +88,14 @@ class Routes:
                 rows.setdefault(name, _row(name, backend))
         for backend in self._backends:
             for name in backend.adapters():
-                if self._may_use(name, user) and backend.cards[name]["parent"] in rows:
+                known = may_use(name, user) and backend.cards[name]["parent"] in rows
+                if known and self._store.owner(name) is None:
                     rows.setdefault(name, _row(name, backend))
+        for shelf in self._store.shelves():
+            model, servers = self._of_shelf(shelf, self._backends)
+            if may_use(shelf.name, user) and servers and servers[0].cards[model]["parent"] in rows:
+                told = {"id": shelf.name, "repository": shelf.repository}
+                rows[shelf.name] = _row(model, servers[0]) | told
         return list(rows.values())
 
     def _does(self, backend: Backend, role: Role) -> bool:
@@ -89,23 +104,33 @@ class Routes:
             role = "chat"
         return role in backend.settings.roles
 
-    def _with_adapter(self, name: str, able: list[Backend], user: User) -> list[Backend]:
-        """Who may not use an adapter is not told whether there is one."""
-        found = [backend for backend in able if name in backend.adapters()]
-        if not found or not self._may_use(name, user):
+    def _with_adapter(
+        self, name: str, able: list[Backend], user: User
+    ) -> tuple[str, list[Backend]]:
+        """Who has it, under which name. Who may not use it is not told whether there is one."""
+        if (shelf := self._store.named(name)) is not None:
+            name, found = self._of_shelf(shelf, able)
+            allowed = may_use(shelf.name, user)
+        else:
+            found = [backend for backend in able if name in backend.adapters()]
+            allowed = may_use(name, user) and self._store.owner(name) is None
+        if not found or not allowed:
             raise ApiError(
                 404,
                 "There is no model of that name for you here.",
                 param="model",
                 code="model_not_found",
             )
-        return found
+        return name, found
 
     @staticmethod
-    def _may_use(name: str, user: User) -> bool:
-        return "adapters" in user.scopes and any(
-            fnmatch.fnmatchcase(name, pattern) for pattern in user.adapters
-        )
+    def _of_shelf(shelf: Shelf, able: Sequence[Backend]) -> tuple[str, list[Backend]]:
+        """The newest version that is loaded anywhere, and where."""
+        for version in shelf.usable:
+            served = shelf.served(version)
+            if found := [backend for backend in able if served in backend.adapters()]:
+                return served, found
+        return shelf.name, []
 
     def _ordered(self, ask: Ask, user: User, replicas: list[Backend]) -> list[Backend]:
         if self._turns is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from completion.engine.guard import Guard
 from completion.engine.listening import Server, listen
-from gateway import ledger, tokens
+from gateway import adapters, ledger, tokens
 from gateway.app import Gateway
 from gateway.config import Settings
 
@@ -33,6 +33,7 @@ def run(
         settings.max_body,
         settings.hosts,
         HINT,
+        {adapters.PATH: gateway.adapters.most_bytes},
     )
     tell(f"The gateway is at {listening.url}, before {len(settings.backends)} back ends.")
     if listening.remote:

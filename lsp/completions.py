@@ -70,9 +70,9 @@ class Completions:
                 return []
             here = document.at(position)
             cursor = server.notebooks.with_cells_above(uri, here)
-            config = server.settings.of(document.path)
+            config, current = server.settings.of_and_current(document.path)
             folder = server.settings.folder_of(document.path)
-            server.sessions.use(server.settings.current())
+            server.sessions.use(current)
             work = server.sessions.complete(
                 config,
                 replace(cursor.document, root=folder),

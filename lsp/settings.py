@@ -73,10 +73,19 @@ class Settings:
 
     def of(self, path: Path) -> Config:
         """The settings for a document: those of the deepest folder that contains it."""
+        return self._config(self._place(path), _user_stamps())
+
+    def of_and_current(self, path: Path) -> tuple[Config, list[Config]]:
+        """Both, with each file looked at once."""
+        own, user = self._place(path), _user_stamps()
+        config = self._config(own, user)
+        return config, [
+            config if place == own else self._config(place, user) for place in self._places()
+        ]
+
+    def _place(self, path: Path) -> Path | None:
         folder = self.folder_of(path)
-        if folder is None and path.is_absolute():
-            folder = path.parent
-        return self._config(folder)
+        return path.parent if folder is None and path.is_absolute() else folder
 
     def folder_of(self, path: Path) -> Path | None:
         """The deepest folder of the workspace that contains a document; the first one for a
@@ -88,15 +97,18 @@ class Settings:
 
     def current(self) -> list[Config]:
         """The settings of every folder and of every place asked for since folders changed."""
-        places: list[Path | None] = [*self._folders] or [None]
         user = _user_stamps()
-        return [self._config(place, user) for place in dict.fromkeys([*places, *self._loaded])]
+        return [self._config(place, user) for place in self._places()]
 
-    def _config(self, place: Path | None, user: _Stamps | None = None) -> Config:
-        """`user`: stamps of the user's own files, if they were looked at just now."""
+    def _places(self) -> list[Path | None]:
+        places: list[Path | None] = [*self._folders] or [None]
+        return list(dict.fromkeys([*places, *self._loaded]))
+
+    def _config(self, place: Path | None, user: _Stamps) -> Config:
+        """`user`: stamps of the user's own files."""
         repository = root_of(place / REPO_FILE) if place else None
         own = _stamp(repository / REPO_FILE) if repository else None
-        stamp = (self._revision, repository, own, *(user or _user_stamps()))
+        stamp = (self._revision, repository, own, *user)
         known = self._loaded.get(place)
         if known is None or known.stamp != stamp:
             known = _Loaded(stamp, self._read(place, repository, known))

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 from pygls.io_ import StdinAsyncReader, StdoutWriter, run_async
 
+from completion import turns
 from lsp.protocol import Protocol
 from lsp.server import TandemServer
 from tandem import paths, secrets
@@ -43,6 +44,7 @@ def run(
     """
     _log_to_file(debug or bool(os.environ.get("TANDEM_DEBUG")))
     sys.setswitchinterval(TURN_S)
+    turns.shorten()
     server = TandemServer(options)
     try:
         asyncio.run(_stdio(server) if tcp is None else _tcp(server, tcp))

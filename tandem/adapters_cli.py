@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tandem import config, workspace
+from tandem import config, team_adapters_cli, workspace
 from tandem.errors import TandemError, UsageError
 
 if TYPE_CHECKING:  # importing the store takes long; `tandem --help` must not wait
@@ -18,6 +18,11 @@ if TYPE_CHECKING:  # importing the store takes long; `tandem --help` must not wa
     from finetune.gate import Figures
 
 app = typer.Typer(no_args_is_help=True, help="Adapters: list, show, use, roll back, remove.")
+app.command("push")(team_adapters_cli.push)
+app.command("pull")(team_adapters_cli.pull)
+app.command("team")(team_adapters_cli.listed)
+app.command("key")(team_adapters_cli.key)
+app.command("trust")(team_adapters_cli.trust)
 
 Name = Annotated[str, typer.Argument(help="An adapter's name, see `tandem adapters list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -113,7 +118,7 @@ def use(
     from finetune import registry
 
     known = adapters.read(name).manifest
-    repository = _repository(repo or Path(known.repository))
+    repository = repository_of(repo or Path(known.repository))
     verdict = registry.activate(name, repository, base_named(known.base), force)
     typer.echo(f"{repository} now uses {name}. To go back: {_rollback(repository)}")
     if not verdict.passed:
@@ -124,14 +129,21 @@ def use(
 
 @app.command()
 def rollback(
-    repo: Annotated[
-        Path | None, typer.Option(help="The repository; the one we are in if not given.")
-    ] = None,
+    name: Annotated[str, typer.Argument(help="With --at: the adapter's name there.")] = "",
+    at: Annotated[str, typer.Option(help="Roll back at this gateway, for the team.")] = "",
+    repo: team_adapters_cli.Repo = None,
+    token_file: team_adapters_cli.TokenFile = None,
 ) -> None:
     """Go back to the adapter that a repository used before, or to the base model."""
     from finetune import registry
 
-    repository = _repository(repo or Path.cwd())
+    if at:
+        team_adapters_cli.roll_back_at(name, at, repo, token_file)
+        return
+    if name or token_file:
+        raise UsageError("Which gateway?", "Name it with --at URL; here, leave the name out.")
+
+    repository = repository_of(repo or Path.cwd())
     base = base_named(config.load().model)
     back = registry.roll_back(repository, base)
     typer.echo(f"{repository} now uses {back or f'{base.name} without an adapter'}.")
@@ -239,7 +251,7 @@ def _pairs(values: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items())
 
 
-def _repository(path: Path) -> Path:
+def repository_of(path: Path) -> Path:
     """The root of the repository that a path lies in. Raises UsageError."""
     real = path.expanduser().resolve()
     root = workspace.root_of(real / "file")

@@ -63,6 +63,11 @@ def adapters_dir() -> Path:
     return state_dir() / "adapters"
 
 
+def gateway_adapters_dir() -> Path:
+    """The adapters that a gateway of this user was sent."""
+    return state_dir() / "gateway" / "adapters"
+
+
 def user_config_file() -> Path:
     return config_dir() / "config.toml"
 

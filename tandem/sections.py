@@ -52,6 +52,10 @@ class EngineConfig(Section):
         default="merged",
         description="merged: adapters cost no time; beside: little memory, mixed in one pass.",
     )
+    adapter_folder: str = Field(
+        default="",
+        description="Adapters may be loaded at run time from below it; empty: your gateway's.",
+    )
     batch: int = Field(
         default=8, ge=1, le=64, description="Requests that share one pass over the weights."
     )

@@ -25,11 +25,13 @@ USAGE = {
 class Script:
     """`mode` says what becomes of the next requests: ok, busy, broken, unready, denied, wrong,
     cut (after two events), slow (says nothing for `hang_s`), stuck (nothing after two events),
-    error event, html. The answer is `text`, a word an event, or the prompt itself if empty."""
+    error event, html. The answer is `text`, a word an event, or the prompt itself if empty; it
+    bears the name `model`, or the one that was asked for if empty."""
 
     models: list[dict[str, Any]]
     mode: str = "ok"
     text: str = "one two three four"
+    model: str = ""
     hang_s: float = 30.0
     refusal: str = "Wrong."
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -81,7 +83,10 @@ async def _answer(script: Script, body: dict[str, Any]) -> Response:
     if script.mode == "cut":
         return StreamingResponse(_half(), media_type="application/json")
     choice = {"index": 0, "text": text, "message": {"role": "assistant", "content": text}}
-    whole = {"model": body["model"], "choices": [choice | {"finish_reason": "stop"}]}
+    whole = {
+        "model": script.model or body["model"],
+        "choices": [choice | {"finish_reason": "stop"}],
+    }
     return JSONResponse(whole | {"usage": USAGE})
 
 
@@ -97,17 +102,19 @@ async def _events(script: Script, body: dict[str, Any], text: str) -> AsyncItera
         if script.mode == "error event":
             yield _event({"error": {"message": "at /srv/models/x", "code": "engine_error"}})
             return
-        for number, word in enumerate(text.split(" ")):
+        words, model = text.split(" "), script.model or body["model"]
+        for number, word in enumerate(words):
             if number == 2 and script.mode == "cut":
                 raise ConnectionResetError
             if number == 2 and script.mode == "stuck":
                 await asyncio.sleep(script.hang_s)
             piece = word if number == 0 else f" {word}"
             choice = {"index": 0, "text": piece, "delta": {"content": piece}}
-            yield _event({"model": body["model"], "choices": [choice | {"finish_reason": None}]})
+            finish = "stop" if number == len(words) - 1 else None
+            yield _event({"model": model, "choices": [choice | {"finish_reason": finish}]})
             await asyncio.sleep(0)
         if (body.get("stream_options") or {}).get("include_usage"):
-            yield _event({"model": body["model"], "choices": [], "usage": USAGE})
+            yield _event({"model": model, "choices": [], "usage": USAGE})
         yield b"data: [DONE]\n\n"
     except asyncio.CancelledError:
         script.left += 1

@@ -71,6 +71,9 @@ def refusal(call: Any, **fields: Any) -> ApiError:
         ({"heal": 5}, "heal"),
         ({"heal": None}, "heal"),
         ({"heal": "a" * 1025}, "heal"),
+        ({"cache_salt": ""}, "cache_salt"),
+        ({"cache_salt": "a" * 257}, "cache_salt"),
+        ({"cache_salt": 5}, "cache_salt"),
     ],
 )
 def test_a_wrong_field_of_a_completion_is_named(fields: dict[str, Any], named: str) -> None:
@@ -214,6 +217,12 @@ def test_completions_go_before_chats_unless_the_caller_says_otherwise() -> None:
     assert completion().request([1], 100).priority < chat().request([1], 100).priority
     asked = completion(tandem={"priority": 7, "document": "a.py"}).request([1], 100)
     assert (asked.priority, asked.document) == (7, "a.py")
+
+
+def test_a_salt_is_taken_from_both_endpoints() -> None:
+    assert completion().request([1], 100).salt == chat().request([1], 100).salt == ""
+    assert completion(cache_salt="a").request([1], 100).salt == "a"
+    assert chat(cache_salt="a").request([1], 100).salt == "a"
 
 
 def test_log_probabilities_are_asked_for_in_each_endpoints_way() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from completion.engine.kv import KVCache
-from completion.engine.kvpool import KVPool
+from completion.engine.kvpool import MAX_IDLE, KVPool
 from completion.shared import shared_length
 
 CAPACITY = 512
@@ -24,10 +24,10 @@ def fill(cache: KVCache, tokens: list[int]) -> None:
     cache.advance(tokens)
 
 
-def read(pool: KVPool, tokens: list[int], answer: list[int] | None = None) -> int:
+def read(pool: KVPool, tokens: list[int], answer: list[int] | None = None, salt: str = "") -> int:
     """Take, read the rest, answer, give back; how many tokens came from the cache."""
     answer = answer or []
-    taken = pool.take(tokens, len(tokens) + len(answer))
+    taken = pool.take(tokens, len(tokens) + len(answer), salt=salt)
     assert taken is not None
     cache, known = taken.cache, len(taken.cache)
     assert cache.tokens == tokens[:known]
@@ -142,6 +142,48 @@ def test_owners_never_see_each_others_sequences() -> None:
     assert pool.cached(document, one) == 0
 
 
+def test_a_salt_finds_nothing_that_another_one_cached() -> None:
+    pool = KVPool(new_cache, LIMIT)
+    document, answer = text(1, 100), text(2, 20)
+    for salt in ("", "one", "two"):
+        assert pool.cached(document, salt=salt) == 0
+        taken = pool.take(document, 120, salt=salt)
+        assert taken is not None
+        assert (len(taken.cache), taken.followed) == (0, [])
+        fill(taken.cache, document + answer)
+        pool.give_back(taken.cache)
+        assert pool.cached(document, salt=salt) == 99
+    pool.forget(None)
+    assert [pool.cached(document, salt=salt) for salt in ("", "one", "two")] == [0, 0, 0]
+
+
+prompts = st.tuples(st.integers(1, 2), st.integers(20, 60), st.integers(0, 20))
+asked = st.lists(st.tuples(st.sampled_from(["one", "two"]), prompts), max_size=MAX_IDLE)
+
+
+@given(asked)
+def test_what_a_salt_is_told_is_the_same_as_if_nobody_else_had_asked(
+    everybody: list[tuple[str, tuple[int, int, int]]],
+) -> None:
+    """While there is room for all: what was found cached, and what was known to follow."""
+
+    def told(who: str, asked: list[tuple[str, tuple[int, int, int]]]) -> list[object]:
+        pool = KVPool(new_cache, 100 * LIMIT)
+        found: list[object] = []
+        for salt, (seed, length, answer) in asked:
+            prompt = text(seed, length)
+            taken = pool.take(prompt, length + answer, salt=salt)
+            assert taken is not None
+            if salt == who:
+                found += [len(taken.cache), taken.followed]
+            fill(taken.cache, prompt[len(taken.cache) :] + text(length, answer))
+            pool.give_back(taken.cache)
+        return found
+
+    for who in ("one", "two"):
+        assert told(who, everybody) == told(who, [one for one in everybody if one[0] == who])
+
+
 def test_a_single_sequence_can_be_had_however_small_the_limit() -> None:
     pool = KVPool(new_cache, 1)
     document = text(1, 300)
@@ -161,16 +203,22 @@ class Borrowing(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.pool = KVPool(new_cache, LIMIT)
-        self.lent: list[tuple[KVCache, list[int], int]] = []
+        self.lent: list[tuple[KVCache, list[int], int, list[list[int]]]] = []
         self.owners = (object(), object())
-        # For each owner all that was ever read: nothing else may come from a cache.
-        self.read: tuple[list[list[int]], list[list[int]]] = ([], [])
+        # For each owner and salt all that was ever read: nothing else may come from a cache.
+        self.read = {(owner, salt): [] for owner in self.owners for salt in ("", "salt")}
 
-    @rule(prompt=tokens, more=st.integers(1, 90), room=st.integers(0, 200), owner=st.integers(0, 1))
-    def take(self, prompt: list[int], more: int, room: int, owner: int) -> None:
-        wanted = prompt + text(more, more)
+    @rule(
+        prompt=tokens,
+        more=st.integers(1, 90),
+        room=st.integers(0, 200),
+        owner=st.integers(0, 1),
+        salt=st.sampled_from(["", "salt"]),
+    )
+    def take(self, prompt: list[int], more: int, room: int, owner: int, salt: str) -> None:
+        wanted, known_here = prompt + text(more, more), self.read[self.owners[owner], salt]
         room = min(len(wanted) + room, CAPACITY)
-        taken = self.pool.take(wanted, room, self.owners[owner])
+        taken = self.pool.take(wanted, room, self.owners[owner], salt=salt)
         if taken is None:
             assert self.lent, "one sequence can always be had"
             return
@@ -179,31 +227,31 @@ class Borrowing(RuleBasedStateMachine):
         assert known < len(wanted)
         assert cache.tokens == wanted[:known]
         assert cache.keys[0, 0, :known, 0].tolist() == wanted[:known]
-        assert all(cache is not other for other, _, _ in self.lent), "two holders of one cache"
-        assert max((shared_length(wanted, old) for old in self.read[owner]), default=0) >= known
+        assert all(cache is not lent[0] for lent in self.lent), "two holders of one cache"
+        assert max((shared_length(wanted, old) for old in known_here), default=0) >= known
         fill(cache, wanted[known:])
-        self.read[owner].append(wanted)
-        self.lent.append((cache, wanted, room))
+        known_here.append(wanted)
+        self.lent.append((cache, wanted, room, known_here))
 
     @precondition(lambda self: self.lent)
     @rule(which=st.integers(0, 9), answer=st.integers(0, 40), data=st.data())
     def give_back(self, which: int, answer: int, data: st.DataObject) -> None:
-        cache, prompt, room = self.lent.pop(which % len(self.lent))
+        cache, prompt, room, known_here = self.lent.pop(which % len(self.lent))
         assert cache.tokens == prompt, "somebody else wrote here"
         assert cache.keys[0, 0, : len(cache), 0].tolist() == prompt
         fill(cache, text(answer, min(answer, room - len(cache))))
-        for told in self.read:
-            if prompt in told:
-                told.append(list(cache.tokens))
+        if prompt in known_here:
+            known_here.append(list(cache.tokens))
         cache.rewind(data.draw(st.integers(0, len(cache))))
         self.pool.give_back(cache)
 
     @rule(owner=st.integers(0, 1))
     def forget(self, owner: int) -> None:
         self.pool.forget(self.owners[owner])
-        self.read[owner].clear()
-        for _, prompt, _ in self.lent:
-            assert self.pool.cached(prompt, self.owners[owner]) == 0
+        for salt in ("", "salt"):
+            self.read[self.owners[owner], salt].clear()
+            for _, prompt, _, _ in self.lent:
+                assert self.pool.cached(prompt, self.owners[owner], salt) == 0
 
     @invariant()
     def memory_is_bounded(self) -> None:

@@ -98,6 +98,11 @@ def test_memories_do_not_know_of_each_other(http: httpx.Client) -> None:
     assert ask(http, "repo")[0] == ask(http)[0]
 
 
+def test_who_has_a_salt_has_no_memory(http: httpx.Client) -> None:
+    put(http, {"seen.py": SEEN})
+    assert ask(http, "repo", cache_salt="ann") == (ask(http)[0], "unknown")
+
+
 def test_an_unknown_memory_is_done_without_and_that_is_told(http: httpx.Client) -> None:
     assert ask(http, "repo") == (ask(http)[0], "unknown")
     put(http, {"seen.py": SEEN})

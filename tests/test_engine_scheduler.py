@@ -266,6 +266,31 @@ def test_candidates_read_their_prompt_once(scheduler: Scheduler) -> None:
     assert cached == [0, 179, 179]
 
 
+def test_a_request_of_another_salt_takes_no_place_and_is_not_waited_for(
+    scheduler: Scheduler,
+) -> None:
+    older, newer = Listener(pause_after=1), Listener()
+    ask(scheduler, long_request(document="a.py", salt="one"), older)
+    assert older.paused.wait(60)
+    ask(scheduler, long_request(document="a.py", salt="two"), newer)
+    older.go_on.set()
+    assert {older.finish, newer.finish} <= {"stop", "length"}
+    assert newer.chunks[-1].usage.cached_tokens == 0
+    assert scheduler.stats()["superseded"] == 0
+
+
+@pytest.mark.parametrize(("salts", "passes", "cached"), [("ab", 1, 0), ("aa", 2, 179)])
+def test_a_prompt_that_is_being_read_is_waited_for_by_its_own_salt_alone(
+    scheduler: Scheduler, salts: str, passes: int, cached: int
+) -> None:
+    listeners = [Listener() for _ in salts]
+    requests = [Request(tuple(TOKENS[:180]), 1, salt=salt) for salt in salts]
+    scheduler.submit_all(list(zip(requests, listeners, strict=True)))
+    assert all(listener.finish for listener in listeners)
+    assert listeners[1].chunks[-1].usage.cached_tokens == cached
+    assert scheduler.stats()["passes"] == passes
+
+
 @pytest.mark.parametrize("healed", [False, True])
 def test_typing_what_is_being_generated_is_answered_by_the_running_request(
     scheduler: Scheduler, decoder: Decoder, talkative: Request, healed: bool

@@ -141,6 +141,19 @@ def test_the_same_prompt_again_comes_from_the_cache(client: openai.OpenAI) -> No
     assert details.cached_tokens > 0
 
 
+def test_a_prompt_that_was_read_for_one_salt_is_new_to_all_others(client: openai.OpenAI) -> None:
+    def cached(salt: str | None) -> int:
+        more = {} if salt is None else {"cache_salt": salt}
+        prompt = f"# salted\n{PROMPT}\n\n{PROMPT}"
+        usage = complete(client, prompt=prompt, extra_body=more).usage
+        assert usage.prompt_tokens > 16
+        return usage.prompt_tokens_details.cached_tokens
+
+    salts = ("ann", "bob", None)
+    assert [cached(salt) for salt in salts] == [0, 0, 0]
+    assert all(cached(salt) > 16 for salt in salts)
+
+
 def test_a_stop_string_ends_the_answer_before_it(client: openai.OpenAI) -> None:
     answer = complete(client, stop=["("], max_tokens=16).choices[0]
     assert answer.finish_reason == "stop"

@@ -249,7 +249,7 @@ def test_another_model_stands_in_for_chats_but_not_for_completions(
                 client.post("chat/completions", json=talk).headers["x-tandem-backend"] == "large"
             )
         )
-        assert running.entries()[0].details["stands_in"]
+        assert running.settled(1)[0].details["stands_in"]
 
 
 def test_requests_of_one_document_go_to_one_replica_and_documents_spread(

@@ -12,7 +12,7 @@ BELOW = {
     "completion": set(),
     "finetune": {"completion"},
     "sandbox": {"completion"},
-    "gateway": {"completion"},
+    "gateway": {"completion", "finetune"},
     "lsp": {"completion", "finetune", "sandbox"},
     "tandem": {"completion", "finetune", "sandbox", "gateway", "lsp", "tandem"},
 }

@@ -68,17 +68,17 @@ def manifest_of(
 class Store:
     """The user's folders with the tiny model installed, and adapters for it as they are added."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: int = 256) -> None:
         self.folder = paths.models_dir() / "tiny"
         self.folder.mkdir(parents=True)
-        tiny_models.make(self.folder, "llama tied")
+        tiny_models.make(self.folder, "llama tied", context=context)
         known = manifest.Manifest(
             name="tiny",
             source="tests",
             licence="none",
             family="llama",
             template="plain",
-            context=256,
+            context=context,
             created=manifest.now(),
             files=manifest.record(self.folder, manifest.silent),
         )

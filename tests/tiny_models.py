@@ -34,6 +34,8 @@ _LLAMA3_ROPE: dict[str, Any] = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+# A file of its own, so that a change here changes no token of the tests' prompts.
+CORPUS = Path(__file__).parent / "tiny_corpus.txt"
 VARIANTS = {
     "llama tied": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, tie_word_embeddings=True)),
     "llama untied": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, tie_word_embeddings=False)),
@@ -48,10 +50,13 @@ VARIANTS = {
 }
 
 
-def make(folder: Path, variant: str, shard_size: str = "10GB") -> PreTrainedModel:
-    """Save a random model and a tokenizer trained on this file; return transformers' own."""
+def make(
+    folder: Path, variant: str, shard_size: str = "10GB", context: int = 256
+) -> PreTrainedModel:
+    """Save a random model and a tokenizer trained on CORPUS; return transformers' own."""
     torch.manual_seed(0)
     model = VARIANTS[variant]().eval()
+    model.config.max_position_embeddings = context
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # Norms start at one and biases at zero: a forward pass that left them out would pass.
@@ -68,7 +73,7 @@ def make(folder: Path, variant: str, shard_size: str = "10GB") -> PreTrainedMode
         special_tokens=SPECIALS,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    tokenizer.train_from_iterator(Path(__file__).read_text("utf-8").splitlines(True), trainer)
+    tokenizer.train_from_iterator(CORPUS.read_text("utf-8").splitlines(True), trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": SPECIALS[0]}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))

@@ -11,6 +11,9 @@ import httpx
 
 from completion.engine.background import Address
 
+# Requests before those that count.
+WARM = 20
+
 
 @dataclass(frozen=True)
 class Times:
@@ -26,7 +29,7 @@ def client(address: Address) -> httpx.Client:
 
 
 def in_turns(
-    addresses: Sequence[Address], body: dict[str, Any], requests: int, warm: int = 20
+    addresses: Sequence[Address], body: dict[str, Any], requests: int, warm: int = WARM
 ) -> list[list[Times]]:
     """Each asked the same, one after the other, so that the machine's moods hit all alike."""
     found: list[list[Times]] = [[] for _ in addresses]

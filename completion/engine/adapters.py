@@ -154,6 +154,12 @@ def load_beside(model: Model, adapter: Lora) -> Beside:
     return beside
 
 
+def check_tensors(adapter: Lora) -> None:
+    """Read them all once. Raises ModelError as `merge`."""
+    for _ in _pairs(adapter):
+        pass
+
+
 def _pairs(adapter: Lora) -> Iterator[_Pair]:
     try:
         with safe_open(str(adapter.file), framework="pt") as tensors:

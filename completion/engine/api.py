@@ -3,8 +3,8 @@
 Types are strict: a field of a wrong type is an error that names it. Fields we do not know are
 ignored, as other compatible servers do. Fields we know but cannot honour are refused when they
 ask for something, because an answer that quietly left it out would be wrong. Ours alone are
-memories, `heal` and `tandem` in a request, `capabilities`, `context_length` and `fim_template` of a model,
-and the object `tandem` in usage.
+memories, `heal` and `tandem` in a request, `capabilities`, `context_length` and `fim_template` of a
+model, and the object `tandem` in usage. `cache_salt` is vLLM's.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,7 @@ MAX_LOGPROBS, MAX_CHAT_LOGPROBS = 5, 20
 MAX_PREDICTION = 200_000
 MAX_FILES = 4096
 MEMORY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+ADAPTER_NAME = f"^{MEMORY_NAME}$"
 # Below this the softmax of temperature sampling overflows; the limit of temperature 0 is greedy.
 _COLDEST = 1e-3
 
@@ -163,6 +164,7 @@ class _Sampling(_Body):
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=MAX_ANSWERS)
     prediction: Prediction | None = None
+    cache_salt: str | None = Field(None, min_length=1, max_length=256)
     tandem: Tandem = Field(default_factory=Tandem)
 
     @property
@@ -215,6 +217,7 @@ class _Sampling(_Body):
             n=self.answers,
             document=self.tandem.document,
             priority=priority if self.tandem.priority is None else self.tandem.priority,
+            salt=self.cache_salt or "",
         )
 
 
@@ -281,9 +284,22 @@ class MemoryUpdate(_Body):
     drop: list[str] = Field(default_factory=list, max_length=MAX_FILES)
 
 
+class LoadAdapter(_Body):
+    """POST /v1/load_lora_adapter, as vLLM has it."""
+
+    lora_name: str = Field(pattern=ADAPTER_NAME)
+    lora_path: str = Field(min_length=1, max_length=4096)
+
+
+class UnloadAdapter(_Body):
+    """POST /v1/unload_lora_adapter."""
+
+    lora_name: str = Field(pattern=ADAPTER_NAME)
+
+
 # Errors of fields that do not go together carry the name of the one at fault as their type.
 _ACROSS_FIELDS = {"top_logprobs"}
-B = TypeVar("B", CompletionRequest, ChatRequest, MemoryUpdate)
+B = TypeVar("B", CompletionRequest, ChatRequest, MemoryUpdate, LoadAdapter, UnloadAdapter)
 
 
 def parse(kind: type[B], body: bytes) -> B:

@@ -136,7 +136,8 @@ class Decoder:
                 f"The prompt has {len(request.prompt)} tokens, the context {self.context}.",
                 "Shorten the prompt, or raise engine.context.",
             )
-        taken = self.pool.take(request.prompt, self._room(request), self.owner, urgent)
+        room = self._room(request)
+        taken = self.pool.take(request.prompt, room, self.owner, urgent, request.salt)
         return taken and self._running(request, taken.cache, hooks, taken.followed)
 
     def hand_over(self, running: Running, request: Request) -> Running | None:
@@ -152,7 +153,7 @@ class Decoder:
         greedy = old.temperature == request.temperature == 0 and request.logprobs is None
         own_hooks = len(running.hooks) > (old.memory is not None)
         changed = running.finish is not None or running.prefilling or own_hooks
-        changed = changed or old.memory != request.memory
+        changed = changed or (old.memory, old.salt) != (request.memory, request.salt)
         if changed or not greedy or running.waits or running.followers:
             return None
         if not len(old.prompt) <= start <= len(known) or request.prompt != known[:start]:
@@ -173,7 +174,7 @@ class Decoder:
 
     def cached(self, request: Request) -> int:
         """How many tokens of the prompt a KV cache holds now."""
-        return self.pool.cached(request.prompt, self.owner)
+        return self.pool.cached(request.prompt, self.owner, request.salt)
 
     def candidates(
         self, request: Request, new_hooks: Callable[[], Sequence[LogitsHook]] = tuple

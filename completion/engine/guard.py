@@ -9,7 +9,7 @@ CORS preflight) and short. There are no CORS headers and no GET with side effect
 import hmac
 import ipaddress
 import socket
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,7 +39,8 @@ class Guard:
     `trusted` whether there was one. `port` is the port we listen on. `remote` also lets in Hosts
     that are an IP address or this machine's name: rebinding needs a name of the attacker's.
     `names` are Hosts by which a proxy before us is known, on any port. `hint` says where to
-    find a token.
+    find a token. `uploads` are paths that take files instead of JSON, with their most bytes: as
+    octet-stream, which a web page cannot send without asking either.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Guard:
         max_body: int = MAX_BODY,
         names: Collection[str] = (),
         hint: str = OF_SERVE,
+        uploads: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._known = known
@@ -60,6 +62,7 @@ class Guard:
         self._names = {*LOOPBACK, socket.gethostname().lower()} if remote else {*LOOPBACK}
         self._remote = remote
         self._max_body = max_body
+        self._uploads = uploads or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,7 +76,7 @@ class Guard:
             response = JSONResponse(error.body(), error.status, error.headers)
             await response(scope, receive, send)
         else:
-            await self._app(scope, self._counted(receive), send)
+            await self._app(scope, self._counted(receive, self._limit(scope)), send)
 
     def _admit(self, scope: Scope) -> object:
         """Whose token the request showed. Raises ApiError for who may not enter."""
@@ -124,13 +127,19 @@ class Guard:
     def _check_body(self, scope: Scope) -> None:
         kinds = _values(scope, b"content-type")
         kind = kinds[0].partition(";")[0].strip().lower() if len(kinds) == 1 else ""
-        if kind != "application/json":
-            raise ApiError(415, "The content type must be application/json.")
+        upload = scope["method"] == "POST" and scope["path"] in self._uploads
+        wanted = "application/octet-stream" if upload else "application/json"
+        if kind != wanted:
+            raise ApiError(415, f"The content type must be {wanted}.")
+        limit = self._limit(scope)
         for length in _values(scope, b"content-length"):
-            if not length.isdigit() or int(length) > self._max_body:
-                raise self._too_large()
+            if not length.isdigit() or int(length) > limit:
+                raise _too_large(limit)
 
-    def _counted(self, receive: Receive) -> Receive:
+    def _limit(self, scope: Scope) -> int:
+        return self._uploads.get(scope["path"], self._max_body)
+
+    def _counted(self, receive: Receive, limit: int) -> Receive:
         """Chunked bodies have no length to trust, so count what comes. Raises ApiError."""
         seen = 0
 
@@ -138,16 +147,15 @@ class Guard:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max_body:
-                raise self._too_large()
+            if seen > limit:
+                raise _too_large(limit)
             return message
 
         return counted
 
-    def _too_large(self) -> ApiError:
-        return ApiError(
-            413, f"The body is larger than {self._max_body} bytes.", code="request_too_large"
-        )
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, f"The body is larger than {limit} bytes.", code="request_too_large")
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

@@ -4,6 +4,10 @@ A sequence is borrowed with `take` and comes back with `give_back`; nobody else 
 between. What a request would overwrite is kept if it is worth more than a copy of the shared
 part, so that going to another function and back, or deleting and typing again, reads no prompt
 twice. Memory is bounded in bytes; the sequence nobody asked for longest goes first.
+
+A salt keeps apart who must not learn what others asked: by nothing that a request is told, and by
+no time that it takes, can a sequence of another salt be told from none. Memory is common, so that
+who asks much still makes others' old sequences go.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,6 +37,13 @@ class Taken(NamedTuple):
     followed: list[int]
 
 
+class Whose(NamedTuple):
+    """Only sequences of the same weights and of the same salt are the same to anybody."""
+
+    owner: object
+    salt: str
+
+
 class KVPool:
     """Sequences of one or several owners: weights whose keys and values must not be mixed.
 
@@ -48,9 +59,14 @@ class KVPool:
         self._may_exceed = False
 
     def take(
-        self, tokens: Sequence[int], room: int, owner: object = None, urgent: bool = False
+        self,
+        tokens: Sequence[int],
+        room: int,
+        owner: object = None,
+        urgent: bool = False,
+        salt: str = "",
     ) -> Taken | None:
-        """A cache that holds as much of `tokens` as any of `owner`'s, and nothing else.
+        """A cache that holds as much of `tokens` as any of `owner`'s with `salt`, and no more.
 
         `room` is how many tokens the caller will write at most, the prompt's among them. At
         least the last prompt token is left to be computed, because its logits are wanted. None
@@ -59,10 +75,10 @@ class KVPool:
         """
         assert 0 < len(tokens) <= room
         self._may_exceed = urgent or not self._held
-        wanted = list(tokens)
-        source, length = self._best(wanted, owner)
-        followed = self._followed(wanted, owner)
-        entry = self._place(source, length, wanted, room, owner)
+        wanted, whose = list(tokens), Whose(owner, salt)
+        source, length = self._best(wanted, whose)
+        followed = self._followed(wanted, whose)
+        entry = self._place(source, length, wanted, room, whose)
         if entry is None:
             return None
         entry.prompt, entry.room = wanted, room
@@ -94,18 +110,18 @@ class KVPool:
 
     def forget(self, owner: object) -> None:
         """Drop what belongs to an owner; what is lent goes when it comes back."""
-        self._idle = [entry for entry in self._idle if entry.owner is not owner]
+        self._idle = [entry for entry in self._idle if entry.whose.owner is not owner]
         for entry in self._held.values():
-            entry.dropped |= entry.owner is owner
+            entry.dropped |= entry.whose.owner is owner
 
     def clear(self) -> None:
         """Drop everything, so that the next prompt is read as the first one was."""
-        for owner in {id(e.owner): e.owner for e in (*self._idle, *self._held.values())}.values():
-            self.forget(owner)
+        for entry in (*self._idle, *self._held.values()):
+            self.forget(entry.whose.owner)
 
-    def cached(self, tokens: Sequence[int], owner: object = None) -> int:
+    def cached(self, tokens: Sequence[int], owner: object = None, salt: str = "") -> int:
         """How many tokens of a prompt `take` would find."""
-        return self._best(list(tokens), owner)[1]
+        return self._best(list(tokens), Whose(owner, salt))[1]
 
     @property
     def bytes(self) -> int:
@@ -116,13 +132,13 @@ class KVPool:
     def sequences(self) -> int:
         return len(self._idle) + len(self._held)
 
-    def _of(self, owner: object) -> "list[_Entry]":
+    def _of(self, whose: Whose) -> "list[_Entry]":
         entries = (*self._idle, *self._held.values())
-        return [entry for entry in entries if entry.owner is owner and not entry.dropped]
+        return [entry for entry in entries if entry.whose == whose and not entry.dropped]
 
-    def _best(self, wanted: list[int], owner: object) -> "tuple[_Entry | None, int]":
+    def _best(self, wanted: list[int], whose: Whose) -> "tuple[_Entry | None, int]":
         """The sequence to go on from, if any, and how much of the prompt it holds."""
-        shared = [(shared_length(e.tokens, wanted[:-1]), e) for e in self._of(owner)]
+        shared = [(shared_length(e.tokens, wanted[:-1]), e) for e in self._of(whose)]
         length = max((length for length, _ in shared), default=0)
         if length < SHARED_PREFIX_TOKENS:
             return None, 0
@@ -130,13 +146,13 @@ class KVPool:
         idle = [entry for entry in best if entry in self._idle]
         return min(idle or best, key=lambda entry: self._loss(entry, length)), length
 
-    def _followed(self, wanted: list[int], owner: object) -> list[int]:
+    def _followed(self, wanted: list[int], whose: Whose) -> list[int]:
         size = len(wanted)
-        found = (e.tokens[size:] for e in self._of(owner) if e.tokens[:size] == wanted)
+        found = (e.tokens[size:] for e in self._of(whose) if e.tokens[:size] == wanted)
         return max(found, key=len, default=[])
 
     def _place(
-        self, source: "_Entry | None", length: int, wanted: list[int], room: int, owner: object
+        self, source: "_Entry | None", length: int, wanted: list[int], room: int, whose: Whose
     ) -> "_Entry | None":
         """The source itself, rewound, or a new sequence with a copy of what is shared."""
         lent = sum(entry.bytes for entry in self._held.values())
@@ -153,7 +169,7 @@ class KVPool:
                 source.cache.rewind(length)
                 source.deleted = loss if deletes else 0
                 return source
-        entry = _Entry(self._new_cache(), owner)
+        entry = _Entry(self._new_cache(), whose)
         kept = source if source in self._idle else None
         if not self._make_room(entry.bytes_of(room), lent + (kept.bytes if kept else 0), kept):
             return None
@@ -182,7 +198,7 @@ class KVPool:
 
     def _loss(self, entry: "_Entry", length: int) -> int:
         """Prompt tokens that nobody holds any more if this sequence is cut to `length`."""
-        others = (e for e in self._of(entry.owner) if e is not entry)
+        others = (e for e in self._of(entry.whose) if e is not entry)
         elsewhere = (shared_length(entry.tokens, other.tokens) for other in others)
         return max(0, entry.prompted - max([length, *elsewhere]))
 
@@ -196,7 +212,7 @@ class _Entry:
     """
 
     cache: KVCache
-    owner: object
+    whose: Whose
     prompted: int = 0
     deleted: int = 0
     touched: int = 0

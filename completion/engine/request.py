@@ -23,8 +23,9 @@ class Request:
     expected to be close to; it makes a true guess fast and changes nothing else. `logprobs` asks
     for the log-probability of each token and of that many likeliest ones beside it. `n` is how
     many answers `Decoder.candidates` starts. `document` names what is being edited: a newer request
-    takes an older one's place. `priority` is FIRST to LAST.
-    `memory` is mixed into what the model says.
+    takes an older one's place. `priority` is FIRST to LAST. `memory` is mixed into what the model
+    says. `salt` is of those who may learn of each other: requests of another salt share no cache
+    and no document with this one.
     """
 
     prompt: tuple[int, ...]
@@ -41,6 +42,7 @@ class Request:
     document: str = ""
     priority: int = FIRST
     memory: "Recall | None" = None
+    salt: str = ""
 
     def numbered(self, number: int) -> "Request":
         """The request for answer `number` of `n`: each draws from a seed of its own."""

@@ -57,7 +57,8 @@ class Job:
     def follows(self, older: "Job") -> bool:
         """Whether it is about the same document as a job that was there before."""
         document = self.request.document
-        same = bool(document) and document == older.request.document
+        known = older.request.document, older.request.salt
+        same = bool(document) and (document, self.request.salt) == known
         return same and self.group is not older.group
 
 
@@ -254,7 +255,8 @@ class Scheduler:
     def _is_being_read(self, decoder: Decoder, request: Request) -> bool:
         """Whether another request reads the same prompt just now, so that it is soon cached."""
         for active in self._active:
-            if active.decoder is decoder and active.running.prefilling:
+            same = active.decoder is decoder and active.job.request.salt == request.salt
+            if same and active.running.prefilling:
                 shared = shared_length(active.job.request.prompt, request.prompt)
                 if shared - decoder.cached(request) >= SHARED_READING_TOKENS:
                     return True

@@ -16,6 +16,7 @@ from completion import adapters
 from completion.engine import malloc
 from completion.engine.api import ApiError, MemoryUpdate, Remembered
 from completion.engine.request import Chunk, Request
+from tandem import paths
 from tandem.config import EngineConfig
 from tandem.errors import ModelError, TandemError, UsageError
 
@@ -51,13 +52,18 @@ class Loaded:
                 code="memory_full",
             ) from None
 
-    def recall(self, wanted: Remembered | None) -> "tuple[Recall | None, str]":
-        """What a request mixes in, and what its usage tells of that."""
+    def recall(
+        self, wanted: Remembered | None, salt: str | None = None
+    ) -> "tuple[Recall | None, str]":
+        """What a request mixes in, and what its usage tells of that.
+
+        Memories are given and asked for by all who know the token, so who has a salt has none.
+        """
         from completion.engine.memory import Recall
 
         if wanted is None:
             return None, ""
-        view = self.memories.view(wanted.name)
+        view = None if salt else self.memories.view(wanted.name)
         return (None, "unknown") if view is None else (Recall(view, wanted.weight), "used")
 
     def submit(self, parts: Sequence[tuple[Request, Callable[[Chunk], None]]]) -> "list[Job]":
@@ -134,7 +140,7 @@ class ServedModel:
         for found in adapters.installed():
             if found.manifest.base == self.name != found.name:
                 with contextlib.suppress(TandemError):
-                    usable.append(adapters.resolve(found.name, self._base()))
+                    usable.append(adapters.resolve(found.name, self.weights()))
         return usable
 
     def check_adapter(self, name: str) -> None:
@@ -145,7 +151,7 @@ class ServedModel:
             if stamp and self._checked.get(name) == stamp:
                 return
             if adapters.read(name).manifest.base == self.name:
-                adapters.resolve(name, self._base())
+                adapters.resolve(name, self.weights())
                 self._checked[name] = stamp
                 return
         except ModelError as error:
@@ -158,6 +164,18 @@ class ServedModel:
             param="model",
             code="model_not_found",
         )
+
+    def weights(self) -> adapters.Base:
+        """What adapters are held against: the weights as they were when first asked for."""
+        if self._weights is None:
+            self._weights = adapters.Base.of(self.name, self.folder)
+        return self._weights
+
+    @property
+    def adapter_folder(self) -> Path:
+        """Below it lies what may be loaded at run time."""
+        named = self._config.adapter_folder
+        return Path(named).expanduser() if named else paths.gateway_adapters_dir()
 
     def stop(self) -> None:
         """Cancel what runs and wait for the model's thread. Blocking, for at most one token."""
@@ -175,12 +193,6 @@ class ServedModel:
         """How long nobody has asked; 0 while the model loads."""
         last = self.stats().get("last_active")
         return 0.0 if last is None else time.monotonic() - last
-
-    def _base(self) -> adapters.Base:
-        """What adapters are held against: the weights as they were when first asked for."""
-        if self._weights is None:
-            self._weights = adapters.Base.of(self.name, self.folder)
-        return self._weights
 
     def _load(self) -> Loaded:
         # Read when torch is imported. Its threads spin between two products instead of sleeping,
@@ -210,7 +222,7 @@ class ServedModel:
         )
         if not config.speculation:
             decoder.speculation = None
-        variants = Variants(decoder, self._base, config.adapters == "beside")
+        variants = Variants(decoder, self.weights, config.adapters == "beside")
         memories = Memories(decoder.tokenizer, decoder.model.config.vocabulary)
         return Loaded(decoder, Scheduler(variants, config.queue, config.batch), memories)
 
