@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from completion.vllm.environment import Environment
+from completion.vllm.lent import Lends
 from completion.vllm.served import Adapter, largest_rank
 from completion.vllm.settings import CPU_BLOCK, Settings, Speculation
 from tandem.errors import ConfigError
@@ -35,6 +36,7 @@ class Plan:
     port: int
     adapters: tuple[Adapter, ...] = ()
     speculate: bool = True
+    lends: Lends | None = None
 
 
 def slots(plan: Plan) -> int:
@@ -45,8 +47,10 @@ def slots(plan: Plan) -> int:
     slot does nothing. Raises ConfigError for a setting that would fill it.
     """
     wanted, number = plan.settings.adapters, len(plan.adapters)
-    if not number:
+    lent = wanted.lent if wanted.adapter_folder is not None else 0
+    if not number and not lent:
         return 0
+    number += lent
     whole = number + wanted.spare + 1
     if not wanted.slots:
         return whole
@@ -56,6 +60,13 @@ def slots(plan: Plan) -> int:
             "Leave it out of vllm.toml.",
         )
     return min(wanted.slots, whole)
+
+
+def most_rank(plan: Plan) -> int:
+    """What `--max-lora-rank` must be."""
+    wanted = plan.settings.adapters
+    least = wanted.most_rank if wanted.adapter_folder is not None else 1
+    return largest_rank(list(plan.adapters), least)
 
 
 def arguments(plan: Plan) -> list[str]:
@@ -90,7 +101,7 @@ def arguments(plan: Plan) -> list[str]:
         parts += ["--speculative-config", json.dumps(_speculation(plan))]
     if number := slots(plan):
         parts += ["--enable-lora", "--max-loras", str(number)]
-        parts += ["--max-lora-rank", str(largest_rank(list(plan.adapters)))]
+        parts += ["--max-lora-rank", str(most_rank(plan))]
         if known.data_parallel > 1:  # adapters cannot be loaded through several of its servers
             parts += ["--api-server-count", "1"]
     return parts + known.more
@@ -104,7 +115,7 @@ def variables(plan: Plan, folder: Path) -> dict[str, str]:
         "VLLM_SERVER_DEV_MODE": "0",
         **dict.fromkeys(_OFFLINE, "1"),
     }
-    if plan.adapters:
+    if plan.adapters or plan.settings.adapters.adapter_folder is not None:
         set_by_us["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if plan.environment.cpu:
         set_by_us["VLLM_CPU_KVCACHE_SPACE"] = str(plan.settings.cache_gb)
@@ -116,6 +127,8 @@ def variables(plan: Plan, folder: Path) -> dict[str, str]:
 def secrets(plan: Plan, token: str, key: str, remote: bool) -> dict[str, str]:
     """The users' `token`, and for `inside/tandem_door` who may enter: `key` is the runner's."""
     door: dict[str, Any] = {"port": plan.port, "remote": remote, "hosts": plan.settings.hosts}
+    if plan.lends is not None:
+        door["lends"] = plan.lends.model_dump(mode="json")
     return {"VLLM_API_KEY": token, DOOR: json.dumps({**door, "key": key})}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from completion.vllm import command, served
 from completion.vllm.command import Plan
 from completion.vllm.control import Control
-from completion.vllm.served import Adapter, Model, largest_rank
+from completion.vllm.served import Adapter, Model
 from completion.vllm.settings import Adapters
 
 
@@ -71,9 +71,10 @@ class LoadedAdapters:
         plan = self._plan
         assert plan is not None
         slots = command.slots(plan)
-        if not slots or adapter.rank > largest_rank(list(plan.adapters)):
+        if not slots or adapter.rank > command.most_rank(plan):
             return False
-        return not plan.environment.cpu or self._slots_used < slots - 1
+        lent = plan.lends.room if plan.lends else 0
+        return not plan.environment.cpu or self._slots_used < slots - 1 - lent
 
     def _load(self, adapter: Adapter) -> None:
         self._trying = adapter

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from completion.vllm import command
+from completion.vllm import command, served
 from completion.vllm.acceptance import Judge, Remembered
 from completion.vllm.backoff import Backoff
 from completion.vllm.command import Plan
@@ -125,6 +125,7 @@ class Runner:
             self._port,
             tuple(found),
             speculate,
+            served.lends(self._model, self._settings.adapters, self._environment.cpu),
         )
 
     def _watch(self, plan: Plan, process: Process) -> End:

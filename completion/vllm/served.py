@@ -18,6 +18,7 @@ from completion import adapters, families, lora, manifest, models
 from completion.engine import shipped
 from completion.manifest import InstalledModel, Progress, silent
 from completion.vllm import settings
+from completion.vllm.lent import Lends
 from tandem import paths
 from tandem.errors import ModelError, TandemError, UsageError
 
@@ -95,6 +96,22 @@ def adapters_of(model: Model, wanted: settings.Adapters) -> tuple[list[Adapter],
     return sorted(found.values(), key=lambda one: one.name), problems
 
 
+def lends(model: Model, wanted: settings.Adapters, cpu: bool) -> Lends | None:
+    """What others may have loaded, if anything. Blocking: may have to hash the weights."""
+    if wanted.adapter_folder is None:
+        return None
+    base = adapters.Base.of(model.name, model.source)
+    shapes = model.folder if _runs_here(model.source) and not _quantization(model.source) else None
+    return Lends(
+        folder=wanted.adapter_folder.expanduser().absolute(),
+        room=wanted.lent if cpu else 0,
+        most_rank=wanted.most_rank,
+        base=base.name,
+        base_hash=base.hash,
+        shapes=shapes,
+    )
+
+
 def stamp(wanted: settings.Adapters) -> tuple:
     """Changes when the adapters there are change; cheap."""
     names = adapters.names() if wanted.store else []
@@ -113,9 +130,9 @@ def prune(kept: list[Adapter]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def largest_rank(found: list[Adapter]) -> int:
-    """What `--max-lora-rank` must be."""
-    rank = max((one.rank for one in found), default=16)
+def largest_rank(found: list[Adapter], least: int = 1) -> int:
+    """The smallest of vLLM's sizes that takes them all."""
+    rank = max([least, *(one.rank for one in found)])
     return next((size for size in RANKS if size >= rank), RANKS[-1])
 
 
@@ -123,8 +140,9 @@ def _of_store(model: Model, wanted: settings.Adapters) -> Iterator[tuple]:
     if not wanted.store:
         return
     ours = [one for one in adapters.installed() if one.manifest.base == model.name]
-    if ours:  # only then, because it may have to hash the weights
-        base = adapters.Base.of(model.name, model.source)
+    if not ours:  # what follows may have to hash the weights
+        return
+    base = adapters.Base.of(model.name, model.source)
     for one in ours:
         name = one.name
 

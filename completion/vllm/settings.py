@@ -52,13 +52,17 @@ class Adapters(_Table):
     """Adapters that are served by their names: those of the store, and `folders` by name.
 
     `slots` is how many may be in use in one pass, 0 for as many as there are; `spare` is room
-    for those that come while the server runs.
+    for those that come while the server runs. Below `adapter_folder` whoever has the token, a
+    gateway for instance, may have others loaded, up to `lent` of them and of the rank `most_rank`.
     """
 
     store: bool = True
     folders: dict[str, Path] = {}
     slots: int = Field(default=0, ge=0, le=1024)
     spare: int = Field(default=2, ge=0, le=64)
+    adapter_folder: Path | None = None
+    lent: int = Field(default=8, ge=1, le=1024)
+    most_rank: int = Field(default=64, ge=1, le=512)
 
 
 class Settings(_Table):
