@@ -16,6 +16,9 @@ from tandem import paths
 MAX_LOG = 8 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 _ERROR = re.compile(r"(?:^|[\s\]])((?:[\w.]+(?:Error|Exception)|vllm serve: error): .*)")
+# pydantic's first line; what is wrong stands below it, indented, with the input behind it.
+_INVALID = re.compile(r"\d+ validation errors? for ")
+_BELOW = re.compile(r"(?:^|[\])] )\s+(?:Value error, |Assertion failed, )?(.+?)(?: \[type=.*)?$")
 # What the server says when the engine, whose own error stands above it, did not start.
 _SECOND_HAND = re.compile(r"Engine core initialization failed|EngineDeadError|died unexpectedly")
 
@@ -81,10 +84,21 @@ class Process:
 def cause(log: str) -> str:
     """The line of a log that says why it ended; empty if none does."""
     lines = log.splitlines()
-    errors = [found[1].strip() for line in lines if (found := _ERROR.search(line))]
+    errors = [
+        _whole(found[1].strip(), lines[number + 1 :])
+        for number, line in enumerate(lines)
+        if (found := _ERROR.search(line))
+    ]
     first_hand = [line for line in errors if not _SECOND_HAND.search(line)]
     said = first_hand or errors or [line.strip() for line in lines if line.strip()]
     return said[-1][:300] if said else ""
+
+
+def _whole(error: str, below: Sequence[str]) -> str:
+    """An error's line, with what pydantic has on the next one."""
+    if _INVALID.search(error) and below and (found := _BELOW.search(below[0])):
+        return found[1].strip()
+    return error
 
 
 def _end_with_parent() -> None:
