@@ -24,15 +24,16 @@ def serve(
         bool, typer.Option(help="Let other machines in; they need the token too.")
     ] = False,
     backend: Annotated[
-        Literal["embedded", "vllm"], typer.Option(help="Our engine, or vLLM, for a GPU.")
+        Literal["embedded", "vllm", "ray"],
+        typer.Option(help="Our engine; vLLM, for a GPU; Ray, for many of either."),
     ] = "embedded",
     show: Annotated[
-        bool, typer.Option("--print", help="Print vLLM's command and do nothing.")
+        bool, typer.Option("--print", help="Print vLLM's command, or Ray's file; do nothing.")
     ] = False,
     config: Annotated[
         Path | None,
         typer.Option(
-            help="vLLM's settings; default: vllm.toml in the settings folder.",
+            help="Settings; default: vllm.toml or fleet.toml in the settings folder.",
             rich_help_panel=OF_VLLM,
         ),
     ] = None,
@@ -80,14 +81,20 @@ def serve(
         "speculation": {key: value for key, value in guess.items() if value},
     }
     given: dict[str, Any] = {key: value for key, value in flags.items() if value}
-    if backend == "vllm":
+    if backend != "embedded":
         if background:
             raise UsageError("--background is of the embedded engine.", "Leave it out.")
         given |= {"host": host} if host is not None else {}
         given |= {"port": port} if port is not None else {}
         given |= {"model": model} if model else {}
         given |= {"allow_remote": True} if allow_remote else {}
-        _vllm(config, given, show)
+        if backend == "vllm":
+            _vllm(config, given, show)
+            return
+        if strange := given.keys() - {"environment", "host", "port", "model", "allow_remote"}:
+            named = min(strange).replace("_", "-")
+            raise UsageError(f"--{named} is of vLLM.", "Write it into fleet.toml: docs/ray.md.")
+        _ray(config, given, show)
         return
     if given or show or config is not None:
         named = next(iter(given), "print" if show else "config").replace("_", "-")
@@ -143,3 +150,27 @@ def _vllm(file: Path | None, flags: dict[str, Any], show: bool) -> None:
         return
     tell(f"The bearer token is in {token_file}. Ctrl-C ends the server.")
     runner.run()
+
+
+def _ray(file: Path | None, flags: dict[str, Any], show: bool) -> None:
+    from completion import models
+    from completion.engine import background as engine
+    from completion.engine.listening import listen
+    from completion.fleet import app_file, environment
+    from completion.fleet import settings as of_ray
+    from completion.fleet.runner import Runner
+    from tandem import paths
+
+    wanted = of_ray.load(file, flags)
+    found = models.resolve(wanted.model or settings.load().model)
+    told = app_file.made(wanted, found.name, found.folder)
+    if show:
+        typer.echo(app_file.text(told), nl=False)
+        return
+    where = environment.find(wanted.environment, wanted.replica)
+    listening = listen(wanted.host, wanted.port, wanted.allow_remote)
+    listening.socket.close()  # Ray's proxy opens it
+    token, token_file = engine.user_token()
+    typer.echo(f"The bearer token is in {token_file}. Ctrl-C ends the server.")
+    folder = paths.state_dir() / "fleet"
+    Runner(wanted, where, told, listening.port, token, listening.remote, folder, typer.echo).run()

@@ -1,4 +1,4 @@
-"""One run of vLLM: a process group of its own, its log, its end."""
+"""One run of vLLM, or of Ray: a process group of its own, its log, its end."""
 
 import contextlib
 import ctypes
@@ -27,11 +27,15 @@ class Process:
     """Started at once. It ends with us, even if we are killed."""
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], folder: Path
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        name: str = "vllm",
     ) -> None:
-        """`folder` is where it runs and has its log. Raises OSError."""
+        """`folder` is where it runs and has its log, `name`.log. Raises OSError."""
         paths.private_dir(folder)
-        self.log = folder / "vllm.log"
+        self.log = folder / f"{name}.log"
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
