@@ -15,10 +15,10 @@ from typing import Any
 from ray import serve  # pyright: ignore[reportMissingImports]
 from ray.serve.handle import DeploymentHandle  # pyright: ignore[reportMissingImports]
 
-from completion import affinity
 from completion.engine import app as engine
 from completion.engine import server
 from completion.engine.api import ApiError
+from completion.fleet import keys
 from tandem.config import Config, EngineConfig
 
 POLL_SECONDS = 0.2
@@ -161,21 +161,8 @@ class Way:
             scope["query_string"],
             headers,
             bytes(body),
-            key_of(bytes(body), self._base),
+            keys.key_of(bytes(body), self._base),
         )
-
-
-def key_of(body: bytes, base: str) -> str:
-    """An adapter's requests belong to who has it; those of the base to who read their beginning.
-    For what is no JSON, ""."""
-    try:
-        told = json.loads(body)
-        model = told.get("model", "")
-        if isinstance(model, str) and model not in ("", base):
-            return f"\0adapter\0{model}"
-        return affinity.key_of("", told)
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        return ""
 
 
 async def _until(answer: Any, listening: "asyncio.Task[None]") -> AsyncIterator[dict[str, Any]]:

@@ -36,8 +36,7 @@ def variables(settings: Settings, token: str, port: int, remote: bool) -> dict[s
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": MIDDLEWARES,
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONPATH": os.pathsep.join([_ROOT, *([before] if before else [])]),
-        # Who is on this machine may open Ray's own ports; without this they could run code there.
-        **({} if settings.address else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _key()}),
+        **({} if settings.address else _alone()),
     }
 
 
@@ -121,8 +120,14 @@ class Runner:
                 signal.signal(number, handler)
 
 
-def _key() -> str:
-    return secrets.token_hex(32)
+def _alone() -> dict[str, str]:
+    """For a Ray of this machine alone: its own ports are on the loopback, and who opens one has to
+    know a key, or every user of the machine could run code there."""
+    return {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on Linux, too: the node's address is 127.0.0.1
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
 
 
 def _below(pid: int) -> list[psutil.Process]:
