@@ -86,7 +86,8 @@ def test_there_are_two_and_they_answer_as_the_plain_engine(
 
 
 def test_answers_stream_event_by_event(server: RayServer, engine: Replica) -> None:
-    body = {"model": "tiny", "prompt": PROMPTS[0], "max_tokens": 16, "stream": True}
+    body = {"model": "tiny", "prompt": PROMPTS[0], "max_tokens": 160, "stream": True}
+    body["ignore_eos"] = True
     pieces, moments = [], []
     with (
         server.client() as client,
@@ -97,7 +98,7 @@ def test_answers_stream_event_by_event(server: RayServer, engine: Replica) -> No
             if line.startswith("data: {"):
                 pieces.append(json.loads(line[6:])["choices"][0]["text"])
                 moments.append(time.monotonic())
-    assert "".join(pieces) == alone(engine, PROMPTS[0])
+    assert "".join(pieces).startswith(alone(engine, PROMPTS[0]))
     assert len(pieces) > 2
     assert len({*moments}) > 1
 
@@ -155,16 +156,13 @@ def test_no_secret_is_in_a_command_line(server: RayServer) -> None:
 def test_what_ray_opens_is_on_the_loopback(server: RayServer) -> None:
     """But for the replicas' own ports: Ray Serve 2.60 has no setting; they want Ray's token."""
     open_to_all = {
-        _name(one)
+        (" ".join(one.cmdline())[:60], socket.laddr)
         for one in server.children()
         for socket in one.net_connections("tcp")
-        if socket.status == psutil.CONN_LISTEN and socket.laddr.ip not in ("127.0.0.1", "::1")
+        if socket.status == psutil.CONN_LISTEN
+        and socket.laddr.ip.removeprefix("::ffff:") not in ("127.0.0.1", "::1")
     }
-    assert all(name.startswith("ray::ServeReplica") for name in open_to_all), open_to_all
-
-
-def _name(process: psutil.Process) -> str:
-    return " ".join(process.cmdline())
+    assert [one for one in open_to_all if not one[0].startswith("ray::ServeReplica")] == []
 
 
 # What goes wrong

@@ -8,7 +8,9 @@ import os
 from typing import Any
 
 from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
 
+from completion.engine.api import ApiError
 from completion.engine.guard import Guard, only
 
 TOLD = "TANDEM_FLEET_DOOR"
@@ -35,7 +37,7 @@ class Door:
         elif scope["type"] == "http" and not scope["path"].startswith(CLOSED):
             await self._guard(scope, receive, send)
         elif scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+            error = ApiError(404, f"There is no {scope['path'][:100]} here.", code="not_found")
+            await JSONResponse(error.body(), error.status)(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
