@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox demo test test-editors test-vscode lint lint-lua types check train-bundle vscode lock
+.PHONY: help setup sandbox demo test test-editors test-vscode test-vllm test-ray lint lint-lua types check train-bundle vscode lock
 .PHONY: clean
 # Samples of the dataset builder: train/, validation/ and cases.jsonl.
 SAMPLES ?= build/samples
@@ -15,6 +15,10 @@ STYLUA := build/stylua/node_modules/@johnnymorganz/stylua
 STYLUA_PACKAGE := @johnnymorganz/stylua@2.5.2
 # Processes that test side by side, each file in one of them.
 WORKERS ?= 2
+# Where `make test-vllm` keeps vLLM.
+VLLM ?= $(HOME)/.cache/tandem-test/vllm
+# And `make test-ray` Ray.
+RAY ?= $(HOME)/.cache/tandem-test/ray
 EDITOR_TESTS ?= $(wildcard tests/test_neovim_*.py tests/test_vscode_*.py)
 
 help: ## List the tasks
@@ -37,14 +41,22 @@ demo: setup ## Ghost text in a real file of this repository; then a bug fixed, w
 	@$(BIN)/tandem demo
 	@$(BIN)/python -m tandem.fix_demo
 
-test: setup ## The test suite without the editors', in $(WORKERS) processes
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m 'not editors'
+test: setup ## The test suite without editors' and vLLM's, in $(WORKERS) processes
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m 'not editors and not vllm and not ray'
 
 test-editors: setup ## Tests in a real VS Code and a real Neovim; pictures in build/editors
 	$(BIN)/python -m pytest --reruns 1 $(EDITOR_TESTS) # once more what fails: a browser has its days
 
 test-vscode: ## Those in VS Code alone
 	@$(MAKE) test-editors EDITOR_TESTS="$(wildcard tests/test_vscode_*.py)"
+
+test-vllm: setup ## Tests against a real vLLM on the CPU, in an environment of its own (once, 3.4 GB)
+	PYTHON=$(PYTHON) tests/vllm_environment.sh $(VLLM)
+	TANDEM_TEST_VLLM=$(VLLM) $(BIN)/python -m pytest -m vllm $(wildcard tests/test_vllm_*.py)
+
+test-ray: setup ## Tests with replicas behind a real Ray Serve, in an environment of its own (once)
+	tests/ray_environment.sh $(RAY) $(VENV)
+	TANDEM_TEST_RAY=$(RAY) $(BIN)/python -m pytest -m ray $(wildcard tests/test_ray_*.py)
 
 lint: setup lint-lua ## ruff: rules and format; the Neovim plugin by lint-lua
 	$(BIN)/ruff check .

@@ -74,15 +74,27 @@ def examine(folder: Path, base: Path) -> Lora:
     return lora
 
 
+def rank_of(folder: Path) -> int:
+    """The rank of a LoRA whose tensors are for a server of its own to judge, which may know
+    families that we do not.
+
+    Raises ModelError for a pickle, or a form of LoRA that is not served.
+    """
+    _refuse_pickles(folder)
+    config = families.read_json(folder / CONFIG)
+    _refuse_other_forms(config)
+    families.safetensors_header(folder / WEIGHTS)
+    return _rank(config)
+
+
 def examine_alone(folder: Path) -> int:
     """What of `examine` needs no base model: the form of the folder; returns the rank.
 
     Raises ModelError. Whether it fits its base is left to who has that.
     """
-    _refuse_pickles(folder)
+    rank = rank_of(folder)
     config = families.read_json(folder / CONFIG)
-    _refuse_other_forms(config)
-    rank, targets = _rank(config), _targets(config)
+    targets = _targets(config)
     _scale(config, rank)
     header = families.safetensors_header(folder / WEIGHTS)
     for name in sorted(header.keys() - {"__metadata__"}):

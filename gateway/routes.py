@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from completion import affinity
 from completion.engine.api import ApiError
-from gateway import affinity
 from gateway.adapter_store import Shelf, Store
 from gateway.backend import Backend
 from gateway.config import ROLES, Role, Settings, User

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from completion import affinity
 from completion.engine.api import ApiError
-from gateway import affinity, cache, config, fields
+from gateway import cache, config, fields
 from gateway.breaker import FAILURES, LONGEST, PAUSE, Breaker
 from gateway.cache import Cache, Known
 from gateway.config import User

@@ -195,7 +195,7 @@ async def card_of(served: ServedModel) -> dict[str, Any]:
 async def test_the_engine_merges_it_and_reports_its_template(
     model: InstalledModel, file: Path
 ) -> None:
-    card = await card_of(server._model(CONFIG))
+    card = await card_of(server.served_model(CONFIG))
     assert (card["id"], card["fim_template"]) == ("tandem-135m", "tandem")
 
 
@@ -203,7 +203,7 @@ async def test_without_the_file_the_engine_reports_plain(
     model: InstalledModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(shipped, "FILE", tmp_path / "not there")
-    card = await card_of(server._model(CONFIG))
+    card = await card_of(server.served_model(CONFIG))
     assert (card["id"], card["fim_template"]) == ("tandem-135m", "plain")
 
 
@@ -343,7 +343,7 @@ def test_a_damaged_difference_fails_the_engine_with_that_line(
     model: InstalledModel, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one_bit(file)
-    served = server._model(CONFIG)
+    served = server.served_model(CONFIG)
     served.load()
     assert served.status == "failed"
     assert "its bytes have changed. Install Tandem again." in served.error

@@ -6,14 +6,13 @@ tensor is read once, before anybody can ask for it. It is forgotten when the eng
 """
 
 import asyncio
-from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from completion import adapters, lora
-from completion.engine import api, wire
+from completion.engine import adapter_folder, api, wire
 from completion.engine.api import ApiError, LoadAdapter, UnloadAdapter
 from completion.engine.served import ServedModel
 from tandem.errors import ModelError, UsageError
@@ -51,7 +50,7 @@ def _load(served: ServedModel, name: str, path: str) -> None:
     """Blocking. Raises ApiError; what was there before stays as it is then."""
     from completion.engine.adapters import check_tensors
 
-    folder = _folder(path, served.adapter_folder)
+    folder = adapter_folder.below(path, served.adapter_folder)
     lent = False
     try:
         lent = adapters.lend(name, folder)
@@ -62,21 +61,3 @@ def _load(served: ServedModel, name: str, path: str) -> None:
         if lent:
             adapters.take_back(name)
         raise ApiError(409, error.message, param="lora_name", code="adapter_unusable") from None
-
-
-def _folder(path: str, allowed: Path) -> Path:
-    """Raises ApiError that does not tell what else is on this disk."""
-    try:
-        folder = Path(path).resolve(strict=True)
-        inside = folder.is_relative_to(allowed.resolve(strict=True)) and folder.is_dir()
-        if not inside or any(not f.is_file() or f.is_symlink() for f in folder.iterdir()):
-            raise ValueError
-    except (OSError, ValueError, RuntimeError):
-        raise ApiError(
-            404,
-            "There is no folder there from which this engine may load an adapter. "
-            "Its setting engine.adapter_folder names one.",
-            param="lora_path",
-            code="adapter_not_found",
-        ) from None
-    return folder

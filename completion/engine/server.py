@@ -64,7 +64,7 @@ def serve(
 
 
 def _run_foreground(config: Config, host: str, port: int, allow_remote: bool) -> None:
-    served = _model(config)
+    served = served_model(config)
     token, file = background.user_token()
     listening = listen(host, port, allow_remote)
     print(f"Serving {served.name} at {listening.url}", flush=True)
@@ -73,7 +73,7 @@ def _run_foreground(config: Config, host: str, port: int, allow_remote: bool) ->
 
 
 def _run_background(config: Config) -> None:
-    served = _model(config)
+    served = served_model(config)
     token = secrets.token_urlsafe(32)
     limit = config.engine.idle_minutes * 60
 
@@ -87,7 +87,8 @@ def _run_background(config: Config) -> None:
         serve(served, listening, token, on_tick)
 
 
-def _model(config: Config) -> ServedModel:
+def served_model(config: Config) -> ServedModel:
+    """Not loaded yet. Raises ModelError."""
     found = models.resolve(config.model)
     difference = shipped.of(found)
     template = difference.template if difference else found.manifest.template

@@ -1,0 +1,12 @@
+"""Many replicas behind Ray Serve: `tandem serve --backend ray`.
+
+settings   what can be set: `fleet.toml`
+app_file   settings to the file that Ray Serve deploys, nothing else
+environment  where Ray is
+runner     starts `head`, lets it end
+head       in Ray's Python: starts Ray and what the file says
+door       in Ray's proxy: who may enter
+embedded   in Ray's workers: the embedded engine as a replica, and the way to it
+keys       which requests belong together
+router     in Ray's workers: which replica a request goes to
+"""

@@ -1,0 +1,72 @@
+"""Settings to what Ray Serve deploys: a JSON file, which `serve deploy` of a cluster takes as well.
+
+No token is in it: the door has that from its environment.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from completion.fleet.settings import Settings
+
+NAME = "tandem"
+EMBEDDED = "completion.fleet.embedded:build"
+VLLM = "ray.serve.llm:build_openai_app"
+PREFIX_AWARE = "ray.serve.llm.request_router.PrefixCacheAffinityRouter"
+OURS = "completion.fleet.router.PrefixRouter"
+
+
+def made(settings: Settings, name: str, folder: Path) -> dict[str, Any]:
+    """For the model `name` in `folder`."""
+    app = _vllm(settings, name, folder) if settings.replica == "vllm" else _ours(settings, name)
+    return {
+        "proxy_location": "HeadOnly",
+        "http_options": {"host": settings.host, "port": settings.port},
+        "applications": [{"name": NAME, "route_prefix": "/", **app}],
+    }
+
+
+def text(told: dict[str, Any]) -> str:
+    return json.dumps(told, indent=1) + "\n"
+
+
+def deployment(settings: Settings, router: str) -> dict[str, Any]:
+    """Of one kind of replicas, in Ray Serve's words."""
+    scaling = settings.scaling
+    return {
+        "autoscaling_config": {
+            "min_replicas": scaling.least,
+            "max_replicas": scaling.most,
+            "initial_replicas": scaling.least,
+            "target_ongoing_requests": scaling.ongoing,
+            "upscale_delay_s": scaling.up_seconds,
+            "downscale_delay_s": scaling.down_seconds,
+        },
+        "max_ongoing_requests": settings.busiest,
+        "graceful_shutdown_timeout_s": settings.drain_seconds,
+        "request_router_config": {"request_router_class": router},
+    }
+
+
+def _ours(settings: Settings, name: str) -> dict[str, Any]:
+    options = deployment(settings, OURS)
+    options["ray_actor_options"] = {"num_cpus": settings.cpus, "num_gpus": settings.gpus}
+    arguments = {"model": name, "engine": settings.engine, "deployment": options}
+    return {"import_path": EMBEDDED, "args": arguments}
+
+
+def _vllm(settings: Settings, name: str, folder: Path) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "model_loading_config": {"model_id": name, "model_source": str(folder)},
+        "engine_kwargs": {"enable_prefix_caching": True, **settings.engine},
+        "deployment_config": deployment(settings, PREFIX_AWARE),
+    }
+    if settings.adapters.url:
+        config["engine_kwargs"] |= {"enable_lora": True, "max_loras": settings.adapters.each}
+        config["lora_config"] = {
+            "dynamic_lora_loading_path": settings.adapters.url,
+            "max_num_adapters_per_replica": settings.adapters.each,
+        }
+    if not settings.gpus:
+        config["placement_group_config"] = {"bundles": [{"CPU": settings.cpus}]}
+    return {"import_path": VLLM, "args": {"llm_configs": [config]}}

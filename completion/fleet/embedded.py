@@ -1,0 +1,212 @@
+"""The embedded engine as replicas of Ray Serve, and the way of a request to one of them.
+
+`Way` takes HTTP from Ray's proxy, where the door stands, and hands a `Call` to a replica, which the
+router chooses by what the call holds. A replica answers it by the engine's own routes, in its own
+process, message by message; who hangs up ends the work there.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray import serve  # pyright: ignore[reportMissingImports]
+from ray.serve.handle import DeploymentHandle  # pyright: ignore[reportMissingImports]
+
+from completion.engine import app as engine
+from completion.engine import server
+from completion.engine.api import ApiError
+from completion.fleet import keys
+from tandem.config import Config, EngineConfig
+
+POLL_SECONDS = 0.2
+LARGEST = 8 * 1024 * 1024
+REPLICA = "Engine"
+_FULL = "All replicas are busy. Try again in a second."
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request. `key` says which ones it is best kept with."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    key: str = ""
+    state: dict[str, Any] = field(default_factory=lambda: {"trusted": True})
+
+    def scope(self) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "scheme": "http",
+            "method": self.method,
+            "path": self.path,
+            "raw_path": self.path.encode(),
+            "root_path": "",
+            "query_string": self.query,
+            "headers": self.headers,
+            "client": None,
+            "server": None,
+            "state": dict(self.state),
+        }
+
+
+class Engine:
+    """One replica: a model, loaded before it counts as started."""
+
+    def __init__(self, model: str, settings: dict[str, Any]) -> None:
+        config = Config(model=model, engine=EngineConfig.model_validate(settings))
+        self._served = server.served_model(config)
+        self._app = engine.build(self._served)
+        self._loading = threading.Thread(target=self._served.load, name="loader", daemon=True)
+        self._loading.start()
+        self._loading.join()
+        self.check_health()
+
+    def check_health(self) -> None:
+        """Ray Serve asks; a replica that raises is replaced."""
+        if self._served.status == "failed":
+            raise RuntimeError(self._served.error)
+
+    async def answer(self, call: Call) -> AsyncIterator[dict[str, Any]]:
+        """The messages that the engine's routes send. Ending it early is hanging up."""
+        sent: asyncio.Queue[Any] = asyncio.Queue()
+        gone = asyncio.Event()
+        asked = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal asked
+            if not asked:
+                asked = True
+                return {"type": "http.request", "body": call.body, "more_body": False}
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def run() -> None:
+            try:
+                await self._app(call.scope(), receive, sent.put)
+            finally:
+                await sent.put(None)
+
+        work = asyncio.create_task(run())
+        try:
+            while (message := await sent.get()) is not None:
+                yield message
+            await work
+        finally:
+            gone.set()
+            if not work.done():
+                await asyncio.wait([work], timeout=POLL_SECONDS)
+                work.cancel()
+
+
+class Way:
+    """ASGI, before the replicas."""
+
+    def __init__(self, base: str, replicas: DeploymentHandle) -> None:
+        self._base = base
+        self._replicas = replicas.options(stream=True, method_name="answer")
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            call = await self._call(scope, receive)
+        except ApiError as error:
+            await _refuse(send, error)
+            return
+        if call is None:
+            return
+        answer = self._replicas.remote(call)
+        listening = asyncio.create_task(_hung_up(receive))
+        begun = False
+        try:
+            async for message in _until(answer, listening):
+                begun = True
+                await send(message)
+        except Exception as error:
+            told = ApiError(503, "The replica that answered is gone. Try again.", code="lost")
+            if type(error).__name__ == "BackPressureError":
+                told = ApiError(429, _FULL, code="queue_full", headers={"Retry-After": "1"})
+            if not begun:
+                await _refuse(send, told)
+            else:
+                event = f"data: {json.dumps(told.body())}\n\n".encode()
+                await send({"type": "http.response.body", "body": event, "more_body": False})
+        finally:
+            listening.cancel()
+            answer.cancel()
+
+    async def _call(self, scope: Any, receive: Any) -> Call | None:
+        """None if the client has gone. Raises ApiError."""
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > LARGEST:
+                raise ApiError(413, f"The body is larger than {LARGEST} bytes.")
+        headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+        return Call(
+            scope["method"],
+            scope["path"],
+            scope["query_string"],
+            headers,
+            bytes(body),
+            keys.key_of(bytes(body), self._base),
+        )
+
+
+async def _until(answer: Any, listening: "asyncio.Task[None]") -> AsyncIterator[dict[str, Any]]:
+    """Its messages, until it ends or the client hangs up."""
+    pieces = aiter(answer)
+    while True:
+        coming = asyncio.ensure_future(anext(pieces))
+        await asyncio.wait({coming, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not coming.done():
+            coming.cancel()
+            return
+        try:
+            yield coming.result()
+        except StopAsyncIteration:
+            return
+
+
+async def _hung_up(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(send: Any, error: ApiError) -> None:
+    body = json.dumps(error.body()).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def build(arguments: dict[str, Any]) -> Any:
+    """The application of `app_file`'s arguments."""
+    model = arguments["model"]
+    replica = serve.deployment(Engine, name=REPLICA, **arguments["deployment"])
+    replicas = replica.bind(model, arguments["engine"])
+
+    def way() -> Any:
+        return Way(model, serve.get_deployment_handle(REPLICA))
+
+    ingress = serve.deployment(
+        serve.ingress(way)(),
+        name="Way",
+        max_ongoing_requests=1000,
+        ray_actor_options={"num_cpus": 0},
+        graceful_shutdown_timeout_s=arguments["deployment"]["graceful_shutdown_timeout_s"],
+    )
+    return ingress.bind(replicas)

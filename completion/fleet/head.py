@@ -1,0 +1,59 @@
+"""In Ray's Python: start Ray and Serve, deploy what the file says, end with a signal.
+
+    python -m completion.fleet.head APP_FILE [ADDRESS]
+
+Prints READY once all replicas that were asked for answer. Without an address a Ray of its own is
+started, on 127.0.0.1 and without a dashboard.
+"""
+
+import importlib
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import ray  # pyright: ignore[reportMissingImports]
+from ray import serve  # pyright: ignore[reportMissingImports]
+
+READY = "READY"
+
+
+def start(told: dict[str, Any], address: str) -> None:
+    """Ray, Serve's proxy, and the applications; returns when they answer."""
+    if address:
+        ray.init(address=address, log_to_driver=False)
+    else:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            _node_ip_address="127.0.0.1",
+        )
+    http = {**told["http_options"], "location": told["proxy_location"]}
+    serve.start(http_options=http)
+    for application in told["applications"]:
+        module, _, name = application["import_path"].partition(":")
+        build = getattr(importlib.import_module(module), name)
+        serve.run(
+            build(application["args"]),
+            name=application["name"],
+            route_prefix=application["route_prefix"],
+        )
+
+
+def main() -> None:
+    told = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    start(told, sys.argv[2] if len(sys.argv) > 2 else "")
+    print(READY, flush=True)
+    ended.wait()
+    serve.shutdown()
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Settings of `tandem serve --backend ray`: one TOML file, `fleet.toml` beside `config.toml`."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tandem import paths
+from tandem.errors import ConfigError
+
+PORT = 8017
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Scaling(_Table):
+    """Between `least` and `most` replicas, so that each has about `ongoing` requests under way.
+
+    More are started after `up_seconds` above that, and fewer after `down_seconds` below it.
+    """
+
+    least: int = Field(default=1, ge=1, le=1024)
+    most: int = Field(default=1, ge=1, le=1024)
+    ongoing: float = Field(default=4, gt=0)
+    up_seconds: float = Field(default=15, ge=0)
+    down_seconds: float = Field(default=600, ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Scaling":
+        if self.least > self.most:
+            raise ValueError("`least` is above `most`")
+        return self
+
+
+class Adapters(_Table):
+    """Of vLLM replicas: `url` is where Ray finds adapters by their names, in a bucket (s3://, gs://,
+    abfss:// or azure://), and `each` how many a replica holds at once. The embedded engine's are
+    those of the store."""
+
+    url: str = ""
+    each: int = Field(default=16, ge=1, le=1024)
+
+
+class Settings(_Table):
+    """`environment` is the virtual environment that has Ray (and vLLM, or Tandem). `replica` is what
+    answers: `embedded` is our engine, `vllm` is Ray Serve LLM. `address` is a Ray cluster's; without
+    it one is started on this machine and ends with us. `cpus` and `gpus` are of one replica.
+    `busiest` is how many requests a replica takes at once, `drain_seconds` how long those under way
+    may go on when it ends. `engine` are arguments of vLLM's engine, or settings `engine.*` of ours."""
+
+    environment: Path | None = None
+    replica: Literal["embedded", "vllm"] = "embedded"
+    model: str = ""
+    address: str = ""
+    host: str = "127.0.0.1"
+    port: int = Field(default=PORT, ge=0, le=65535)
+    allow_remote: bool = False
+    hosts: list[str] = []
+    cpus: float = Field(default=1, ge=0)
+    gpus: float = Field(default=0, ge=0)
+    busiest: int = Field(default=32, ge=1)
+    drain_seconds: float = Field(default=30, ge=1)
+    start_minutes: float = Field(default=30, gt=0)
+    scaling: Scaling = Field(default_factory=Scaling)
+    adapters: Adapters = Field(default_factory=Adapters)
+    engine: dict[str, str | int | float | bool] = {}
+
+    @model_validator(mode="after")
+    def _adapters_where_they_can_be(self) -> "Settings":
+        if self.adapters.url and self.replica != "vllm":
+            raise ValueError("adapters.url is of vllm replicas; ours take the store's")
+        return self
+
+
+def default_file() -> Path:
+    return paths.config_dir() / "fleet.toml"
+
+
+def load(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """The file's settings under the flags that were given.
+
+    Raises ConfigError for a named file that is not there, and for what cannot be used.
+    """
+    place = file or default_file()
+    try:
+        values = tomllib.loads(place.read_text("utf-8"))
+    except FileNotFoundError:
+        if file is not None:
+            raise ConfigError(f"There is no {file}.", "Name a file that exists.") from None
+        values = {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"Cannot read {place}: {error}.", "Mend that file.") from None
+    try:
+        return Settings.model_validate({**values, **(flags or {})})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        told = f"{place}{f': {where}' if where else ''}: {message}."
+        raise ConfigError(told, "See docs/ray.md.") from None

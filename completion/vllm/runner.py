@@ -1,0 +1,222 @@
+"""Runs vLLM until a signal comes: health, adapters, a new start after a crash.
+
+One thread looks every half second. What cannot be changed in a running vLLM (more adapters than
+it has slots, speculation that does not pay) is a new start, when nothing runs. SIGTERM and Ctrl-C
+let running requests end first; a second one ends them, too.
+"""
+
+import contextlib
+import os
+import secrets as random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from completion.vllm import command, served
+from completion.vllm.acceptance import Judge, Remembered
+from completion.vllm.backoff import Backoff
+from completion.vllm.command import Plan
+from completion.vllm.control import Control
+from completion.vllm.environment import Environment
+from completion.vllm.loaded import LoadedAdapters
+from completion.vllm.process import Process
+from completion.vllm.served import Model
+from completion.vllm.settings import Settings
+from tandem.errors import EngineError
+
+TICK_SECONDS = 0.5
+LOOK_SECONDS = 5.0  # between two looks at health, adapters and counts
+# A ready server that answers nothing for this long hangs.
+SILENT_SECONDS = 60.0
+# How long a new start waits for a moment in which nothing runs.
+PATIENCE_SECONDS = 600.0
+# vLLM ends within its own `--shutdown-timeout` and what its processes need to go.
+MARGIN_SECONDS = 15.0
+
+Tell = Callable[[str], None]
+End = Literal["stopped", "again", "crashed"]
+
+
+class Runner:
+    """`token` is what users show; `remote` whether others than this machine may."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Environment,
+        model: Model,
+        port: int,
+        token: str,
+        folder: Path,
+        remote: bool = False,
+        tell: Tell = print,
+    ) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._model = model
+        self._port = port
+        self._token = token
+        self._key = random.token_urlsafe(32)
+        self._remote = remote
+        self._folder = folder
+        self._tell = tell
+        self._stop, self._insist = threading.Event(), threading.Event()
+        self._name = settings.name or model.name
+        self._control = Control(port, token, self._key)
+        self._adapters = LoadedAdapters(self._control, tell)
+        self._judge = Judge(settings.speculation, environment.cpu)
+        self._verdicts = Remembered()
+        self._backoff = Backoff()
+
+    def run(self) -> None:
+        """Blocking, until a signal. Raises EngineError if vLLM does not start, TandemError for
+        settings or a model that it cannot start with."""
+        with self._signals():
+            try:
+                while self._once() != "stopped":
+                    pass
+            finally:
+                self._control.close()
+
+    def _once(self) -> End:
+        """One run of vLLM, and the pause after a crash."""
+        self._model.made(_telling(self._tell))  # a newer version of us may have removed it
+        plan = self.plan()
+        process = Process(
+            command.arguments(plan),
+            command.inherited(os.environ)
+            | command.variables(plan, self._folder)
+            | command.secrets(plan, self._token, self._key, self._remote),
+            self._folder,
+        )
+        self._tell(f"Starting vLLM {self._environment.version}; its log: {process.log}")
+        try:
+            end = self._watch(plan, process)
+        finally:
+            said = process.last_words()
+            process.close()
+        if end != "crashed":
+            return end
+        self._adapters.crashed()
+        pause = self._backoff.crashed()
+        if pause is None:
+            raise EngineError(f"vLLM does not start: {said}", f"Its log: {process.log}")
+        self._tell(f"vLLM ended ({said}). It starts again in {pause:g} s.")
+        return "stopped" if self._stop.wait(pause) else "crashed"
+
+    def plan(self) -> Plan:
+        """What the next start is. Tells which adapters are left out, and why."""
+        found = self._adapters.find(self._model, self._settings.adapters)
+        wanted = self._settings.speculation
+        speculate = wanted.method != "off"
+        if speculate and (verdict := self._verdicts.against(self._name, wanted)):
+            speculate = wanted.least_accepted == 0
+            if not speculate:
+                told = f"Speculation ({wanted.method}) stays off: on {verdict.day} {verdict}."
+                self._tell(f"{told} To try again, remove {self._verdicts.file}.")
+        return Plan(
+            self._settings,
+            self._environment,
+            self._name,
+            self._model.folder,
+            self._port,
+            tuple(found),
+            speculate,
+            served.lends(self._model, self._settings.adapters, self._environment.cpu),
+        )
+
+    def _watch(self, plan: Plan, process: Process) -> End:
+        """Until it ends, or has to."""
+        if not self._until_ready(process):
+            return self._drained(process) if self._stop.is_set() else "crashed"
+        self._control.warm_up(plan.name)
+        self._adapters.begin(plan)
+        self._backoff.ready()
+        self._tell(f"Serving {plan.name} at http://{self._settings.host}:{self._port}/v1")
+        heard = looked = time.monotonic()
+        wanted_since = 0.0
+        while not self._stop.wait(TICK_SECONDS):
+            now = time.monotonic()
+            if process.status is not None:
+                return "crashed"
+            if now - looked < LOOK_SECONDS:
+                continue
+            looked = now
+            process.trim_log()
+            healthy = self._control.healthy()
+            heard = now if healthy is not None else heard
+            if healthy is False or now - heard > SILENT_SECONDS:
+                self._tell("vLLM does not answer any more.")
+                return "crashed"
+            if not wanted_since and self._needs_new_start(plan):
+                wanted_since = now
+            if wanted_since:
+                counts = self._control.counts()
+                if (counts and counts.idle) or now - wanted_since > PATIENCE_SECONDS:
+                    self._drained(process)
+                    return "again"
+        return self._drained(process)
+
+    def _until_ready(self, process: Process) -> bool:
+        until = process.began + self._settings.start_minutes * 60
+        while not self._stop.wait(TICK_SECONDS):
+            if process.status is not None:
+                return False
+            if self._control.healthy():
+                return True
+            if time.monotonic() > until:
+                self._tell(f"vLLM was not ready after {self._settings.start_minutes:g} minutes.")
+                return False
+        return False
+
+    def _needs_new_start(self, plan: Plan) -> bool:
+        if self._adapters.follow(self._model, self._settings.adapters):
+            self._tell("vLLM starts again with the new adapters, once nothing runs.")
+            return True
+        wanted = self._settings.speculation
+        if not plan.speculate or not (counts := self._control.counts()):
+            return False
+        if (verdict := self._judge.look(counts)) is None:
+            return False
+        self._verdicts.keep(plan.name, wanted, verdict)
+        self._tell(f"Speculation ({wanted.method}) is turned off: {verdict}.")
+        return True
+
+    def _drained(self, process: Process) -> End:
+        """Let running requests end, at most so long."""
+        process.ask_to_end()
+        until = time.monotonic() + self._settings.drain_seconds + MARGIN_SECONDS
+        while process.status is None and time.monotonic() < until and not self._insist.wait(0.05):
+            pass
+        return "stopped"
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def on_signal(number: int, frame: object) -> None:
+            if self._stop.is_set():
+                self._insist.set()
+            else:
+                self._tell("Ending: what runs may end first.")
+                self._stop.set()
+
+        before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _telling(tell: Tell) -> Callable[[str, int, int], None]:
+    """Each stage of an export once."""
+    seen: set[str] = set()
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage not in seen:
+            seen.add(stage)
+            tell(f"Preparing the model for vLLM: {stage}")
+
+    return progress

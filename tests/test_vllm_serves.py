@@ -1,0 +1,282 @@
+"""vLLM serves the shipped model as the embedded engine does: same tokens, same client, same editor.
+
+float32 in both, where greedy tokens are the same whatever is cached, guessed or adapted.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from completion import adapters, lora
+from completion.adapters import Base
+from completion.client import Answer, Client
+from completion.engine import background
+from completion.engine.background import Address
+from completion.models import InstalledModel
+from finetune import registry
+from tandem.config import Config, EngineConfig
+from tandem.errors import EngineError
+from tests import tiny_adapters, tiny_models
+from tests.lsp_client import ADD, AFTER_ADD, editors, engine_stopped_after, events, make_home
+from tests.vllm_server import VLLM, vllm
+from tests.wire import get, stats, wait_until
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3600)]
+
+MODEL = "tandem-135m"
+PROMPTS = [
+    "def add(a, b):\n    return",
+    "import os\n\nfor name in os.listdir(",
+    "class Point:\n    def __init__(self, x, y):\n        self.x = x\n",
+    'with open("data.json") as file:\n    data = ',
+    "if __name__ == ",
+    "for (let i = 0; i < items.length; i++) {\n  ",
+    "SELECT name, age FROM users WHERE ",
+    "# The capital of France is",
+    "<issue_start>\n    return total\n<issue_closed>def mean(values):\n    total = sum(values)",
+    "numbers = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,",
+]
+LONG = "\n".join(f"def function_{n}(value):\n    return value + {n}\n" for n in range(40))
+
+
+def add_adapter(name: str, seed: int, base: Base, work: Path, model: Path) -> None:
+    tiny_adapters.make(work / name, tiny_adapters.reload(model), seed, r=8, lora_alpha=32)
+    registry.register(work / name, tiny_adapters.manifest_of(name, base), base)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, default_model: InstalledModel) -> Iterator[Path]:
+    """The shipped model, two adapters, one that is damaged, and one of another model's shape."""
+    home = make_home(tmp_path_factory.mktemp("vllm") / "home", default_model.folder)
+    work = home / "work"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TANDEM_HOME", str(home))
+        base = Base.of(MODEL, default_model.folder)
+        for seed, name in enumerate(["first", "second", "damaged"]):
+            add_adapter(name, seed, base, work, default_model.folder)
+        weights = adapters.folder_of("damaged") / lora.WEIGHTS
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+        tiny = work / "tiny"
+        tiny.mkdir()
+        tiny_adapters.make(work / "foreign", tiny_models.make(tiny, "llama tied"), r=8)
+        with engine_stopped_after(home):
+            yield home
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[VLLM]:
+    settings = "context = 1024\nsequences = 8\n[speculation]\nleast_accepted = 0\n"
+    settings += f'[adapters]\nspare = 0\nfolders = {{ foreign = "{home / "work" / "foreign"}" }}\n'
+    with vllm(home, MODEL, settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def embedded(home: Path) -> Iterator[Address]:
+    """Our engine in its exact form."""
+    config = Config(engine=EngineConfig(dtype="float32", context=1024, threads=1))
+    yield background.ensure(config)
+    background.stop(config)
+
+
+async def greedy(address: Address, prompt: str, model: str = MODEL, tokens: int = 24) -> Answer:
+    """By our own client, with the text of each token."""
+    answer = Answer()
+    body = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "logprobs": 0}
+    async with Client(address.url, address.token, timeout=600) as client:
+        async for _ in client.complete(body, answer):
+            pass
+    return answer
+
+
+def texts(answer: Answer) -> str:
+    return "".join(token.text for token in answer.tokens)
+
+
+# The same tokens
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+async def test_greedy_tokens_are_the_embedded_engines(
+    server: VLLM, embedded: Address, prompt: str
+) -> None:
+    there, here = await greedy(server.address, prompt), await greedy(embedded, prompt)
+    assert texts(there).removesuffix("<|endoftext|>") == texts(here)
+    assert there.finish == here.finish
+
+
+@pytest.mark.parametrize("name", ["first", "second"])
+async def test_an_adapter_by_its_name_gives_the_embedded_engines_tokens(
+    server: VLLM, embedded: Address, name: str
+) -> None:
+    there, here = [await greedy(one, PROMPTS[2], name, 12) for one in (server.address, embedded)]
+    assert texts(there).removesuffix("<|endoftext|>") == texts(here)
+    base = await greedy(server.address, PROMPTS[2], MODEL, 12)
+    assert texts(base) != texts(there)
+
+
+def test_base_and_adapters_in_one_pass_give_what_each_gives_alone(server: VLLM) -> None:
+    """On a CPU vLLM would apply the adapter of the last slot to the base's requests."""
+    jobs = [(model, prompt) for prompt in PROMPTS[:4] for model in (MODEL, "first", "second")]
+    mixed: dict[tuple[str, str], str] = {}
+    most = 0
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        asked = {job: pool.submit(server.text, job[1], model=job[0]) for job in jobs}
+        while not all(future.done() for future in asked.values()):
+            most = max(most, int(server.counts().running))
+        mixed = {job: future.result() for job, future in asked.items()}
+    assert most > 1, "they were never in one pass"
+    for (model, prompt), text in mixed.items():
+        # A salt of its own: what a mixed pass left in the prefix cache must not answer here.
+        assert server.text(prompt, model=model, cache_salt="alone") == text
+        assert server.text(prompt, model=model) == text
+
+
+# What is told
+
+
+async def test_models_tell_the_base_and_its_adapters(server: VLLM) -> None:
+    async with Client(server.url, server.token) as client:
+        rows = {row.id: row for row in await client.models()}
+    assert rows.keys() == {MODEL, "first", "second"}
+    assert rows[MODEL].context == 1024
+    assert rows["first"].parent == MODEL
+
+
+def test_bad_adapters_are_left_out_with_a_line_each_and_stop_nobody(server: VLLM) -> None:
+    [damaged] = [line for line in server.said().splitlines() if "damaged is left out" in line]
+    assert "Run: tandem tune" in damaged
+    [foreign] = [line for line in server.said().splitlines() if "foreign is left out" in line]
+    assert foreign.startswith("The adapter foreign is left out: ")
+    assert server.post("/v1/completions", {"model": "foreign", "prompt": "a"}).status_code == 404
+    assert server.text(PROMPTS[0])
+
+
+def test_cached_tokens_are_told_in_usage_and_counted(server: VLLM) -> None:
+    before = server.counts()
+    prompt = "# read twice\n" + LONG
+    first = server.complete(prompt, max_tokens=4)
+    again = server.complete(prompt, max_tokens=4)
+    assert first["choices"][0]["text"] == again["choices"][0]["text"]
+    cached = again["usage"]["prompt_tokens_details"]["cached_tokens"]
+    assert cached >= again["usage"]["prompt_tokens"] - 64
+    assert server.counts().prefix_hits - before.prefix_hits >= cached
+
+
+def test_guessed_tokens_are_accepted_and_counted(server: VLLM) -> None:
+    before = server.counts()
+    server.complete(LONG, max_tokens=48)
+    after = server.counts()
+    assert after.drafted > before.drafted
+    assert 0 < after.accepted - before.accepted <= after.drafted - before.drafted
+
+
+# Who may enter
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/version"])
+def test_no_token_no_answer(server: VLLM, path: str) -> None:
+    address = server.address
+    assert get(address, path).status == 401
+    assert get(address, path, "Authorization: Bearer wrong").status == 401
+    assert get(address, path, f"Authorization: Bearer {server.token}").status == 200
+
+
+def test_health_needs_no_token_and_foreign_hosts_get_nothing(server: VLLM) -> None:
+    assert get(server.address, "/health").status == 200
+    for header in ("Host: evil.example", "Origin: http://evil.example"):
+        assert get(server.address, "/health", header).status == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/tokenize", "/adapters"]
+)
+def test_what_changes_the_server_is_closed_to_users(server: VLLM, path: str) -> None:
+    body = {"lora_name": "first", "lora_path": "/tmp", "prompt": "a", "model": MODEL}
+    assert server.post(path, body).status_code == 404
+    assert "first" in server.get("/v1/models").text
+
+
+def test_the_token_is_in_no_command_line(server: VLLM) -> None:
+    lines = [" ".join(one.cmdline()) for one in server.children() if one.is_running()]
+    assert any("serve" in line for line in lines)
+    assert not any(server.token in line for line in lines)
+
+
+# The client and the editor
+
+
+@pytest.mark.parametrize("which", ["vllm", "embedded"])
+async def test_a_client_that_hangs_up_frees_its_slot(
+    server: VLLM, embedded: Address, which: str
+) -> None:
+    address = server.address if which == "vllm" else embedded
+
+    def running() -> float:
+        return server.counts().running if which == "vllm" else stats(embedded)["running"]
+
+    body = {"model": MODEL, "prompt": LONG, "max_tokens": 300, "temperature": 0, "ignore_eos": True}
+    async with Client(address.url, address.token, timeout=600) as client:
+        stream = client.complete(body, Answer())
+        await anext(stream)
+        assert await asyncio.to_thread(running) == 1
+        await stream.aclose()
+    await asyncio.to_thread(wait_until, lambda: not running())
+
+
+@pytest.mark.parametrize("which", ["vllm", "embedded"])
+async def test_usage_and_the_end_come_through_the_client(
+    server: VLLM, embedded: Address, which: str
+) -> None:
+    address = server.address if which == "vllm" else embedded
+    answer = await greedy(address, PROMPTS[0], tokens=2)
+    assert answer.finish == "length"
+    assert answer.usage["completion_tokens"] == 2
+    assert answer.usage["prompt_tokens"] == 9
+    assert len(answer.tokens) == 2
+
+
+@pytest.mark.parametrize("which", ["vllm", "embedded"])
+async def test_refusals_reach_the_client(server: VLLM, embedded: Address, which: str) -> None:
+    address = server.address if which == "vllm" else embedded
+    with pytest.raises(EngineError, match="refused the token"):
+        await greedy(Address(address.url, "wrong", 0, ""), "a")
+    with pytest.raises(EngineError, match="404"):
+        await greedy(address, "a", "nobody")
+    with pytest.raises(EngineError, match="400"):
+        await greedy(address, LONG * 8)
+
+
+async def test_an_editor_gets_its_ghost_text_through_it(
+    server: VLLM, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "work.py"
+    async with editors(home) as start:
+        editor = await start(options={"endpoint": server.url, "token": server.token})
+        editor.open(file.as_uri(), ADD)
+        [item] = await editor.inline(file.as_uri(), *AFTER_ADD)
+    assert item.insert_text == "a + b"
+    assert os.environ["TANDEM_HOME"] == str(home)
+    [event] = events(file)
+    assert event["shown"] == "a + b"
+
+
+def test_many_at_once_all_get_their_own_answer(server: VLLM) -> None:
+    """More than `sequences`, so that some wait."""
+    alone = [server.text(prompt, max_tokens=8) for prompt in PROMPTS]
+    found: list[str] = [""] * len(PROMPTS)
+
+    def ask(n: int) -> None:
+        found[n] = server.text(PROMPTS[n], max_tokens=8)
+
+    threads = [threading.Thread(target=ask, args=[n]) for n in range(len(PROMPTS))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == alone
