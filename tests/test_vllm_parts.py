@@ -301,5 +301,5 @@ def test_what_may_not_be_loaded_is_refused(
         with pytest.raises(ApiError) as refused:
             lent.check(question(store, lends, lends / where, **changes))
     finally:
-        adapters.take_back("one")
+        adapters.take_back(Path(where).name)
     assert refused.value.status == status
