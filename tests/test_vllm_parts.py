@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from completion import adapters, lora
+from completion import adapters, lora, manifest
 from completion.engine.api import ApiError
 from completion.vllm import acceptance, environment, lent, metrics, process, served
 from completion.vllm.acceptance import Judge, Remembered
@@ -26,6 +27,16 @@ PYDANTIC = """\
 (APIServer pid=7)   Value error, User-specified max_model_len (9) is greater [type=value_error, a=1]
 (APIServer pid=7)     For further information visit https://errors.pydantic.dev
 """
+LONG = """\
+x.ValidationError: 1 validation error for ModelConfig
+(APIServer pid=7)   Value error, User-specified max_model_len (9)
+(APIServer pid=7) is greater [type=value_error, a=1]
+"""
+FIELD = """\
+x.ValidationError: 2 validation errors for CacheConfig
+block_size
+  Input should be 8 or 16 [type=literal_error, input_value=9, input_type=int]
+"""
 ENGINE = """\
 (EngineCore pid=8) ValueError: No available memory for the cache blocks.
 (APIServer pid=7) RuntimeError: Engine core initialization failed. See root cause above.
@@ -37,6 +48,9 @@ ENGINE = """\
     [
         (PYDANTIC, "User-specified max_model_len (9) is greater"),
         (PYDANTIC.replace("(APIServer pid=7) ", ""), "User-specified max_model_len (9) is greater"),
+        (LONG, "User-specified max_model_len (9) is greater"),
+        (FIELD, "block_size Input should be 8 or 16"),
+        (FIELD.splitlines()[0], "x.ValidationError: 2 validation errors"),
         (ENGINE, "ValueError: No available memory for the cache blocks."),
         ("vllm serve: error: unrecognized arguments: --x\n", "vllm serve: error: unrecognized"),
         ("Killed\n\n", "Killed"),
@@ -303,3 +317,21 @@ def test_what_may_not_be_loaded_is_refused(
     finally:
         adapters.take_back(Path(where).name)
     assert refused.value.status == status
+
+
+def test_an_adapter_that_is_not_finite_is_refused(store: Store, tmp_path: Path) -> None:
+    """In a mixed pass it would share arithmetic with others."""
+    lends = shelf(store, tmp_path / "shelf", "endless")
+    file = lends / "endless" / lora.WEIGHTS
+    tensors = load_file(file)
+    next(iter(tensors.values()))[0, 0] = float("inf")
+    save_file(tensors, file)
+    known = adapters.Manifest.model_validate_json((file.parent / adapters.FILE).read_bytes())
+    files = known.files | {lora.WEIGHTS: manifest.sha256(file)}
+    renewed = known.model_copy(update={"files": files}).model_dump_json()
+    (file.parent / adapters.FILE).write_text(renewed)
+    try:
+        with pytest.raises(ApiError, match="is not finite"):
+            lent.check(question(store, lends, file.parent))
+    finally:
+        adapters.take_back("endless")

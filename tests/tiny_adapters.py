@@ -68,10 +68,10 @@ def manifest_of(
 class Store:
     """The user's folders with the tiny model installed, and adapters for it as they are added."""
 
-    def __init__(self, context: int = 256) -> None:
+    def __init__(self, context: int = 256, variant: str = "llama tied") -> None:
         self.folder = paths.models_dir() / "tiny"
         self.folder.mkdir(parents=True)
-        tiny_models.make(self.folder, "llama tied", context=context)
+        tiny_models.make(self.folder, variant, context=context)
         known = manifest.Manifest(
             name="tiny",
             source="tests",

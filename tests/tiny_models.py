@@ -40,6 +40,8 @@ VARIANTS = {
     "llama tied": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, tie_word_embeddings=True)),
     "llama untied": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, tie_word_embeddings=False)),
     "llama wide heads": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, head_dim=16)),
+    # The narrowest that vLLM has on a CPU.
+    "llama 32 wide heads": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, head_dim=32)),
     "llama3 rotary": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, rope_parameters=_LLAMA3_ROPE)),
     "llama linear rotary": lambda: LlamaForCausalLM(
         LlamaConfig(

@@ -22,6 +22,8 @@ DOOR = "TANDEM_DOOR"
 # Longest run of tokens that n-gram guessing looks for in the prompt, and the shortest: one token
 # alone is found everywhere, and what follows it is seldom what follows here.
 _LOOKUP_MAX, _LOOKUP_MIN = 4, 2
+# What vLLM 0.32 asks for.
+_ARCTIC = "0.1.1"
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK")
 
 
@@ -180,7 +182,7 @@ def _speculation(plan: Plan) -> dict[str, Any]:
     if wanted.method == "suffix" and not plan.environment.suffix:
         raise ConfigError(
             "Suffix decoding needs the package arctic-inference beside vLLM.",
-            f"Run: {plan.environment.program.parent / 'pip'} install arctic-inference",
+            f"Run: {plan.environment.program.parent / 'pip'} install arctic-inference=={_ARCTIC}",
         )
     if wanted.method == "draft":
         told["method"] = "draft_model"

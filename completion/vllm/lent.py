@@ -47,6 +47,8 @@ class Question(BaseModel):
 
 def check(asked: Question) -> Path:
     """The folder to load. Raises ApiError."""
+    from completion.engine.adapters import check_tensors  # imports torch
+
     lends = asked.lends
     folder = adapter_folder.below(asked.path, lends.folder)
     try:
@@ -54,7 +56,7 @@ def check(asked: Question) -> Path:
         base = Base(lends.base, lends.shapes or folder, lends.base_hash)
         adapters.resolve(asked.name, base, thorough=True)
         if lends.shapes is not None:
-            lora.examine(folder, lends.shapes)
+            check_tensors(lora.examine(folder, lends.shapes))
         rank = lora.rank_of(folder)
     except (ModelError, UsageError) as error:
         raise _unusable(error.message) from None

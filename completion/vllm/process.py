@@ -16,9 +16,13 @@ from tandem import paths
 MAX_LOG = 8 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 _ERROR = re.compile(r"(?:^|[\s\]])((?:[\w.]+(?:Error|Exception)|vllm serve: error): .*)")
-# pydantic's first line; what is wrong stands below it, indented, with the input behind it.
+# pydantic's first line. What is wrong stands below it, after the field if it is one's, in a line
+# or more up to the input's type.
 _INVALID = re.compile(r"\d+ validation errors? for ")
-_BELOW = re.compile(r"(?:^|[\])] )\s+(?:Value error, |Assertion failed, )?(.+?)(?: \[type=.*)?$")
+_BELOW_LINES = 8
+# Who said it, in front of a line.
+_WHO = re.compile(r"^\(\w+ pid=\d+\) ?(?:ERROR \S+ \S+ \[[\w.]+:\d+\] ?)?")
+_KIND = re.compile(r"^(?:Value error|Assertion failed), ")
 # What the server says when the engine, whose own error stands above it, did not start.
 _SECOND_HAND = re.compile(r"Engine core initialization failed|EngineDeadError|died unexpectedly")
 
@@ -99,9 +103,15 @@ def cause(log: str) -> str:
 
 
 def _whole(error: str, below: Sequence[str]) -> str:
-    """An error's line, with what pydantic has on the next one."""
-    if _INVALID.search(error) and below and (found := _BELOW.search(below[0])):
-        return found[1].strip()
+    """An error's line, or what pydantic has below it, as one."""
+    if not _INVALID.search(error):
+        return error
+    words: list[str] = []
+    for line in below[:_BELOW_LINES]:
+        text, end, _ = _WHO.sub("", line).partition(" [type=")
+        words.append(_KIND.sub("", text.strip()))
+        if end:
+            return " ".join(words)
     return error
 
 
