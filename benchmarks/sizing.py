@@ -1,122 +1,98 @@
-"""How many developers one replica serves: docs/ray.md.
+"""How many developers one replica serves: docs/sizing.md.
 
-    python -m benchmarks.sizing [--quick] [--files FOLDER...] [--rates FILE] [--json FILE]
+    python -m benchmarks.sizing [--quick] [--files FOLDER...] [--json FILE]
+    python -m benchmarks.sizing --recorded FILE [--rates FILE | --at URL --model NAME] [--kept N]
 
-Files are typed key by key by a real editor's client through the real server, as in `benchmarks.replay`;
-what it asks the model, when, and how many tokens were read and written is a developer's recording.
-The rates of a replica are measured here, on the embedded engine; `--rates` takes others, of a GPU
-say, as JSON: {"read": 9000, "written": {"1": 120, "16": 1400}}, tokens a second, all answers
-together by how many are written at once. Then `parts/sizing.py` plays half an hour of N developers, each
-typing a share of the time (--typing), and looks for the largest N of which 95 in 100 answers take at
+Files are typed key by key by a real editor's client through the real server, as in
+`benchmarks.replay`; what it asks the model, when, and how many tokens were read and written is a
+developer's recording. `--json` keeps it, `--recorded` takes it from there. A replica's rates are
+measured on the embedded engine, or on the server at `--at` (its token in TANDEM_TOKEN), or are
+those of `--rates`, tokens a second, all answers together by how many are written at once:
+{"read": 9000, "written": {"1": 120, "16": 1400}}. Then half an hour of N developers is played, each
+typing a share of the time (--typing), to find the largest N of which 95 in 100 answers take at
 most --limit-ms.
 """
 
 import argparse
 import asyncio
 import json
+import signal
+import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-
-import httpx
+from statistics import fmean
+from typing import Any
 
 from benchmarks import common
 from benchmarks.parts.homes import homes
 from benchmarks.parts.ledger import Sitting
+from benchmarks.parts.replica import Replica, cached, rates_of
 from benchmarks.parts.scripts import scripts
 from benchmarks.parts.sizing import Asked, Rates, most
 from benchmarks.replay import ALL, replay, rows_of
 from completion.engine import background
-from completion.engine.background import Address
 from completion.index import Indexer
 from tandem import config, progress
+from tandem.errors import TandemError, UsageError
 
 KEYS, QUICK_KEYS = 60, 40
 FILES, QUICK_FILES = 8, 1
 AT_ONCE, QUICK_AT_ONCE = (1, 2, 4, 8), (1, 4)
+SECONDS, QUICK_SECONDS = 6.0, 1.5
+TRIED, QUICK_TRIED = 32, 8  # prompts
 SLOTS = 8
-LONG = 32  # tokens of an answer by which writing is measured
 LONGEST_PAUSE_S = 5.0  # between files nobody types
 
 
-def recorded(sittings: Sequence[Sitting]) -> list[Asked]:
-    """What the model was asked: by the trace's times and usage."""
+def recorded(sittings: Sequence[Sitting]) -> tuple[list[Asked], int]:
+    """What the model was asked, and how many of it the next key cancelled.
+
+    Of those nobody counted tokens, so that they stand here with the mean of the others: the
+    replica worked for them as well, on a fast one to the end. Raises UsageError if none ended.
+    """
+    events = [
+        [one.event for one in sitting.asked if one.asked_model and one.event]
+        for sitting in sittings
+    ]
+    usages = [usage for told in events for event in told if (usage := _usage(event))]
+    if not usages:
+        raise UsageError("No request was answered before the next key.", "Type more (--files).")
+    mean = Asked(
+        0.0,
+        round(fmean(usage["prompt_tokens"] - cached(usage) for usage in usages)),
+        round(fmean(usage["completion_tokens"] for usage in usages)),
+        round(fmean(usage["prompt_tokens"] for usage in usages)),
+    )
     found: list[Asked] = []
-    for sitting in sittings:
-        before = 0.0
-        for event in (one.event for one in sitting.asked if one.asked_model and one.event):
-            usage = event["details"].get("usage") or {}
-            cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
-            after = min(event["time"] - before, LONGEST_PAUSE_S) if before else LONGEST_PAUSE_S
+    for told in events:
+        before = None
+        for event in told:
+            after = LONGEST_PAUSE_S if before is None else event["time"] - before
+            after = min(max(0.0, after), LONGEST_PAUSE_S)
             before = event["time"]
-            if usage:
-                read = usage["prompt_tokens"] - cached
-                written = usage.get("completion_tokens", 0)
-                found.append(Asked(max(0.0, after), read, written, usage["prompt_tokens"]))
-    return found
+            if usage := _usage(event):
+                prompt = usage["prompt_tokens"]
+                read, written = prompt - cached(usage), usage["completion_tokens"]
+                found.append(Asked(after, read, written, prompt))
+            else:
+                found.append(Asked(after, mean.read, mean.written, mean.prompt))
+    return found, len(found) - len(usages)
 
 
-def kept_of(address: Address, tokens: int, most_tried: int) -> int:
-    """Of how many prompts of so many tokens the replica holds the last ones; 0 for all tried."""
-    headers = {"Authorization": f"Bearer {address.token}"}
-    with httpx.Client(headers=headers, timeout=120, trust_env=False) as client:
-
-        def cached(number: int) -> int:
-            prompt = [(number * 7919 + at * 31) % 400 + 100 for at in range(tokens)]
-            body = {"model": address.model, "prompt": prompt, "max_tokens": 1}
-            answer = client.post(f"{address.url}/completions", json=body).raise_for_status()
-            return answer.json()["usage"]["prompt_tokens_details"]["cached_tokens"]
-
-        for number in range(most_tried):
-            cached(number)
-        for back in range(most_tried):
-            if cached(most_tried - 1 - back) < tokens // 2:
-                return max(1, back)
-    return 0
+def _usage(event: dict[str, Any]) -> dict[str, Any]:
+    usage = event["details"].get("usage") or {}
+    return usage if {"prompt_tokens", "completion_tokens"} <= usage.keys() else {}
 
 
-def measured(address: Address, at_once: Sequence[int], seconds: float) -> Rates:
-    """Of an engine that does nothing else."""
-    headers = {"Authorization": f"Bearer {address.token}"}
-    with httpx.Client(headers=headers, timeout=120, trust_env=False) as client:
-
-        def ask(prompt: str, tokens: int) -> tuple[int, float]:
-            """Prompt tokens that were read, and seconds."""
-            body = {"model": address.model, "prompt": prompt, "max_tokens": tokens}
-            began = time.perf_counter()
-            answer = client.post(f"{address.url}/completions", json=body | {"ignore_eos": True})
-            took = time.perf_counter() - began
-            usage = answer.raise_for_status().json()["usage"]
-            return usage["prompt_tokens"] - usage["prompt_tokens_details"]["cached_tokens"], took
-
-        ask("warm", 4)
-        reads = [ask(f"# {n}\n" + f"value_{n} = compute({n})\n" * 60, 1) for n in range(4)]
-        read = sum(tokens for tokens, _ in reads) / sum(took for _, took in reads)
-        written: dict[int, float] = {}
-        for number in at_once:
-            began = time.perf_counter()
-            until = began + seconds
-
-            def write(at: int, until: float = until) -> int:
-                tokens = 0
-                while time.perf_counter() < until:
-                    ask(f"# {at} {tokens}\n", LONG)
-                    tokens += LONG
-                return tokens
-
-            with ThreadPoolExecutor(number) as pool:
-                tokens = sum(pool.map(write, range(number)))
-            written[number] = tokens / (time.perf_counter() - began)
-    return Rates(read, written)
-
-
-def typed(arguments: argparse.Namespace) -> tuple[list[Asked], int, Rates, int]:
-    """A recording, the keys it took, this machine's rates, and how many prompts it keeps."""
-    quick = arguments.quick
+def typed(arguments: argparse.Namespace, told: dict[str, Any]) -> None:
+    """A recording, and of this machine's engine its rates and how many prompts it keeps."""
     settings = config.load()
+    if settings.endpoint:
+        raise UsageError("The recording is of Tandem's own engine.", "Unset the endpoint.")
+    quick = arguments.quick
     rows = rows_of([ALL], settings.model)
     folders = [folder.resolve() for folder in arguments.files]
     with tempfile.TemporaryDirectory(prefix="tandem-sizing-") as temporary:
@@ -130,66 +106,121 @@ def typed(arguments: argparse.Namespace) -> tuple[list[Asked], int, Rates, int]:
             for root in dict.fromkeys(script.root for script in texts):
                 Indexer(root).update(partial(tell, f"indexing {root.name}"))
             sittings = asyncio.run(replay(rows, texts, user_folders, 1.0, True, tell))[ALL]
-            address = background.find(config.load(None, rows[0].settings))
-            assert address is not None, "the engine runs"
-            at_once = QUICK_AT_ONCE if quick else AT_ONCE
-            rates = measured(address, at_once, 1.5 if quick else 6.0)
-            asked = recorded(sittings)
-            mean = sum(one.prompt for one in asked) // len(asked)
-            kept = kept_of(address, mean, 8 if quick else 32)
-    return asked, sum(sitting.pressed for sitting in sittings), rates, kept
+            asked, stopped = recorded(sittings)
+            told["asked"] = [asdict(one) for one in asked]
+            told["keys"] = sum(sitting.pressed for sitting in sittings)
+            told["cancelled"] = stopped
+            if not arguments.rates and not arguments.at:
+                address = background.find(config.load(None, rows[0].settings))
+                assert address is not None, "the engine runs"
+                with Replica(address.url, address.token, address.model) as replica:
+                    told.update(measured(replica, asked, quick))
+
+
+def measured(replica: Replica, asked: Sequence[Asked], quick: bool) -> dict[str, Any]:
+    rates = replica.rates(QUICK_AT_ONCE if quick else AT_ONCE, QUICK_SECONDS if quick else SECONDS)
+    kept = replica.keeps(round(fmean(one.prompt for one in asked)), QUICK_TRIED if quick else TRIED)
+    return {"read": rates.read, "written": rates.written, "kept": kept}
+
+
+def earlier(file: Path) -> dict[str, Any]:
+    """What an earlier run wrote. Raises UsageError."""
+    try:
+        told = json.loads(file.read_text("utf-8"))
+        told["asked"] = [asdict(Asked(**one)) for one in told["asked"]]
+        if "written" in told:
+            told["written"] = {int(number): rate for number, rate in told["written"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{file} is no recording.", "Write one with --json.") from error
+    if not told["asked"]:
+        raise UsageError(f"{file} has no requests.", "Write one with --json.")
+    return told
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if not 0 < arguments.typing <= 1:
+        raise UsageError("--typing is a share above 0, at most 1.")
+    if arguments.slots < 1 or arguments.limit_ms <= 0 or (arguments.kept or 0) < 0:
+        raise UsageError("--slots and --limit-ms must be above zero, --kept not below it.")
+    if arguments.at and not arguments.model:
+        raise UsageError("--at needs the name of a model it serves.", "Give --model too.")
+    given = rates_of(arguments.rates) if arguments.rates else None
+    told: dict[str, Any] = earlier(arguments.recorded) if arguments.recorded else {}
+    if not told:
+        typed(arguments, told)
+    asked = [Asked(**one) for one in told["asked"]]
+    if given:
+        # Whose rates are told has a memory of its own.
+        told.update(read=given.read, written=given.written, kept=0)
+    elif arguments.at:
+        token = config.load().token.get_secret_value()
+        with Replica(arguments.at, token, arguments.model) as replica:
+            told.update(measured(replica, asked, arguments.quick))
+    elif "read" not in told:
+        raise UsageError(f"{arguments.recorded} has no rates.", "Give --rates or --at.")
+    if arguments.kept is not None:
+        told["kept"] = arguments.kept
+    told["slots"], told["limit_ms"] = arguments.slots, arguments.limit_ms
+    report(arguments, told, asked)
+
+
+def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[Asked]) -> None:
+    rates, kept = Rates(told["read"], told["written"]), told["kept"]
+    found = {
+        typing: most(asked, rates, arguments.slots, arguments.limit_ms / 1000, typing, kept)
+        for typing in sorted({0.1, arguments.typing, 0.5})
+    }
+    told["developers"] = {str(typing): number for typing, number in found.items()}
+    minutes = sum(one.after_s for one in asked) / 60
+    common.report(
+        f"Developers per replica, 95% of answers within {arguments.limit_ms:g} ms",
+        ["what", ""],
+        [
+            ["keys pressed", str(told["keys"])],
+            ["requests that reached the model", str(len(asked))],
+            ["- cancelled by the next key", str(told["cancelled"])],
+            ["- a minute of typing", len(asked) / minutes if minutes else 0.0],
+            ["- tokens of the prompt, mean", fmean(one.prompt for one in asked)],
+            ["- tokens read, mean (not cached)", fmean(one.read for one in asked)],
+            ["- tokens written, mean", fmean(one.written for one in asked)],
+            ["prompts that a replica keeps", str(kept or "all")],
+            ["a replica reads, tokens a second", rates.read],
+            *(
+                [f"a replica writes, {number} at once", rate]
+                for number, rate in rates.written.items()
+            ),
+            *(
+                [f"developers who type {share:.0%} of the time", str(n)]
+                for share, n in found.items()
+            ),
+        ],
+        ("developers_per_replica", str(found[arguments.typing])),
+        told,
+        arguments.json,
+    )
 
 
 def main() -> None:
     parser = common.parser(__doc__ or "")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     default = [common.REPOSITORY / "completion"]
-    parser.add_argument("--files", type=Path, nargs="+", metavar="FOLDER", default=default)
-    parser.add_argument("--rates", type=Path, metavar="FILE", help="of another replica, as JSON")
-    parser.add_argument("--slots", type=int, default=SLOTS, help="requests written at once")
-    parser.add_argument("--kept", type=int, help="prompts it keeps, 0 for all; else as measured")
-    parser.add_argument("--limit-ms", type=float, default=500.0)
-    parser.add_argument("--typing", type=float, default=0.2, help="share of the time one types")
-    parser.add_argument("--seed", type=int, default=7)
+    add = parser.add_argument
+    add("--files", type=Path, nargs="+", metavar="FOLDER", default=default, help="repositories")
+    add("--recorded", type=Path, metavar="FILE", help="what --json of an earlier run wrote")
+    add("--rates", type=Path, metavar="FILE", help="of another replica, as JSON")
+    add("--at", metavar="URL", help="measure the server there, which nobody else asks; ends in /v1")
+    add("--model", metavar="NAME", help="that it serves")
+    add("--slots", type=int, default=SLOTS, help="requests written at once")
+    add("--kept", type=int, metavar="N", help="prompts it keeps, 0: all; default: as measured")
+    add("--limit-ms", type=float, default=500.0)
+    add("--typing", type=float, default=0.2, help="share of the time one types")
+    add("--seed", type=int, default=7)
     arguments = parser.parse_args()
-    asked, keys, rates, kept = typed(arguments)
-    kept = kept if arguments.kept is None else arguments.kept
-    if arguments.rates:
-        told = json.loads(arguments.rates.read_text("utf-8"))
-        written = {int(number): float(rate) for number, rate in told["written"].items()}
-        rates = Rates(float(told["read"]), written)
-    minutes = sum(one.after_s for one in asked) / 60
-    rows = [
-        ["keys pressed", str(keys)],
-        ["requests that reached the model", str(len(asked))],
-        ["- a minute of typing", len(asked) / minutes],
-        ["- tokens of the prompt, mean", sum(one.prompt for one in asked) / len(asked)],
-        ["- tokens read, mean (not cached)", sum(one.read for one in asked) / len(asked)],
-        ["- tokens written, mean", sum(one.written for one in asked) / len(asked)],
-        ["prompts that a replica keeps", str(kept or "all that were tried")],
-        ["a replica reads, tokens a second", rates.read],
-        *([f"a replica writes, {number} at once", rate] for number, rate in rates.written.items()),
-    ]
-    found = {
-        typing: most(asked, rates, arguments.slots, arguments.limit_ms / 1000, typing, kept)
-        for typing in sorted({0.1, arguments.typing, 0.5})
-    }
-    rows += [[f"developers who type {typing:.0%} of the time", n] for typing, n in found.items()]
-    common.report(
-        f"Developers per replica, 95% of answers within {arguments.limit_ms:g} ms",
-        ["what", ""],
-        [[name, value if isinstance(value, float) else str(value)] for name, value in rows],
-        ("developers_per_replica", str(found[arguments.typing])),
-        {
-            "asked": [vars(one) for one in asked],
-            "read": rates.read,
-            "written": rates.written,
-            "kept": kept,
-            "developers": {str(typing): number for typing, number in found.items()},
-            "keys": keys,
-        },
-        arguments.json,
-    )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        run(arguments)
+    except TandemError as error:
+        sys.exit(f"sizing: {error}")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,14 @@ one, from a place of their own in the recording, in bursts: so long typing, so l
 import bisect
 import heapq
 import random
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 BURST_S = 60.0  # mean of a stretch of typing
+# Half an hour is played, or less where so many requests come sooner.
+PLAYED_S, SHORTEST_S, REQUESTS = 1800.0, 60.0, 10_000
+MOST = 100_000  # developers that are tried
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,10 @@ def arrivals(
     rest = BURST_S * (1 - typing) / typing if typing < 1 else 0.0
     for _ in range(developers):
         at = rng.randrange(len(asked))
-        now = 0.0 if rng.random() < typing else rng.expovariate(1 / rest)
-        until = now + rng.expovariate(1 / BURST_S)
+        # Who types already is somewhere between two requests: not all ask at once.
+        types = rng.random() < typing
+        now = -rng.random() * asked[at].after_s if types else rng.expovariate(1 / rest)
+        until = max(0.0, now) + rng.expovariate(1 / BURST_S)
         while now < seconds:
             one = asked[at % len(asked)]
             at += 1
@@ -90,7 +96,7 @@ def answer_times(coming: Sequence[tuple[float, Asked]], rates: Rates, slots: int
 
     Prompts are read in the order in which they came, one at a time, and only while a slot is free.
     """
-    reader_free, running, waits = 0.0, list[_Job](), list[tuple[float, Asked]]()
+    reader_free, running, waits = 0.0, list[_Job](), deque[tuple[float, Asked]]()
     took: list[float] = []
     ready: list[tuple[float, int, _Job]] = []  # read, by when
     clock, number = 0.0, 0
@@ -114,7 +120,7 @@ def answer_times(coming: Sequence[tuple[float, Asked]], rates: Rates, slots: int
         """Read what there is room for."""
         nonlocal reader_free, number
         while waits and len(running) + len(ready) < slots:
-            arrived, one = waits.pop(0)
+            arrived, one = waits.popleft()
             reader_free = max(reader_free, clock) + one.read / rates.read
             number += 1
             heapq.heappush(ready, (reader_free, number, _Job(arrived, max(1, one.written))))
@@ -147,18 +153,20 @@ def most(
     limit_s: float,
     typing: float,
     kept: int = 0,
-    seconds: float = 1800.0,
+    seconds: float = PLAYED_S,
     seed: int = 0,
 ) -> int:
     """The largest number of developers whose 95th percentile stays within the limit, 0 for none."""
+    each = typing * len(asked) / max(1e-9, sum(one.after_s for one in asked))  # requests a second
 
     def fits(developers: int) -> bool:
-        coming = arrivals(asked, developers, seconds, typing, seed, kept)
+        enough = max(SHORTEST_S, REQUESTS / (each * developers))
+        coming = arrivals(asked, developers, min(seconds, enough), typing, seed, kept)
         times = answer_times(coming, rates, slots)
         return not times or sorted(times)[int(0.95 * len(times))] <= limit_s
 
     low, high = 0, 1
-    while fits(high) and high < 4096:
+    while high < MOST and fits(high):
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
