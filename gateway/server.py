@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from completion import turns
 from completion.engine.guard import Guard
 from completion.engine.listening import Server, listen
 from gateway import adapters, ledger, tokens
@@ -39,4 +40,5 @@ def run(
     if listening.remote:
         tell("Other machines can reach it, and tokens travel in the clear: put TLS in front.")
     server = Server(guarded, gateway.tick, gateway.stop)
+    turns.shorten()
     server.run(sockets=[listening.socket])

@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable
 
-from completion import models
+from completion import models, turns
 from completion.engine import app, background, shipped
 from completion.engine.background import Address
 from completion.engine.guard import Guard, only
@@ -58,6 +58,7 @@ def serve(
     guarded = Guard(app.build(served), only(token), listening.port, listening.remote)
     server = Server(guarded, tick, stop)
     threading.Thread(target=served.load, name="loader", daemon=True).start()
+    turns.shorten()
     server.run(sockets=[listening.socket])
     if served.error:
         raise EngineError(served.error)

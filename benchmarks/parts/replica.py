@@ -1,0 +1,104 @@
+"""What a replica does by itself: tokens a second that it reads and writes, and prompts it keeps."""
+
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.parts.sizing import Rates
+from tandem.errors import EngineError, UsageError
+
+LONG = 32  # tokens of an answer by which writing is measured
+READS, READ_LINES = 4, 60  # prompts by which reading is measured
+TIMEOUT_S = 120.0
+SHAPE = '{"read": 9000, "written": {"1": 120, "16": 1400}}'
+
+
+def rates_of(file: Path) -> Rates:
+    """Of a file. Raises UsageError."""
+    try:
+        told = json.loads(file.read_text("utf-8"))
+        written = {int(number): float(rate) for number, rate in told["written"].items()}
+        rates = Rates(float(told["read"]), written)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"Cannot read rates from {file}.", f"Write {SHAPE} into it.") from error
+    if not written or not all(0 < one < inf for one in (rates.read, *written, *written.values())):
+        raise UsageError(f"Rates in {file} must be above zero.", f"Write {SHAPE} into it.")
+    return rates
+
+
+class Replica:
+    """One that answers at `url`, which ends in /v1, and that nobody else asks meanwhile."""
+
+    def __init__(self, url: str, token: str, model: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._url, self._model = url.rstrip("/"), model
+        self._client = httpx.Client(headers=headers, timeout=TIMEOUT_S, trust_env=False)
+
+    def __enter__(self) -> "Replica":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def _ask(self, prompt: str | list[int], tokens: int) -> tuple[dict[str, Any], float]:
+        """The usage of an answer of so many tokens, and seconds. Raises EngineError."""
+        body = {"model": self._model, "prompt": prompt, "max_tokens": tokens, "ignore_eos": True}
+        began = time.perf_counter()
+        try:
+            answer = self._client.post(f"{self._url}/completions", json=body)
+            usage = answer.raise_for_status().json()["usage"]
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            raise EngineError(f"{self._url} does not answer: {error}.", "Is it served?") from error
+        return usage, time.perf_counter() - began
+
+    def rates(self, at_once: Sequence[int], seconds: float) -> Rates:
+        """Writing is measured for so many seconds for each number of requests at once."""
+        self._ask("warm", 4)
+        tokens = took = 0.0
+        mark = time.time_ns()  # a prompt of an earlier measurement is not new
+        for number in range(READS):
+            text = f"# {mark} {number}\n" + f"value_{number} = compute({number})\n" * READ_LINES
+            usage, lasted = self._ask(text, 1)
+            tokens += usage["prompt_tokens"] - cached(usage)
+            took += lasted
+        return Rates(tokens / took, {number: self._writes(number, seconds) for number in at_once})
+
+    def _writes(self, number: int, seconds: float) -> float:
+        began = time.perf_counter()
+
+        def write(at: int) -> int:
+            tokens = 0
+            while time.perf_counter() < began + seconds:
+                usage, _ = self._ask(f"# {at} {tokens}\n", LONG)
+                tokens += usage["completion_tokens"]
+            return tokens
+
+        with ThreadPoolExecutor(number) as pool:
+            tokens = sum(pool.map(write, range(number)))
+        return tokens / (time.perf_counter() - began)
+
+    def keeps(self, tokens: int, most: int) -> int:
+        """Of how many prompts of so many tokens the last ones are not read again; 0 for all of
+        those that were tried, `most`."""
+
+        def again(number: int) -> int:
+            prompt = [(number * 7919 + at * 31) % 400 + 100 for at in range(tokens)]
+            return cached(self._ask(prompt, 1)[0])
+
+        for number in range(most):
+            again(number)
+        for back in range(most):
+            if again(most - 1 - back) < tokens // 2:
+                return max(1, back)
+        return 0
+
+
+def cached(usage: dict[str, Any]) -> int:
+    """Tokens of the prompt that were not read again."""
+    return (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0

@@ -1,0 +1,174 @@
+"""How many developers one replica serves: requests as they were asked, and a replica's rates.
+
+A replica reads prompts one after the other and writes the answers of up to `slots` requests at
+once, at a rate that is measured for some numbers of them. A developer asks what was recorded of
+one, from a place of their own in the recording, in bursts: so long typing, so long not.
+"""
+
+import bisect
+import heapq
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+BURST_S = 60.0  # mean of a stretch of typing
+# Half an hour is played, or less where so many requests come sooner.
+PLAYED_S, SHORTEST_S, REQUESTS = 1800.0, 60.0, 10_000
+MOST = 100_000  # developers that are tried
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`after_s` from the request before it, while somebody types; tokens to read and to write, and
+    of the `prompt`, which is read as a whole where the replica does not keep it."""
+
+    after_s: float
+    read: int
+    written: int
+    prompt: int = 0
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Tokens a second: of a prompt, and of all answers together by how many are written at once."""
+
+    read: float
+    written: dict[int, float]
+
+    def each(self, running: int) -> float:
+        """Of one of so many; between and beyond the measured ones in proportion, never more than
+        the largest total."""
+        known = sorted(self.written)
+        at = bisect.bisect_left(known, running)
+        if at < len(known) and known[at] == running:
+            return self.written[running] / running
+        if at == len(known):
+            return self.written[known[-1]] / running
+        if at == 0:
+            return self.written[known[0]] / known[0]
+        low, high = known[at - 1], known[at]
+        share = (running - low) / (high - low)
+        total = self.written[low] + share * (self.written[high] - self.written[low])
+        return total / running
+
+
+@dataclass
+class _Job:
+    arrived: float
+    left: float
+
+
+def arrivals(
+    asked: Sequence[Asked],
+    developers: int,
+    seconds: float,
+    typing: float,
+    seed: int,
+    kept: int = 0,
+) -> list[tuple[float, Asked]]:
+    """Of all developers, in order. `typing` is the share of the time in which one types, `kept` for
+    how many of those who type the replica holds their prompts, 0 for all."""
+    rng = random.Random(seed)
+    lost = max(0.0, 1 - kept / max(1.0, developers * typing)) if kept else 0.0
+    found: list[tuple[float, Asked]] = []
+    rest = BURST_S * (1 - typing) / typing if typing < 1 else 0.0
+    for _ in range(developers):
+        at = rng.randrange(len(asked))
+        # Who types already is somewhere between two requests: not all ask at once.
+        types = rng.random() < typing
+        now = -rng.random() * asked[at].after_s if types else rng.expovariate(1 / rest)
+        until = max(0.0, now) + rng.expovariate(1 / BURST_S)
+        while now < seconds:
+            one = asked[at % len(asked)]
+            at += 1
+            now += one.after_s
+            if now > until and rest:
+                now += rng.expovariate(1 / rest)
+                until = now + rng.expovariate(1 / BURST_S)
+            whole = lost and rng.random() < lost
+            found.append((now, replace(one, read=max(one.read, one.prompt)) if whole else one))
+    return sorted((pair for pair in found if pair[0] < seconds), key=lambda pair: pair[0])
+
+
+def answer_times(coming: Sequence[tuple[float, Asked]], rates: Rates, slots: int) -> list[float]:
+    """Seconds from each request to the end of its answer.
+
+    Prompts are read in the order in which they came, one at a time, and only while a slot is free.
+    """
+    reader_free, running, waits = 0.0, list[_Job](), deque[tuple[float, Asked]]()
+    took: list[float] = []
+    ready: list[tuple[float, int, _Job]] = []  # read, by when
+    clock, number = 0.0, 0
+
+    def write(until: float) -> None:
+        """Let those that are written go on until then."""
+        nonlocal clock
+        while running and clock < until:
+            rate = rates.each(len(running))
+            first = min(job.left for job in running)
+            step = min(until - clock, first / rate)
+            for job in running:
+                job.left -= step * rate
+            clock += step
+            for job in [job for job in running if job.left <= 1e-9]:
+                running.remove(job)
+                took.append(clock - job.arrived)
+        clock = max(clock, until)
+
+    def admit() -> None:
+        """Read what there is room for."""
+        nonlocal reader_free, number
+        while waits and len(running) + len(ready) < slots:
+            arrived, one = waits.popleft()
+            reader_free = max(reader_free, clock) + one.read / rates.read
+            number += 1
+            heapq.heappush(ready, (reader_free, number, _Job(arrived, max(1, one.written))))
+
+    def go(until: float) -> None:
+        while ready and ready[0][0] <= until:
+            moment, _, job = heapq.heappop(ready)
+            write(moment)
+            running.append(job)
+            admit()
+        write(until)
+
+    for moment, one in coming:
+        go(moment)
+        waits.append((moment, one))
+        admit()
+    while running or ready or waits:
+        # Each step ends at least one: by then somebody is through, or has been read.
+        rate = rates.each(len(running)) if running else 0.0
+        ends = clock + min(job.left for job in running) / rate if running else float("inf")
+        go(min(ends, ready[0][0]) if ready else ends)
+        admit()
+    return took
+
+
+def most(
+    asked: Sequence[Asked],
+    rates: Rates,
+    slots: int,
+    limit_s: float,
+    typing: float,
+    kept: int = 0,
+    seconds: float = PLAYED_S,
+    seed: int = 0,
+) -> int:
+    """The largest number of developers whose 95th percentile stays within the limit, 0 for none."""
+    each = typing * len(asked) / max(1e-9, sum(one.after_s for one in asked))  # requests a second
+
+    def fits(developers: int) -> bool:
+        enough = max(SHORTEST_S, REQUESTS / (each * developers))
+        coming = arrivals(asked, developers, min(seconds, enough), typing, seed, kept)
+        times = answer_times(coming, rates, slots)
+        return not times or sorted(times)[int(0.95 * len(times))] <= limit_s
+
+    low, high = 0, 1
+    while high < MOST and fits(high):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
