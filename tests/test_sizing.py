@@ -1,11 +1,26 @@
-"""How many developers one replica serves: the simulation, against what can be told by hand."""
+"""How many developers one replica serves: the simulation against what can be told by hand, and
+the benchmark before a real engine."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.parts.ledger import Asked as Request
+from benchmarks.parts.ledger import Sitting
 from benchmarks.parts.sizing import Asked, Rates, answer_times, arrivals, most
+from benchmarks.sizing import recorded
+from completion.engine.background import Address
+from tandem.errors import UsageError
+from tests import tiny_models
+from tests.replicas import replicas
 
+REPOSITORY = Path(__file__).parent.parent
 RATES = Rates(1000.0, {1: 10.0, 4: 20.0})
 
 
@@ -33,7 +48,11 @@ def test_rates_between_and_beyond_what_was_measured() -> None:
 
 def test_who_types_all_the_time_asks_as_was_recorded() -> None:
     coming = arrivals([Asked(2.0, 1, 1)], 1, 20.0, 1.0, 0)
-    assert [moment for moment, _ in coming] == [pytest.approx(2.0 * n) for n in range(1, 10)]
+    first = coming[0][0]
+    assert 0 <= first < 2
+    assert [moment for moment, _ in coming] == [pytest.approx(first + 2 * n) for n in range(10)]
+    starts = [arrivals([Asked(2.0, 1, 1)], 1, 20.0, 1.0, seed)[0][0] for seed in range(20)]
+    assert max(starts) - min(starts) > 1
     half = arrivals([Asked(1.0, 1, 1)], 50, 600.0, 0.5, 0)
     assert 0.35 < len(half) / (50 * 600) < 0.65
 
@@ -74,3 +93,114 @@ def test_every_request_is_answered_and_none_sooner_than_alone(
     assert len(times) == len(coming)
     alone = sorted(one.read / 1000 + max(1, one.written) / 10 for _, one in coming)
     assert all(a >= b - 1e-6 for a, b in zip(sorted(times), alone, strict=True))
+
+
+def test_many_developers_of_a_fast_replica_are_found_before_long() -> None:
+    found = most([Asked(2.0, 10, 6)], Rates(10_000.0, {1: 150.0, 8: 900.0}), 8, 0.5, 0.2)
+    # Less than it can write in all: 900 / 6 answers a second, of each developer one in ten.
+    assert 500 < found < 1500
+
+
+def request(time: float, **usage: Any) -> Request:
+    details = {"usage": usage} if usage else {}
+    event = {"time": time, "stages_ms": {"generate": 1.0}, "details": details}
+    return Request("a.py", 1, event=event)
+
+
+def test_what_the_next_key_cancelled_counts_as_the_mean_of_the_others() -> None:
+    told = {"prompt_tokens": 100, "prompt_tokens_details": {"cached_tokens": 90}}
+    requests = [
+        request(50.0, completion_tokens=4, **told),
+        request(51.5),
+        request(90.0, completion_tokens=8, prompt_tokens=200),
+        Request("a.py", 2, event={"time": 91.0, "stages_ms": {}, "details": {}}),
+    ]
+    asked, cancelled = recorded([Sitting("a.py", 9, 9, requests)])
+    assert asked == [Asked(5.0, 10, 4, 100), Asked(1.5, 105, 6, 150), Asked(5.0, 200, 8, 200)]
+    assert cancelled == 1
+    with pytest.raises(UsageError, match="No request was answered"):
+        recorded([Sitting("a.py", 9, 9, [request(1.0)])])
+
+
+def sizing(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.sizing", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=REPOSITORY)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    file = tmp_path / "recording.json"
+    asked = {"after_s": 2.0, "read": 10, "written": 6, "prompt": 300}
+    file.write_text(json.dumps({"asked": [asked] * 3, "keys": 9, "cancelled": 1}))
+    return file
+
+
+def test_a_recording_is_played_before_rates_of_a_file(recording: Path, tmp_path: Path) -> None:
+    rates, figures = tmp_path / "rates.json", tmp_path / "figures.json"
+    rates.write_text('{"read": 5000, "written": {"1": 100, "8": 600}}')
+    options = ("--recorded", recording, "--rates", rates)
+    result = sizing(*options, "--json", figures)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(figures.read_text())
+    developers = found["developers"]
+    assert result.stdout.splitlines()[-1] == f"headline: developers_per_replica {developers['0.2']}"
+    assert developers["0.1"] > developers["0.2"] > developers["0.5"] > 0
+    assert found["asked"] == json.loads(recording.read_text())["asked"]
+    # With a memory for few prompts most of them are read as a whole.
+    assert sizing("--recorded", figures, "--kept", 4, "--json", figures).returncode == 0
+    assert 0 < json.loads(figures.read_text())["developers"]["0.2"] < developers["0.2"]
+
+
+def test_a_replica_at_an_address_is_measured(
+    recording: Path, tmp_path: Path, empty_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tiny"
+    tiny_models.make(folder, "llama tied", context=2048)
+    empty_home.mkdir(exist_ok=True)
+    figures = tmp_path / "figures.json"
+    with replicas(empty_home, str(folder), 1, threads="1", dtype="float32") as (served,):
+        measure(served.address, recording, figures, monkeypatch)
+
+
+def measure(
+    engine: Address, recording: Path, figures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TANDEM_TOKEN", engine.token)
+    options = ("--recorded", recording, "--at", engine.url, "--model", "tiny")
+    result = sizing(*options, "--quick", "--limit-ms", 60_000, "--json", figures)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(figures.read_text())
+    assert found["read"] > 0
+    assert found["written"]["1"] > 0
+    assert 0 <= found["kept"] <= 8
+    assert found["developers"]["0.2"] > 0
+    monkeypatch.setenv("TANDEM_TOKEN", "wrong")
+    result = sizing(*options, "--quick")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "401" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("rates", "options", "said"),
+    [
+        ('{"read": 1}', (), "Cannot read rates"),
+        ('{"read": 1, "written": {}}', (), "must be above zero"),
+        ('{"read": 1, "written": {"1": 0}}', (), "must be above zero"),
+        ('{"read": NaN, "written": {"1": 1}}', (), "must be above zero"),
+        ("[]", (), "Cannot read rates"),
+        ('{"read": 1, "written": {"1": 1}}', ("--typing", 0), "--typing"),
+        ('{"read": 1, "written": {"1": 1}}', ("--slots", 0), "--slots"),
+        ('{"read": 1, "written": {"1": 1}}', ("--recorded", "none.json"), "is no recording"),
+        ('{"read": 1, "written": {"1": 1}}', ("--at", "http://127.0.0.1:9/v1"), "--model"),
+    ],
+)
+def test_bad_input_is_one_line(
+    recording: Path, tmp_path: Path, rates: str, options: tuple[object, ...], said: str
+) -> None:
+    file = tmp_path / "rates.json"
+    file.write_text(rates)
+    result = sizing("--recorded", recording, "--rates", file, *options)
+    assert result.returncode
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1

@@ -52,7 +52,10 @@ class Replica:
         began = time.perf_counter()
         try:
             answer = self._client.post(f"{self._url}/completions", json=body)
-            usage = answer.raise_for_status().json()["usage"]
+            if answer.is_error:
+                said = " ".join(answer.text[:300].split())
+                raise EngineError(f"{self._url} answers {answer.status_code}: {said}")
+            usage = answer.json()["usage"]
         except (httpx.HTTPError, ValueError, KeyError) as error:
             raise EngineError(f"{self._url} does not answer: {error}.", "Is it served?") from error
         return usage, time.perf_counter() - began
