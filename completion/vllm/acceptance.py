@@ -27,7 +27,8 @@ _COSTS: dict[Method, float] = {
     "eagle3": 0.1,
     "draft": 0.2,
 }
-# A CPU has no idle arithmetic: more tokens a pass cost nearly in proportion (docs/vllm.md).
+# A CPU has little idle arithmetic. An estimate that errs towards turning speculation off;
+# `python -m benchmarks.guesses` measures it on an idle machine (docs/vllm.md).
 _CPU_CHECK = 0.25
 
 
