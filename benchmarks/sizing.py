@@ -166,14 +166,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[Asked]) -> None:
     rates, kept = Rates(told["read"], told["written"]), told["kept"]
+    limit_s = arguments.limit_ms / 1000
     found = {
-        typing: most(asked, rates, arguments.slots, arguments.limit_ms / 1000, typing, kept)
+        typing: most(asked, rates, arguments.slots, limit_s, typing, kept)
         for typing in sorted({0.1, arguments.typing, 0.5})
     }
     told["developers"] = {str(typing): number for typing, number in found.items()}
     # What was read before anybody waited for it is in no answer's usage: this is the other bound.
     reread = [replace(one, read=one.prompt) for one in asked]
-    limit_s = arguments.limit_ms / 1000
     fewest = most(reread, rates, arguments.slots, limit_s, arguments.typing)
     told["developers_all_read"] = fewest
     minutes = sum(one.after_s for one in asked) / 60

@@ -62,9 +62,7 @@ def examine(folder: Path, base: Path) -> Lora:
     Raises ModelError saying what is wrong: a pickle, a form of LoRA that we do not merge, a
     tensor that is missing, too many, or of another shape than the base's.
     """
-    _refuse_pickles(folder)
-    config = families.read_json(folder / CONFIG)
-    _refuse_other_forms(config)
+    config = _config_of(folder)
     shapes = base_shapes(base)
     rank, targets = _rank(config), _targets(config)
     # peft keeps no order among modules; with ours, messages are the same each time.
@@ -80,9 +78,7 @@ def rank_of(folder: Path) -> int:
 
     Raises ModelError for a pickle, or a form of LoRA that is not served.
     """
-    _refuse_pickles(folder)
-    config = families.read_json(folder / CONFIG)
-    _refuse_other_forms(config)
+    config = _config_of(folder)
     families.safetensors_header(folder / WEIGHTS)
     return _rank(config)
 
@@ -92,9 +88,8 @@ def examine_alone(folder: Path) -> int:
 
     Raises ModelError. Whether it fits its base is left to who has that.
     """
-    rank = rank_of(folder)
-    config = families.read_json(folder / CONFIG)
-    targets = _targets(config)
+    config = _config_of(folder)
+    rank, targets = _rank(config), _targets(config)
     _scale(config, rank)
     header = families.safetensors_header(folder / WEIGHTS)
     for name in sorted(header.keys() - {"__metadata__"}):
@@ -116,6 +111,14 @@ def base_shapes(base: Path) -> dict[str, list[int]]:
         for name, entry in families.safetensors_header(file).items()
         if name != "__metadata__"
     }
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
+    """Raises ModelError for a pickle beside it, or a form of LoRA that we do not merge."""
+    _refuse_pickles(folder)
+    config = families.read_json(folder / CONFIG)
+    _refuse_other_forms(config)
+    return config
 
 
 def _refuse_pickles(folder: Path) -> None:

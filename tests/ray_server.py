@@ -5,8 +5,6 @@
 
 import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,61 +13,26 @@ import httpx
 import psutil
 import pytest
 
-from completion.engine.background import Address
-from completion.engine.listening import listen
-from tests.lsp_client import REPOSITORY, environment
-from tests.wire import wait_until
+from tests.serving import Serving
 
 START_SECONDS = 300.0
 
 
-class RayServer:
+class RayServer(Serving):
     """In user folders of its own, with the model `tiny`."""
 
     def __init__(self, home: Path, settings: str) -> None:
-        opened = listen("127.0.0.1", 0)
-        self.port = opened.port
-        opened.socket.close()
-        self.home = home
-        self.log = home / "serve.log"
         file = home / "fleet.toml"
         file.write_text(f'environment = "{os.environ["TANDEM_TEST_RAY"]}"\n{settings}')
-        command = [sys.executable, "-m", "tandem", "serve", "--backend", "ray", "--model", "tiny"]
-        command += ["--config", str(file), "--port", str(self.port)]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment(home), cwd=REPOSITORY
-            )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    @property
-    def token(self) -> str:
-        return (self.home / "state" / "engine" / "token").read_text().strip()
-
-    @property
-    def address(self) -> Address:
-        return Address(self.url, self.token, self.process.pid, "tiny")
-
-    def said(self) -> str:
-        return self.log.read_text("utf-8")
+        super().__init__(home, "tiny", ["--backend", "ray", "--config", str(file)])
 
     def ready(self) -> "RayServer":
-        def is_up() -> bool:
-            assert self.process.poll() is None, self.said()
-            return "Serving at" in self.said()
-
-        wait_until(is_up, START_SECONDS)
+        self.says("Serving at", 1, START_SECONDS)
         return self
-
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
 
     def replicas(self) -> list[psutil.Process]:
         """Those that hold a model."""
-        return [one for one in self.children() if ":Engine" in _title(one)]
+        return self.called(":Engine")
 
     def client(self, **options: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -82,17 +45,6 @@ class RayServer:
         with self.client() as client:
             return client.post("completions", json=body)
 
-    def end(self) -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            whole = [psutil.Process(self.process.pid), *self.children()]
-            self.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(60)
-            for one in whole:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.kill()
-        self.process.wait()
-
 
 @contextlib.contextmanager
 def ray_server(home: Path, settings: str) -> Iterator[RayServer]:
@@ -104,9 +56,3 @@ def ray_server(home: Path, settings: str) -> Iterator[RayServer]:
         yield server.ready()
     finally:
         server.end()
-
-
-def _title(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from completion.fleet import app_file, environment, keys, runner, settings
+from completion.fleet import app_file, door, environment, keys, runner, settings
 from completion.fleet.settings import Settings
 from tandem.cli import app
 from tandem.errors import ConfigError, EngineError
@@ -55,7 +55,7 @@ def test_it_listens_here_alone_and_has_no_token_in_it() -> None:
     told = made()
     assert told["http_options"] == {"host": "127.0.0.1", "port": 8017}
     given = runner.variables(Settings(), "the-token", 8017, False)
-    assert "the-token" in given[runner.DOOR]
+    assert "the-token" in given[door.TOLD]
     assert "the-token" not in app_file.text(told)
     assert given["RAY_AUTH_MODE"] == "token"
     assert given["RAY_USAGE_STATS_ENABLED"] == "0"

@@ -5,8 +5,6 @@
 
 import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,74 +13,36 @@ import httpx
 import psutil
 import pytest
 
-from completion.engine.background import Address
-from completion.engine.listening import listen
 from completion.vllm import metrics
-from tests.lsp_client import REPOSITORY, environment
-from tests.wire import wait_until
+from tests.serving import Serving
 
 # Kernels are compiled at start, on a machine that may be busy.
 START_SECONDS = 900.0
 
 
-class VLLM:
+class VLLM(Serving):
     """One `tandem serve --backend vllm` in user folders of its own."""
 
+    END_SECONDS = 120.0
+
     def __init__(self, home: Path, model: str, settings: str) -> None:
-        opened = listen("127.0.0.1", 0)
-        self.port = opened.port
-        opened.socket.close()
-        self.home, self.model = home, model
-        self.log = home / "serve.log"
         file = home / "vllm.toml"
         place = os.environ["TANDEM_TEST_VLLM"]
         # Eager: nothing is compiled, which takes longer here than all tests do.
         top = f'environment = "{place}"\ndtype = "float32"\neager = true\ncache_gb = 1\n'
         file.write_text(top + settings)
-        command = [sys.executable, "-m", "tandem", "serve", "--backend", "vllm", "--model", model]
-        command += ["--config", str(file), "--port", str(self.port)]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                # Two threads that spin for each other are slower than one on a busy machine.
-                env=environment(home) | {"OMP_NUM_THREADS": "1"},
-                cwd=REPOSITORY,
-            )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    @property
-    def token(self) -> str:
-        return (self.home / "state" / "engine" / "token").read_text().strip()
-
-    @property
-    def address(self) -> Address:
-        return Address(self.url, self.token, self.process.pid, self.model)
-
-    def said(self) -> str:
-        return self.log.read_text("utf-8")
+        # Two threads that spin for each other are slower than one on a busy machine.
+        arguments = ["--backend", "vllm", "--config", str(file)]
+        super().__init__(home, model, arguments, {"OMP_NUM_THREADS": "1"})
 
     def ready(self, starts: int = 1) -> "VLLM":
         """Wait until it has said so often that it serves."""
-
-        def is_up() -> bool:
-            assert self.process.poll() is None, self.said()
-            return self.said().count("Serving ") >= starts
-
-        wait_until(is_up, START_SECONDS)
+        self.says("Serving ", starts, START_SECONDS)
         return self
 
     def engines(self) -> list[psutil.Process]:
         """vLLM's own processes that hold the model."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "EngineCore" in _title(child)]
-
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        return self.called("EngineCore")
 
     def counts(self) -> metrics.Counts:
         return metrics.read(self.get("/metrics").text)
@@ -105,17 +65,6 @@ class VLLM:
     def text(self, prompt: str | list[int], **fields: Any) -> str:
         return self.complete(prompt, **fields)["choices"][0]["text"]
 
-    def end(self) -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            whole = [psutil.Process(self.process.pid), *self.children()]
-            self.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(120)
-            for one in whole:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.kill()
-        self.process.wait()
-
     def _at(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
@@ -133,9 +82,3 @@ def vllm(home: Path, model: str, settings: str = "") -> Iterator[VLLM]:
         yield server.ready()
     finally:
         server.end()
-
-
-def _title(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""

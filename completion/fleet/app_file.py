@@ -10,6 +10,7 @@ from typing import Any
 from completion.fleet.settings import Settings
 
 NAME = "tandem"
+READY = "READY"  # what `head` says once all that was asked for answers
 EMBEDDED = "completion.fleet.embedded:build"
 VLLM = "ray.serve.llm:build_openai_app"
 PREFIX_AWARE = "ray.serve.llm.request_router.PrefixCacheAffinityRouter"

@@ -7,13 +7,13 @@ process, message by message; who hangs up ends the work there.
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ray import serve  # pyright: ignore[reportMissingImports]
 from ray.serve.handle import DeploymentHandle  # pyright: ignore[reportMissingImports]
+from starlette.responses import JSONResponse
 
 from completion.engine import app as engine
 from completion.engine import server
@@ -37,7 +37,6 @@ class Call:
     headers: list[tuple[bytes, bytes]]
     body: bytes
     key: str = ""
-    state: dict[str, Any] = field(default_factory=lambda: {"trusted": True})
 
     def scope(self) -> dict[str, Any]:
         return {
@@ -53,7 +52,7 @@ class Call:
             "headers": self.headers,
             "client": None,
             "server": None,
-            "state": dict(self.state),
+            "state": {"trusted": True},  # the door has seen a token
         }
 
 
@@ -64,9 +63,7 @@ class Engine:
         config = Config(model=model, engine=EngineConfig.model_validate(settings))
         self._served = server.served_model(config)
         self._app = engine.build(self._served)
-        self._loading = threading.Thread(target=self._served.load, name="loader", daemon=True)
-        self._loading.start()
-        self._loading.join()
+        self._served.load()
         self.check_health()
 
     def check_health(self) -> None:
@@ -119,7 +116,7 @@ class Way:
         try:
             call = await self._call(scope, receive)
         except ApiError as error:
-            await _refuse(send, error)
+            await _refuse(scope, receive, send, error)
             return
         if call is None:
             return
@@ -135,7 +132,7 @@ class Way:
             if type(error).__name__ == "BackPressureError":
                 told = ApiError(429, _FULL, code="queue_full", headers={"Retry-After": "1"})
             if not begun:
-                await _refuse(send, told)
+                await _refuse(scope, receive, send, told)
             else:
                 event = f"data: {json.dumps(told.body())}\n\n".encode()
                 await send({"type": "http.response.body", "body": event, "more_body": False})
@@ -185,12 +182,8 @@ async def _hung_up(receive: Any) -> None:
         pass
 
 
-async def _refuse(send: Any, error: ApiError) -> None:
-    body = json.dumps(error.body()).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _refuse(scope: Any, receive: Any, send: Any, error: ApiError) -> None:
+    await JSONResponse(error.body(), error.status, error.headers)(scope, receive, send)
 
 
 def build(arguments: dict[str, Any]) -> Any:

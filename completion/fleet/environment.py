@@ -1,11 +1,10 @@
 """Where Ray is: the environment that the settings name, or our own."""
 
-import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from completion.vllm.environment import ask
 from tandem.errors import EngineError
 
 INSTALL = 'Run: python3 -m pip install "ray[serve]" in the environment that has Tandem.'
@@ -17,7 +16,6 @@ def version(name):
     except m.PackageNotFoundError: return ""
 print(json.dumps({name: version(name) for name in ("ray", "vllm", "torch")}))
 """
-_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -31,14 +29,7 @@ def find(named: Path | None, replica: str) -> Environment:
     python = named.expanduser().absolute() / "bin" / "python" if named else Path(sys.executable)
     if not python.is_file():
         raise EngineError(f"There is no Python in {named}: no {python}.", INSTALL)
-    try:
-        asked = subprocess.run(
-            [python, "-c", _QUESTION], capture_output=True, text=True, timeout=_SECONDS, check=True
-        )
-        told = json.loads(asked.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise EngineError(f"{python} does not answer: {reason}.", INSTALL) from None
+    told = ask(python, _QUESTION, INSTALL)
     if not told["ray"]:
         raise EngineError(f"{python} has no Ray.", INSTALL)
     if replica == "vllm" and not told["vllm"]:

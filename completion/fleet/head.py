@@ -17,7 +17,7 @@ from typing import Any
 import ray  # pyright: ignore[reportMissingImports]
 from ray import serve  # pyright: ignore[reportMissingImports]
 
-READY = "READY"
+from completion.fleet import app_file
 
 
 def start(told: dict[str, Any], address: str) -> None:
@@ -49,7 +49,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     start(told, sys.argv[2] if len(sys.argv) > 2 else "")
-    print(READY, flush=True)
+    print(app_file.READY, flush=True)
     ended.wait()
     serve.shutdown()
     ray.shutdown()

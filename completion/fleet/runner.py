@@ -4,23 +4,20 @@ import contextlib
 import json
 import os
 import secrets
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
-from completion.fleet import app_file
+from completion.ending import Ending
+from completion.fleet import app_file, door
 from completion.fleet.environment import Environment
 from completion.fleet.settings import Settings
 from completion.vllm.process import Process
 from tandem import paths
 from tandem.errors import EngineError
 
-READY = "READY"  # said by `head`, which only Ray's Python can import
-DOOR = "TANDEM_FLEET_DOOR"
 MIDDLEWARES = "completion.fleet.door:middlewares"
 TICK_SECONDS = 0.2
 MARGIN_SECONDS = 20.0
@@ -29,10 +26,10 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 
 def variables(settings: Settings, token: str, port: int, remote: bool) -> dict[str, str]:
     """What Ray's processes have besides ours: the door's token, and nobody is told of anything."""
-    door = {"token": token, "port": port, "remote": remote, "hosts": settings.hosts}
+    told = {"token": token, "port": port, "remote": remote, "hosts": settings.hosts}
     before = os.environ.get("PYTHONPATH")
     return {
-        DOOR: json.dumps(door),
+        door.TOLD: json.dumps(told),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": MIDDLEWARES,
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONPATH": os.pathsep.join([_ROOT, *([before] if before else [])]),
@@ -62,7 +59,7 @@ class Runner:
         self._url = f"http://{settings.host}:{port}/v1"
         self._folder = folder
         self._tell = tell
-        self._stop, self._insist = threading.Event(), threading.Event()
+        self._ending = Ending(tell)
 
     def run(self) -> None:
         """Blocking, until a signal. Raises EngineError if Ray ends before that."""
@@ -72,7 +69,7 @@ class Runner:
             stream.write(app_file.text(self._told))
         command = [str(self._environment.python), "-P", "-m", "completion.fleet.head", str(file)]
         command += [self._settings.address] if self._settings.address else []
-        with self._signals():
+        with self._ending.signals():
             process = Process(command, {**os.environ, **self._variables}, self._folder, "ray")
             try:
                 self._tell(f"Starting Ray {self._environment.ray}; its log: {process.log}")
@@ -87,37 +84,23 @@ class Runner:
     def _watch(self, process: Process) -> None:
         ready = False
         until = time.monotonic() + self._settings.start_minutes * 60
-        while not self._stop.wait(TICK_SECONDS):
+        while not self._ending.wait(TICK_SECONDS):
             if process.status is not None:
                 raise EngineError(
                     f"Ray Serve ended: {process.last_words()}", f"Its log: {process.log}"
                 )
-            if not ready and READY in process.log.read_text("utf-8", "replace").splitlines():
+            if (
+                not ready
+                and app_file.READY in process.log.read_text("utf-8", "replace").splitlines()
+            ):
                 ready = True
                 self._tell(f"Serving at {self._url}")
             if not ready and time.monotonic() > until:
                 minutes = f"{self._settings.start_minutes:g}"
                 raise EngineError(f"No replica answered after {minutes} minutes.", str(process.log))
         process.ask_to_end()
-        until = time.monotonic() + self._settings.drain_seconds + MARGIN_SECONDS
-        while process.status is None and time.monotonic() < until and not self._insist.wait(0.05):
-            pass
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        def on_signal(number: int, frame: object) -> None:
-            if self._stop.is_set():
-                self._insist.set()
-            else:
-                self._tell("Ending: what runs may end first.")
-                self._stop.set()
-
-        before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        most = self._settings.drain_seconds + MARGIN_SECONDS
+        self._ending.let_end(lambda: process.status is not None, most)
 
 
 def _alone() -> dict[str, str]:

@@ -1,14 +1,13 @@
 """Settings of `tandem serve --backend ray`: one TOML file, `fleet.toml` beside `config.toml`."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from completion import settings_file
 from tandem import paths
-from tandem.errors import ConfigError
 
 PORT = 8017
 
@@ -86,19 +85,5 @@ def load(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Se
     Raises ConfigError for a named file that is not there, and for what cannot be used.
     """
     place = file or default_file()
-    try:
-        values = tomllib.loads(place.read_text("utf-8"))
-    except FileNotFoundError:
-        if file is not None:
-            raise ConfigError(f"There is no {file}.", "Name a file that exists.") from None
-        values = {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"Cannot read {place}: {error}.", "Mend that file.") from None
-    try:
-        return Settings.model_validate({**values, **(flags or {})})
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        told = f"{place}{f': {where}' if where else ''}: {message}."
-        raise ConfigError(told, "See docs/ray.md.") from None
+    values = settings_file.read(place, must_exist=file is not None)
+    return settings_file.validated(Settings, {**values, **(flags or {})}, place, "docs/ray.md")

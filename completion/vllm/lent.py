@@ -56,8 +56,11 @@ def check(asked: Question) -> Path:
         base = Base(lends.base, lends.shapes or folder, lends.base_hash)
         adapters.resolve(asked.name, base, thorough=True)
         if lends.shapes is not None:
-            check_tensors(lora.examine(folder, lends.shapes))
-        rank = lora.rank_of(folder)
+            found = lora.examine(folder, lends.shapes)
+            check_tensors(found)
+            rank = found.rank
+        else:
+            rank = lora.rank_of(folder)
     except (ModelError, UsageError) as error:
         raise _unusable(error.message) from None
     if rank > lends.most_rank:

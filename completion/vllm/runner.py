@@ -5,16 +5,14 @@ it has slots, speculation that does not pay) is a new start, when nothing runs. 
 let running requests end first; a second one ends them, too.
 """
 
-import contextlib
 import os
 import secrets as random
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from completion.ending import Ending
 from completion.vllm import command, served
 from completion.vllm.acceptance import Judge, Remembered
 from completion.vllm.backoff import Backoff
@@ -63,7 +61,7 @@ class Runner:
         self._remote = remote
         self._folder = folder
         self._tell = tell
-        self._stop, self._insist = threading.Event(), threading.Event()
+        self._ending = Ending(tell)
         self._name = settings.name or model.name
         self._control = Control(port, token, self._key)
         self._adapters = LoadedAdapters(self._control, tell)
@@ -74,7 +72,7 @@ class Runner:
     def run(self) -> None:
         """Blocking, until a signal. Raises EngineError if vLLM does not start, TandemError for
         settings or a model that it cannot start with."""
-        with self._signals():
+        with self._ending.signals():
             try:
                 while self._once() != "stopped":
                     pass
@@ -105,7 +103,7 @@ class Runner:
         if pause is None:
             raise EngineError(f"vLLM does not start: {said}", f"Its log: {process.log}")
         self._tell(f"vLLM ended ({said}). It starts again in {pause:g} s.")
-        return "stopped" if self._stop.wait(pause) else "crashed"
+        return "stopped" if self._ending.wait(pause) else "crashed"
 
     def plan(self) -> Plan:
         """What the next start is. Tells which adapters are left out, and why."""
@@ -131,14 +129,14 @@ class Runner:
     def _watch(self, plan: Plan, process: Process) -> End:
         """Until it ends, or has to."""
         if not self._until_ready(process):
-            return self._drained(process) if self._stop.is_set() else "crashed"
+            return self._drained(process) if self._ending.asked else "crashed"
         self._control.warm_up(plan.name)
         self._adapters.begin(plan)
         self._backoff.ready()
         self._tell(f"Serving {plan.name} at http://{self._settings.host}:{self._port}/v1")
         heard = looked = time.monotonic()
         wanted_since = 0.0
-        while not self._stop.wait(TICK_SECONDS):
+        while not self._ending.wait(TICK_SECONDS):
             now = time.monotonic()
             if process.status is not None:
                 return "crashed"
@@ -162,7 +160,7 @@ class Runner:
 
     def _until_ready(self, process: Process) -> bool:
         until = process.began + self._settings.start_minutes * 60
-        while not self._stop.wait(TICK_SECONDS):
+        while not self._ending.wait(TICK_SECONDS):
             if process.status is not None:
                 return False
             if self._control.healthy():
@@ -188,26 +186,9 @@ class Runner:
     def _drained(self, process: Process) -> End:
         """Let running requests end, at most so long."""
         process.ask_to_end()
-        until = time.monotonic() + self._settings.drain_seconds + MARGIN_SECONDS
-        while process.status is None and time.monotonic() < until and not self._insist.wait(0.05):
-            pass
+        most = self._settings.drain_seconds + MARGIN_SECONDS
+        self._ending.let_end(lambda: process.status is not None, most)
         return "stopped"
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        def on_signal(number: int, frame: object) -> None:
-            if self._stop.is_set():
-                self._insist.set()
-            else:
-                self._tell("Ending: what runs may end first.")
-                self._stop.set()
-
-        before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _telling(tell: Tell) -> Callable[[str, int, int], None]:

@@ -3,15 +3,14 @@
 Read at start; a missing file means the defaults. Flags of the command go before the file.
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from completion import settings_file
 from tandem import paths
-from tandem.errors import ConfigError
 
 PORT = 8017
 Method = Literal["off", "ngram", "suffix", "eagle3", "draft"]
@@ -120,27 +119,10 @@ def load(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Se
 
     Raises ConfigError for a named file that is not there, and for what cannot be used.
     """
-    values = _read(file or default_file(), must_exist=file is not None)
+    place = file or default_file()
+    values = settings_file.read(place, must_exist=file is not None)
     for key, value in (flags or {}).items():
         if isinstance(value, Mapping):
             value = {**values.get(key, {}), **value}
         values[key] = value
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        place = f"{file or default_file()}{f': {where}' if where else ''}"
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{place}: {message}.", "See docs/vllm.md.") from None
-
-
-def _read(file: Path, must_exist: bool) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        if must_exist:
-            raise ConfigError(f"There is no {file}.", "Name a file that exists.") from None
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"Cannot read {file}: {error}.", "Mend that file.") from None
+    return settings_file.validated(Settings, values, place, "docs/vllm.md")
