@@ -1,14 +1,15 @@
 """What a guessed token costs vLLM on this machine, and what guessing brings: docs/vllm.md.
 
-    TANDEM_TEST_VLLM=~/.cache/tandem-test/vllm python -m benchmarks.guesses [--quick] [--json FILE]
+    TANDEM_TEST_VLLM=~/.cache/tandem-test/vllm python -m benchmarks.guesses [--method suffix]
+        [--quick] [--json FILE]
 
-`make test-vllm` makes that environment. One vLLM guesses by n-grams, another does not; both answer
-the same requests, one at a time: text that repeats what the prompt has, and text drawn at random that
-repeats little. A pass that checks k guesses is taken to last t * (1 + k * c), t being a plain pass;
-t and c are fitted (least squares) to the times and counts of the answers of the one that guesses, of
-each kind the half that took least for a pass: what else runs on the machine only makes some slower.
-CPU time would not do, because vLLM's processes spin while they wait for each other. Then guessing
-pays while more than the share c of guesses is right.
+`make test-vllm` makes that environment. One vLLM guesses, by n-grams unless told otherwise, another
+does not; both answer the same requests, one at a time: text that repeats what the prompt has, and
+text drawn at random that repeats little. A pass that checks k guesses is taken to last
+t * (1 + k * c), t being a plain pass; t and c are fitted (least squares) to the times and counts of
+the answers of the one that guesses, of each kind the half that took least for a pass: what else runs
+on the machine only makes some slower. CPU time would not do, because vLLM's processes spin while
+they wait for each other. Then guessing pays while more than the share c of guesses is right.
 """
 
 import argparse
@@ -116,11 +117,13 @@ def run(method: str, requests: int, tokens: int) -> dict[str, list[Answer]]:
 
 
 def main() -> None:
-    arguments: argparse.Namespace = common.options(__doc__ or "")
+    parser = common.parser(__doc__ or "")
+    parser.add_argument("--method", choices=("ngram", "suffix"), default="ngram", help="guesses by")
+    arguments: argparse.Namespace = parser.parse_args()
     assert "TANDEM_TEST_VLLM" in os.environ, "TANDEM_TEST_VLLM names no environment with vLLM"
     requests = QUICK_REQUESTS if arguments.quick else REQUESTS
     tokens = QUICK_TOKENS if arguments.quick else TOKENS
-    guessing = run("ngram", requests, tokens)
+    guessing = run(arguments.method, requests, tokens)
     # A second start takes longer than a quick run may.
     plain = {} if arguments.quick else run("off", requests, tokens)
     seconds, cost = fit([one for answers in guessing.values() for one in quickest(answers)])
@@ -138,10 +141,13 @@ def main() -> None:
     rows += [
         ["a plain pass, ms", seconds * 1000],
         ["a guess, share of a plain pass", f"{cost:.2f}"],
-        ["what tandem takes it for", f"{acceptance.needed(Speculation(), cpu=True):.2f}"],
+        [
+            "what tandem takes it for",
+            f"{acceptance.needed(Speculation(method=arguments.method), cpu=True):.2f}",
+        ],
     ]
     common.report(
-        "vLLM on this CPU, float32, one request at a time",
+        f"vLLM on this CPU, {arguments.method}, float32, one request at a time",
         ["what", ""],
         rows,
         ("cost_of_a_guess", f"{cost:.3f}"),

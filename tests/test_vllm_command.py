@@ -149,6 +149,13 @@ def test_blocks_on_a_cpu_are_multiples_of_32() -> None:
     assert flags(plan(GPU, block=16))["--block-size"] == "16"
 
 
+def test_fp8_is_refused_where_vllm_has_no_kernels_for_it() -> None:
+    with pytest.raises(ConfigError, match="no kernels"):
+        command.arguments(plan(CPU, quantization="fp8"))
+    assert flags(plan(GPU, quantization="fp8"))["--quantization"] == "fp8"
+    assert flags(plan(CPU, quantization="awq"))["--quantization"] == "awq"
+
+
 def test_no_token_is_an_argument_or_printed() -> None:
     made = plan(CPU, TWO)
     secret = command.secrets(made, "the-token", "the-key", remote=False)

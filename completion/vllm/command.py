@@ -92,6 +92,7 @@ def arguments(plan: Plan) -> list[str]:
         }
     )
     if known.quantization:
+        _kernels_for(known.quantization, plan.environment.cpu)
         parts += ["--quantization", known.quantization]
     if known.kv_cache_dtype != "auto":
         parts += ["--kv-cache-dtype", known.kv_cache_dtype]
@@ -189,6 +190,14 @@ def _speculation(plan: Plan) -> dict[str, Any]:
     if wanted.model is not None and wanted.method != "off":
         told["model"] = str(wanted.model.expanduser().absolute())
     return told
+
+
+def _kernels_for(quantization: str, cpu: bool) -> None:
+    if cpu and quantization == "fp8":
+        raise ConfigError(
+            "quantization is fp8, which vLLM's build for CPUs has no kernels for.",
+            "Leave it out of vllm.toml, or name the folder of an AWQ or GPTQ checkpoint.",
+        )
 
 
 def _switch(name: str, on: bool) -> list[str]:
