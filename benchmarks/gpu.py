@@ -1,14 +1,16 @@
 """The embedded engine on an NVIDIA GPU: right first, then beside transformers on the same GPU.
 
-    python -m benchmarks.gpu MODEL_FOLDER [--quick] [--json FILE]
+    python -m benchmarks.gpu MODEL_FOLDER [--device cpu] [--quick] [--json FILE]
 
 Right: in float32, greedily, the text of transformers token for token, with captured passes and
 without. Speed: bfloat16, one sequence, prompts of 512 tokens; all times end with a wait for the GPU.
+Drafts: functions rewritten with one argument renamed, the old text as the prediction, with drafts
+and without. `--device cpu` runs the same code without a GPU: a rehearsal, not a figure.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,6 +19,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from benchmarks import common
+from benchmarks.parts import drafted, speculation
 from completion.engine.graphs import Graphs, captured
 from completion.engine.model import Model
 from completion.engine.tokenizer import Tokenizer
@@ -33,10 +36,10 @@ class Speed:
     rate: float
 
 
-def ours(folder: Path, dtype: torch.dtype, capture: bool) -> Answer:
-    model = Model.load(folder, dtype, CONTEXT, None, "cuda")
+def ours(folder: Path, dtype: torch.dtype, capture: bool, device: str) -> Answer:
+    model = Model.load(folder, dtype, CONTEXT, None, device)
     if capture:
-        model.graphs = Graphs(model, captured)
+        model.graphs = Graphs(model, captured if device == "cuda" else lambda compute: compute)
     cache = model.new_cache()
 
     @torch.inference_mode()
@@ -52,18 +55,18 @@ def ours(folder: Path, dtype: torch.dtype, capture: bool) -> Answer:
     return answer
 
 
-def theirs(folder: Path, dtype: torch.dtype) -> Answer:
+def theirs(folder: Path, dtype: torch.dtype, device: str) -> Answer:
     loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
-    model = loaded.to("cuda").eval()
+    model = loaded.to(device).eval()
+    model.generation_config.eos_token_id = None  # answers are of one length, as ours
 
     @torch.inference_mode()
     def answer(prompt: Sequence[int], count: int) -> list[int]:
-        given = torch.tensor([list(prompt)], device="cuda")
+        given = torch.tensor([list(prompt)], device=device)
         made = model.generate(
             given,
             attention_mask=torch.ones_like(given),
             max_new_tokens=count,
-            min_new_tokens=count,
             do_sample=False,
             pad_token_id=0,
         )
@@ -84,17 +87,34 @@ def speed(answer: Answer, prompts: Sequence[Sequence[int]], count: int) -> Speed
 def timed(answer: Answer, prompt: Sequence[int], count: int) -> float:
     """After a turn that is not counted: what is captured is captured then."""
     answer(prompt, count)
-    torch.cuda.synchronize()
+    wait()
     began = time.perf_counter()
     answer(prompt, count)
-    torch.cuda.synchronize()
+    wait()
     return time.perf_counter() - began
+
+
+def wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def peak_memory(begin: bool = False) -> int:
+    """Bytes of the GPU at most since the last `begin`; 0 without one."""
+    if not torch.cuda.is_available():
+        return 0
+    if begin:
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    return torch.cuda.max_memory_allocated()
 
 
 def main() -> None:
     parser = common.parser(__doc__ or "")
     parser.add_argument("folder", type=Path, help="a model's folder, as of Hugging Face")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     told = parser.parse_args()
+    device = told.device
     torch.backends.cuda.matmul.allow_tf32 = False
     tokenizer = Tokenizer.load(told.folder)
     files = sorted((common.REPOSITORY / "completion").rglob("*.py"))
@@ -102,33 +122,40 @@ def main() -> None:
     number, count = (4, 32) if told.quick else (12, 96)
     prompts = [ids[at * PROMPT : (at + 1) * PROMPT] for at in range(number)]
     exact = {}
-    right = theirs(told.folder, torch.float32)
+    right = theirs(told.folder, torch.float32, device)
     reference = [right(prompt, count) for prompt in prompts]
     for name, capture in (("eager", False), ("captured", True)):
-        answer = ours(told.folder, torch.float32, capture)
+        answer = ours(told.folder, torch.float32, capture, device)
         # Twice: the first pass of a kind is not captured yet.
         found = [answer(prompt, count) for _ in range(2) for prompt in prompts]
         exact[name] = sum(a == b for a, b in zip(found, 2 * reference, strict=True))
     rows: list[list[object]] = []
     figures: dict[str, Any] = {
-        "gpu": torch.cuda.get_device_name(),
+        "gpu": torch.cuda.get_device_name() if device == "cuda" else "no GPU: a rehearsal",
         "exact": exact,
         "of": 2 * number,
     }
     makers: dict[str, Callable[[], Answer]] = {
-        "transformers": lambda: theirs(told.folder, torch.bfloat16),
-        "ours, eager": lambda: ours(told.folder, torch.bfloat16, False),
-        "ours, captured": lambda: ours(told.folder, torch.bfloat16, True),
+        "transformers": lambda: theirs(told.folder, torch.bfloat16, device),
+        "ours, eager": lambda: ours(told.folder, torch.bfloat16, False, device),
+        "ours, captured": lambda: ours(told.folder, torch.bfloat16, True, device),
     }
     for name, make in makers.items():
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+        before = peak_memory(begin=True)
         found = speed(make(), prompts, count)
-        peak = (torch.cuda.max_memory_allocated() - before) / 2**20
+        peak = (peak_memory() - before) / 2**20
         equal = exact.get(name.removeprefix("ours, "))
         told_of = "" if equal is None else f"{equal} of {2 * number}"
         rows.append([name, told_of, found.first * 1000, found.rate, peak])
         figures[name] = {"first_ms": found.first * 1000, "rate": found.rate, "peak_mib": peak}
+    rewrites = speculation.edits(files, drafted.SEED, 4 if told.quick else 24, tokenizer.count)
+    for name, dtype in (("float32", "float32"), ("bfloat16", "bfloat16")):
+        drafts = drafted.gain(told.folder, dtype, device, rewrites, CONTEXT)
+        same = f"{drafts.same_text} of {drafts.edits} as without"
+        rows.append([f"drafts, {name}: edits", same, "", f"{drafts.all:.2f} x", ""])
+        row = f"- the {drafts.rewritten} that rewrite the function"
+        rows.append([row, "", "", f"{drafts.of_rewritten:.2f} x", ""])
+        figures[f"drafts, {name}"] = asdict(drafts)
     ratio = figures["ours, captured"]["rate"] / figures["transformers"]["rate"]
     common.report(
         f"{figures['gpu']}: bfloat16, prompts of {PROMPT} tokens, {count} tokens answered",
