@@ -26,6 +26,7 @@ from gateway.outcome import Outcome
 from gateway.quota import Quotas
 from gateway.relay import Relay, known_answer
 from gateway.routes import Routes, Target
+from gateway.servers import Servers
 from tandem import __version__
 
 # So long do answers get to end by themselves when the gateway stops.
@@ -35,8 +36,11 @@ DRAIN_SECONDS = 3.0
 class Gateway:
     """All that lives as long as the gateway does."""
 
-    def __init__(self, settings: Settings, ledger_file: Path) -> None:
+    def __init__(
+        self, settings: Settings, ledger_file: Path, servers: Servers | None = None
+    ) -> None:
         self.settings = settings
+        self._servers = servers
         self.backends = [Backend(backend) for backend in settings.backends]
         self.adapters = Sharing(settings, self.backends, ledger_file.parent / "adapters")
         self.routes = Routes(settings, self.backends, self.adapters.store)
@@ -72,10 +76,15 @@ class Gateway:
 
     async def poll(self) -> None:
         """Ask all back ends once what they serve."""
-        await asyncio.gather(*(backend.poll() for backend in self.backends))
+        answers = await asyncio.gather(*(backend.poll() for backend in self.backends))
+        for backend, is_there in zip(self.backends, answers, strict=True):
+            if is_there and self._servers is not None:
+                self._servers.answers(backend.name)
 
     async def tick(self) -> None:
-        """Called each second by the server: starts the polling, once."""
+        """Called each second by the server: starts the polling, once, and what servers it runs."""
+        if self._servers is not None:
+            self._servers.look()
         if self._poll is None:
             self._poll = asyncio.create_task(self._polling())
             self._keep = asyncio.create_task(self.adapters.keep())
@@ -96,6 +105,8 @@ class Gateway:
         for forever in (self._poll, self._keep):
             if forever is not None:
                 forever.cancel()
+        if self._servers is not None:
+            await self._servers.end()
 
     async def _polling(self) -> None:
         while True:

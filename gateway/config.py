@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from completion import signing
+from completion.engine import background
 from tandem import paths
 from tandem.errors import ConfigError
 
@@ -21,6 +30,7 @@ Scope = Literal["completion", "chat", "adapters", "admin", "metrics"]
 ROLES: tuple[Role, ...] = ("completion", "chat", "agent")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 PORT = 8018
+_NOT_TO_SERVE = {"--host", "--port", "--background", "--allow-remote", "--print"}
 
 
 class _Table(BaseModel):
@@ -38,6 +48,8 @@ class Backend(_Table):
     that refuse fields they do not know need it off. `base_hash` is that of its model, as `tandem
     adapters show NAME --json` tells it of an adapter; the embedded engine says it itself.
     `adapter_root` is where it sees this gateway's folder of adapters, if elsewhere than we do.
+    `serve` has the gateway run it: arguments of `tandem serve`, which listens where `url` says; its
+    token is this user's then.
     """
 
     name: str = Field(pattern=NAME)
@@ -56,6 +68,7 @@ class Backend(_Table):
     cache_salt: bool = True
     base_hash: str = Field(default="", pattern="^([0-9a-f]{64})?$")
     adapter_root: str = ""
+    serve: list[str] | None = None
 
     @field_validator("url")
     @classmethod
@@ -67,8 +80,23 @@ class Backend(_Table):
             raise ValueError("must hold no user, query or fragment; a token goes into token_file")
         return url.rstrip("/")
 
+    @model_validator(mode="after")
+    def _served_here(self) -> "Backend":
+        if self.serve is None:
+            return self
+        address = urlsplit(self.url)
+        if address.hostname != "127.0.0.1" or not address.port or address.path != "/v1":
+            raise ValueError("with `serve`, url must be as http://127.0.0.1:PORT/v1")
+        if self.token_file is not None or self.token.get_secret_value():
+            raise ValueError("with `serve` there is no token to name: it is this user's")
+        if strange := {word.split("=")[0] for word in self.serve} & _NOT_TO_SERVE:
+            raise ValueError(f"{min(strange)} is not for `serve`; `url` says where it listens")
+        return self
+
     def bearer(self) -> str:
         """Raises ConfigError if its file cannot be read."""
+        if self.serve is not None:
+            return background.user_token()[0]
         if self.token_file is None:
             return self.token.get_secret_value()
         try:
@@ -191,7 +219,14 @@ token_file = "{token_file}"
 roles = ["completion", "chat"]
 models = ["tandem-135m"]
 
-# [[backends]]          # a large model for chat and agents
+# [[backends]]          # a server that the gateway runs itself, at `url`: `tandem serve` with these
+# name = "coder"
+# url = "http://127.0.0.1:8021/v1"
+# serve = ["--backend", "vllm", "--config", "~/coder.toml"]
+# roles = ["completion"]
+# models = ["Qwen2.5-Coder-7B"]
+
+# [[backends]]          # a large model for chat and agents, elsewhere
 # name = "large"
 # url = "http://gpu-1:8000/v1"
 # token_file = "/etc/tandem/large.token"

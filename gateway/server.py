@@ -10,6 +10,7 @@ from completion.engine.listening import Server, listen
 from gateway import adapters, ledger, tokens
 from gateway.app import Gateway
 from gateway.config import Settings
+from gateway.servers import Servers
 
 HINT = "Ask your admin: tandem gateway token NAME."
 
@@ -19,12 +20,16 @@ def run(
     tokens_file: Path | None = None,
     ledger_file: Path | None = None,
     tell: Callable[[str], None] = print,
+    place: Path | None = None,
 ) -> None:
-    """Serve until a signal comes. Raises UsageError for an address we cannot listen on, and
+    """Serve until a signal comes, and run the back ends that say how; paths in their arguments
+    begin at `place`, by default where we were started. Raises UsageError for an address we cannot listen on, and
     ConfigError for a token that cannot be read."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.WARNING)
     known = tokens.Tokens(tokens_file or tokens.default_file())
-    gateway = Gateway(settings, ledger_file or ledger.default_file())
+    file = ledger_file or ledger.default_file()
+    servers = Servers(settings.backends, file.parent / "servers", place or Path.cwd(), tell)
+    gateway = Gateway(settings, file, servers)
     listening = listen(settings.host, settings.port, settings.allow_remote)
     guarded = Guard(
         gateway.build(),

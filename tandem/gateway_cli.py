@@ -38,11 +38,16 @@ def gateway(
     from gateway import config as settings
     from gateway import server
 
-    found = settings.load(config or settings.default_file())
+    file = config or settings.default_file()
+    found = settings.load(file)
     changes: dict[str, object] = {"allow_remote": found.allow_remote or allow_remote}
     if port is not None:
         changes["port"] = port
-    server.run(found.model_copy(update=changes), tell=lambda line: print(line, flush=True))
+    server.run(
+        found.model_copy(update=changes),
+        tell=lambda line: print(line, flush=True),
+        place=file.absolute().parent,
+    )
 
 
 @app.command()

@@ -137,7 +137,7 @@ def _vllm(file: Path | None, flags: dict[str, Any], show: bool) -> None:
         listening.socket.close()  # vLLM opens it; what is wrong is told now, and in our words
         port, remote = listening.port, listening.remote
     token, token_file = engine.user_token()
-    folder = paths.state_dir() / "vllm"
+    folder = paths.state_dir() / "vllm" / str(port)  # several may run
 
     def tell(line: str) -> None:
         typer.echo(line, err=show)
@@ -172,5 +172,5 @@ def _ray(file: Path | None, flags: dict[str, Any], show: bool) -> None:
     listening.socket.close()  # Ray's proxy opens it
     token, token_file = engine.user_token()
     typer.echo(f"The bearer token is in {token_file}. Ctrl-C ends the server.")
-    folder = paths.state_dir() / "fleet"
+    folder = paths.state_dir() / "fleet" / str(listening.port)
     Runner(wanted, where, told, listening.port, token, listening.remote, folder, typer.echo).run()

@@ -1,4 +1,4 @@
-"""One run of vLLM, or of Ray: a process group of its own, its log, its end."""
+"""One run of vLLM, of Ray, or of ourselves: a process group of its own, its log, its end."""
 
 import contextlib
 import ctypes
@@ -36,8 +36,10 @@ class Process:
         environment: Mapping[str, str],
         folder: Path,
         name: str = "vllm",
+        cwd: Path | None = None,
     ) -> None:
-        """`folder` is where it runs and has its log, `name`.log. Raises OSError."""
+        """`folder` is where it has its log, `name`.log, and where it runs, unless in `cwd`. Raises
+        OSError."""
         paths.private_dir(folder)
         self.log = folder / f"{name}.log"
         if self.log.exists():
@@ -51,7 +53,7 @@ class Process:
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,
-            cwd=folder,
+            cwd=cwd or folder,
             env=dict(environment),
             preexec_fn=_end_with_parent,
         )
