@@ -212,19 +212,12 @@ EXAMPLE = """\
 host = "127.0.0.1"      # for other machines put a TLS proxy in front, and name it in `hosts`
 port = 8018
 
-[[backends]]            # `tandem serve` on this machine
+[[backends]]            # a server that the gateway runs, at `url`: `tandem serve` with these arguments
 name = "small"
 url = "http://127.0.0.1:8017/v1"
-token_file = "{token_file}"
+serve = []              # the embedded engine; ["--backend", "vllm", "--config", "~/coder.toml"] is vLLM
 roles = ["completion", "chat"]
-models = ["tandem-135m"]
-
-# [[backends]]          # a server that the gateway runs itself, at `url`: `tandem serve` with these
-# name = "coder"
-# url = "http://127.0.0.1:8021/v1"
-# serve = ["--backend", "vllm", "--config", "~/coder.toml"]
-# roles = ["completion"]
-# models = ["Qwen2.5-Coder-7B"]
+models = ["{model}"]
 
 # [[backends]]          # a large model for chat and agents, elsewhere
 # name = "large"

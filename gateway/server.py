@@ -41,7 +41,8 @@ def run(
         HINT,
         {adapters.PATH: gateway.adapters.most_bytes},
     )
-    tell(f"The gateway is at {listening.url}, before {len(settings.backends)} back ends.")
+    names = ", ".join(backend.name for backend in settings.backends)
+    tell(f"The gateway is at {listening.url}, before {names}.")
     if listening.remote:
         tell("Other machines can reach it, and tokens travel in the clear: put TLS in front.")
     server = Server(guarded, gateway.tick, gateway.stop)

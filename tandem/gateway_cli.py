@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tandem import config as user_settings
 from tandem import paths
 from tandem.errors import UsageError
 
@@ -55,15 +56,14 @@ def init(
     user: Annotated[str, typer.Option(help="The first user's name.")] = "me",
 ) -> None:
     """Write a settings file to begin with."""
-    from completion.engine import background
     from gateway import config as settings
 
     file = settings.default_file()
     if file.exists():
         raise UsageError(f"{file} exists already.", "Edit it, or remove it first.")
-    _, token_file = background.user_token()
     name = json.dumps(user, ensure_ascii=False)
-    text = settings.EXAMPLE.replace("{user}", name).replace("{token_file}", str(token_file))
+    model = json.dumps(user_settings.load().model)[1:-1]
+    text = settings.EXAMPLE.replace("{user}", name).replace("{model}", model)
     with paths.atomic_write(file) as stream:
         stream.write(text)
     settings.load(file)
