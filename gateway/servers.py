@@ -92,8 +92,15 @@ class _Server:
 
     def _start(self) -> None:
         self._is_ready = False
-        self._process = Process(self._command, os.environ, self._folder, self.name, cwd=self._place)
-        self._tell(f"Starting {self.name}; its log: {self._process.log}")
+        try:
+            self._process = Process(
+                self._command, os.environ, self._folder, self.name, cwd=self._place
+            )
+        except OSError as error:
+            self._is_over = True
+            self._tell(f"{self.name} cannot be started: {error}")
+        else:
+            self._tell(f"Starting {self.name}; its log: {self._process.log}")
 
     def _crashed(self, process: Process) -> None:
         said = process.last_words()
