@@ -3,9 +3,7 @@
 float32 in both, where greedy tokens are the same whatever is cached, guessed or adapted.
 """
 
-import asyncio
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,11 +18,11 @@ from completion.engine.background import Address
 from completion.models import InstalledModel
 from finetune import registry
 from tandem.config import Config, EngineConfig
-from tandem.errors import EngineError
 from tests import tiny_adapters, tiny_models
+from tests.client_contract import ClientContract, Served
 from tests.lsp_client import ADD, AFTER_ADD, editors, engine_stopped_after, events, make_home
 from tests.vllm_server import VLLM, vllm
-from tests.wire import get, stats, wait_until
+from tests.wire import get
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3600)]
 
@@ -211,45 +209,12 @@ def test_the_token_is_in_no_command_line(server: VLLM) -> None:
 # The client and the editor
 
 
-@pytest.mark.parametrize("which", ["vllm", "embedded"])
-async def test_a_client_that_hangs_up_frees_its_slot(
-    server: VLLM, embedded: Address, which: str
-) -> None:
-    address = server.address if which == "vllm" else embedded
+class TestClient(ClientContract):
+    """As of the embedded engine: tests/test_client_contract.py."""
 
-    def running() -> float:
-        return server.counts().running if which == "vllm" else stats(embedded)["running"]
-
-    body = {"model": MODEL, "prompt": LONG, "max_tokens": 300, "temperature": 0, "ignore_eos": True}
-    async with Client(address.url, address.token, timeout=600) as client:
-        stream = client.complete(body, Answer())
-        await anext(stream)
-        assert await asyncio.to_thread(running) == 1
-        await stream.aclose()
-    await asyncio.to_thread(wait_until, lambda: not running())
-
-
-@pytest.mark.parametrize("which", ["vllm", "embedded"])
-async def test_usage_and_the_end_come_through_the_client(
-    server: VLLM, embedded: Address, which: str
-) -> None:
-    address = server.address if which == "vllm" else embedded
-    answer = await greedy(address, PROMPTS[0], tokens=2)
-    assert answer.finish == "length"
-    assert answer.usage["completion_tokens"] == 2
-    assert answer.usage["prompt_tokens"] == 9
-    assert len(answer.tokens) == 2
-
-
-@pytest.mark.parametrize("which", ["vllm", "embedded"])
-async def test_refusals_reach_the_client(server: VLLM, embedded: Address, which: str) -> None:
-    address = server.address if which == "vllm" else embedded
-    with pytest.raises(EngineError, match="refused the token"):
-        await greedy(Address(address.url, "wrong", 0, ""), "a")
-    with pytest.raises(EngineError, match="404"):
-        await greedy(address, "a", "nobody")
-    with pytest.raises(EngineError, match="400"):
-        await greedy(address, LONG * 8)
+    @pytest.fixture
+    def served(self, server: VLLM) -> Served:
+        return Served(server.address, MODEL, lambda: server.counts().running)
 
 
 async def test_an_editor_gets_its_ghost_text_through_it(
@@ -264,19 +229,3 @@ async def test_an_editor_gets_its_ghost_text_through_it(
     assert os.environ["TANDEM_HOME"] == str(home)
     [event] = events(file)
     assert event["shown"] == "a + b"
-
-
-def test_many_at_once_all_get_their_own_answer(server: VLLM) -> None:
-    """More than `sequences`, so that some wait."""
-    alone = [server.text(prompt, max_tokens=8) for prompt in PROMPTS]
-    found: list[str] = [""] * len(PROMPTS)
-
-    def ask(n: int) -> None:
-        found[n] = server.text(PROMPTS[n], max_tokens=8)
-
-    threads = [threading.Thread(target=ask, args=[n]) for n in range(len(PROMPTS))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == alone
