@@ -40,6 +40,8 @@ def deployment(settings: Settings, router: str) -> dict[str, Any]:
             "max_replicas": scaling.most,
             "initial_replicas": scaling.least,
             "target_ongoing_requests": scaling.ongoing,
+            "look_back_period_s": scaling.look_seconds,
+            "metrics_interval_s": scaling.look_seconds / 3,
             "upscale_delay_s": scaling.up_seconds,
             "downscale_delay_s": scaling.down_seconds,
         },

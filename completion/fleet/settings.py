@@ -17,7 +17,8 @@ class _Table(BaseModel):
 
 
 class Scaling(_Table):
-    """Between `least` and `most` replicas, so that each has about `ongoing` requests under way.
+    """Between `least` and `most` replicas, so that each has about `ongoing` requests under way, in
+    the mean of the last `look_seconds`.
 
     More are started after `up_seconds` above that, and fewer after `down_seconds` below it.
     """
@@ -25,6 +26,7 @@ class Scaling(_Table):
     least: int = Field(default=1, ge=1, le=1024)
     most: int = Field(default=1, ge=1, le=1024)
     ongoing: float = Field(default=4, gt=0)
+    look_seconds: float = Field(default=30, ge=1)
     up_seconds: float = Field(default=15, ge=0)
     down_seconds: float = Field(default=600, ge=0)
 
