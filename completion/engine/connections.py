@@ -6,6 +6,7 @@ that this process may have. Bodies that somebody reads have `wire.STALL_SECONDS`
 """
 
 import asyncio
+import resource
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -14,8 +15,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_SECONDS = 10.0
 # Without taking any of an answer that waits to be sent.
 UNREAD_SECONDS = 30.0
-# Connections without a request under way. One more, and the oldest of them is closed.
-MOST_SILENT = 256
+# Connections without a request under way. One more, and the oldest of them is closed. Honest ones
+# come in bursts: each of a team's requests may open one at the same moment.
+MOST_SILENT = 1024
+# Open files that this process asks for; some systems give it 1024, and both ends of the gateway
+# and what it reads from disk need some.
+FILES = 8192
 
 
 class Connection(H11Protocol):
@@ -82,6 +87,14 @@ class Connection(H11Protocol):
             self._watch()
         else:
             self.transport.abort()
+
+
+def allow_files() -> None:
+    """As far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _cancelled(timer: asyncio.TimerHandle | None) -> None:

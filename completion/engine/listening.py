@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
-from completion.engine.connections import Connection
+from completion.engine.connections import Connection, allow_files
 from tandem.errors import UsageError
 
 STOP_SECONDS = 5
@@ -82,6 +82,7 @@ class Server(uvicorn.Server):
             timeout_notify=1,
         )
         super().__init__(settings)
+        allow_files()
         self._stop_first = stop
 
     @contextlib.contextmanager
