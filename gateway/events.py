@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_EVENT = 4 * 1024 * 1024
+MAX_DROPPED = 10_000  # of comments and the like, which take time, too
 _END = re.compile(rb"\r?\n\r?\n")
 _DONE = b"[DONE]"
 
@@ -21,12 +22,13 @@ class TooLong(Exception):
 @dataclass
 class Events:
     """`usage` is the last that was told, `events` how many had text, `done` whether the stream
-    said that it ends. `error` is what an event told, and is not passed on; `first` is the first
+    said that it ends, `dropped` how many were not passed on. `error` is what an event told, and is not passed on; `first` is the first
     event that is."""
 
     wants_usage: bool
     usage: dict[str, Any] = field(default_factory=dict)
     events: int = 0
+    dropped: int = 0
     done: bool = False
     error: dict[str, Any] | None = None
     first: dict[str, Any] | None = None
@@ -44,9 +46,11 @@ class Events:
             event = bytes(data[start : end.start()])
             if self._reads(event):
                 passed.append(event + b"\n\n")
+            else:
+                self.dropped += 1
             start = end.end()
         del data[:start]
-        if len(data) > MAX_EVENT:
+        if len(data) > MAX_EVENT or self.dropped > MAX_DROPPED:
             raise TooLong
         return b"".join(passed)
 
