@@ -200,6 +200,8 @@ def test_duplicate_keys_mean_the_same_to_us_and_the_back_end(
         ("tandem", {"priority": -1}),
         ("tandem", {"memory": {"name": "others"}}),
         ("prompt_embeds", "gASV"),
+        ("max_tokens", 2**40),
+        ("max_tokens", 0),
         ("guided_regex", "(a+)+$"),
         ("structured_outputs", {"regex": "("}),
         ("stream_options", 1),
@@ -241,6 +243,11 @@ def test_templates_and_broken_tools(
         {"type": "string", "pattern": "a" * 2000},
         {"type": "string", "pattern": 1},
         {"type": "object", "properties": {"pattern": {"type": "string", "pattern": "["}}},
+        {"type": "object", "patternProperties": {"((": {"type": "string"}}},
+        {"type": "string", "pattern": "(?i)[a-z]"},
+        {"type": "string", "pattern": "(?i:[a-z])"},
+        {"type": "string", "pattern": "(a" * 5000},
+        {"type": "string", "pattern": "a{99999999999}"},
     ],
 )
 def test_a_bad_tool_schema(running: Running, script: Script, schema: dict[str, Any]) -> None:
@@ -252,6 +259,29 @@ def test_a_bad_tool_schema(running: Running, script: Script, schema: dict[str, A
     fine = {"type": "object", "properties": {"type": {"type": "string", "pattern": "^a+$"}}}
     tool = {"type": "function", "function": {"name": "run", "parameters": fine}}
     assert talk(running, tools=[tool]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "schemas",
+    [
+        [{"pattern": "[\0-\uffff]" * 10}] * 20,
+        [{"pattern": f"(a|b{n})+c?" * 20} for n in range(100)],
+        [{"enum": [[]] * 1000}] * 30,
+        [{"enum": [[]] * 1_000_000}],
+    ],
+    ids=["classes", "patterns", "values", "a million"],
+)
+def test_schemas_that_take_long_to_read(
+    running: Running, script: Script, schemas: list[dict[str, Any]]
+) -> None:
+    """We read them where everybody waits: each of them may be in order, but not so many."""
+    with_one = [{"type": "function", "function": {"name": "x", "parameters": s}} for s in schemas]
+    if len(schemas) > 1:
+        assert talk(running, tools=with_one[:1]).status_code == 200
+    script.bodies.clear()
+    refused = talk(running, tools=with_one)
+    assert refused.status_code in (400, 413)
+    assert script.bodies == []
 
 
 def test_ssrf_by_an_image_address(running: Running, script: Script) -> None:
