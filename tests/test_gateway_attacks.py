@@ -266,21 +266,18 @@ def test_a_bad_tool_schema(running: Running, script: Script, schema: dict[str, A
     [
         [{"pattern": "[\0-\uffff]" * 10}] * 20,
         [{"pattern": f"(a|b{n})+c?" * 20} for n in range(100)],
-        [{"enum": [[]] * 1000}] * 30,
-        [{"enum": [[]] * 1_000_000}],
+        [{"enum": [0] * 1000}] * 30,
     ],
-    ids=["classes", "patterns", "values", "a million"],
+    ids=["classes", "patterns", "values"],
 )
 def test_schemas_that_take_long_to_read(
     running: Running, script: Script, schemas: list[dict[str, Any]]
 ) -> None:
     """We read them where everybody waits: each of them may be in order, but not so many."""
     with_one = [{"type": "function", "function": {"name": "x", "parameters": s}} for s in schemas]
-    if len(schemas) > 1:
-        assert talk(running, tools=with_one[:1]).status_code == 200
+    assert talk(running, tools=with_one[:1]).status_code == 200
     script.bodies.clear()
-    refused = talk(running, tools=with_one)
-    assert refused.status_code in (400, 413)
+    assert talk(running, tools=with_one).status_code == 400
     assert script.bodies == []
 
 
