@@ -17,7 +17,7 @@ from completion.engine.background import Address
 from tests.gateways import ALL, Running, backend, gateway
 from tests.replicas import Replica, replicas
 from tests.tiny_adapters import Store
-from tests.wire import bearer, host_of, stats, wait_until
+from tests.wire import stats, wait_until
 
 COMPLETIONS, CHATS = "/v1/completions", "/v1/chat/completions"
 # Nearly greedy: the gateway keeps no such answer.
@@ -82,12 +82,3 @@ def doors(home: Path) -> Iterator[Doors]:
             users = {"ann": {"scopes": ALL, "adapters": ["*"]}}
             with gateway(home / "gateway", [row], users) as running:
                 yield Doors(dev, store, lent, replica, running)
-
-
-def head(address: Address, method: str, path: str, *lines: str, token: bool = True) -> bytes:
-    """The head of a request as a client of ours would begin it, and then these lines."""
-    shown = [bearer(address)] if token else []
-    first = [f"{method} {path} HTTP/1.1", f"Host: {host_of(address)}", *shown]
-    if method == "POST":
-        first.append("Content-Type: application/json")
-    return "\r\n".join([*first, *lines, "", ""]).encode("latin-1")

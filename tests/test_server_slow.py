@@ -23,7 +23,8 @@ from gateway.app import Gateway
 from gateway.config import Settings
 from tandem.config import EngineConfig
 from tests import tiny_models
-from tests.doors import COMPLETIONS, head
+from tests.doors import COMPLETIONS
+from tests.frames import head
 from tests.wire import connect, drained, get, wait_until
 
 TOKEN = "the-token"
