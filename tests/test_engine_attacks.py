@@ -8,7 +8,6 @@ import os
 import pickle
 import shutil
 import socket
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from completion.engine.served import ServedModel
 from completion.engine.tokenizer import Tokenizer
 from gateway import tokens
 from tandem.config import EngineConfig
+from tests.crafted import WAYS, crafted
 from tests.doors import CHATS, COMPLETIONS, SHORT, Doors, doors
 from tests.wire import bearer, get, post
 
@@ -157,52 +157,7 @@ def test_a_pickle_is_never_loaded(both: Doors, engine: Address, tmp_path: Path, 
     assert mark.exists()  # it was one
 
 
-def tensors(header: Any, data: bytes) -> bytes:
-    head = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(head)) + head + data
-
-
-def crafted(good: bytes, how: str) -> bytes:
-    """Headers that tell of more than there is: whoever believes them reads this process's memory."""
-    length = struct.unpack("<Q", good[:8])[0]
-    header, data = json.loads(good[8 : 8 + length]), good[8 + length :]
-    first = min((n for n in header if n != "__metadata__"), key=lambda n: header[n]["data_offsets"])
-    begin, end = header[first]["data_offsets"]
-    if how == "beyond the file":
-        last = max(header, key=lambda n: header[n].get("data_offsets", [0, 0]))
-        header[last]["data_offsets"][1] += 1 << 20
-    elif how == "negative":
-        header[first]["data_offsets"] = [-(1 << 20), end - (1 << 20)]
-    elif how == "overlapping":
-        other = next(n for n in header if header[n].get("data_offsets", [0])[0] == end)
-        header[other]["data_offsets"] = [begin, end]
-    elif how == "backwards":
-        header[first]["data_offsets"] = [end, begin]
-    elif how == "huge shape":
-        header[first]["shape"] = [2**32, 2**32]
-    elif how == "negative shape":
-        header[first]["shape"] = [-n for n in header[first]["shape"]]
-    elif how == "another width":
-        header[first]["dtype"] = "F64"
-    elif how == "no numbers":
-        header[first]["data_offsets"] = ["0", None]
-    elif how == "header beyond the file":
-        return struct.pack("<Q", 2**63) + good[8:]
-    elif how == "nested header":
-        return tensors(b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", data)
-    elif how == "short":
-        return good[: length // 2]
-    return tensors(header, data)
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        *("beyond the file", "negative", "overlapping", "backwards", "huge shape"),
-        *("negative shape", "another width", "no numbers", "header beyond the file"),
-        *("nested header", "short"),
-    ],
-)
+@pytest.mark.parametrize("how", WAYS)
 def test_tensors_that_tell_of_memory_that_is_not_theirs(
     both: Doors, engine: Address, how: str
 ) -> None:
