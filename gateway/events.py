@@ -21,9 +21,9 @@ class TooLong(Exception):
 
 @dataclass
 class Events:
-    """`usage` is the last that was told, `events` how many had text, `done` whether the stream
-    said that it ends, `dropped` how many were not passed on. `error` is what an event told, and is not passed on; `first` is the first
-    event that is."""
+    """`usage` is the last that was told, `events` how many had text, `dropped` how many were not
+    passed on, `done` whether the stream said that it ends. `error` is what an event told, and is not
+    passed on; `first` is the first event that is."""
 
     wants_usage: bool
     usage: dict[str, Any] = field(default_factory=dict)

@@ -138,6 +138,10 @@ def _plain(body: dict[str, Any]) -> None:
     bias = body.get("logit_bias", {})
     if not isinstance(bias, dict) or len(bias) > MAX_BIASES:
         raise wrong("logit_bias", f"must be an object of at most {MAX_BIASES}")
+    for token, value in bias.items():
+        number = type(value) in (int, float) and -100 <= value <= 100
+        if not (number and token.isascii() and token.isdecimal() and len(token) < 10):
+            raise wrong("logit_bias", "must be numbers of -100 to 100 by token ids")
 
 
 def _numbers(body: dict[str, Any]) -> None:
@@ -186,7 +190,7 @@ def _prompt(body: dict[str, Any]) -> None:
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         body["prompt"] = prompt = prompt[0]
-    tokens = isinstance(prompt, list) and all(type(token) is int for token in prompt)
+    tokens = isinstance(prompt, list) and all(type(t) is int and 0 <= t < 2**31 for t in prompt)
     if not prompt or not (isinstance(prompt, str) or tokens):
         raise wrong("prompt", "must be one string or list of token ids")
 

@@ -16,6 +16,8 @@ MAX_TOOLS, MAX_DEPTH, MAX_PATTERN = 128, 32, 512
 MAX_VALUES, MAX_PATTERNS, MAX_CLASSES = 20_000, 16_384, 100
 _TYPES = {"string", "number", "integer", "boolean", "object", "array", "null"}
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
+# Others hold schemas in places of their own.
+_FORMS = ("text", "json_object", "json_schema")
 # Whose keys are names, or patterns of them.
 _NAMES = {"properties", "patternProperties"}
 # (?i), (?i:…), and what Python alone knows, such as (?P<name>…).
@@ -36,6 +38,8 @@ def check(body: dict[str, Any]) -> None:
     form = body.get("response_format", {})
     if not isinstance(form, dict):
         raise wrong("response_format", "must be an object")
+    if form and form.get("type") not in _FORMS:
+        raise wrong("response_format", f"must be of type {', '.join(_FORMS)}")
     seen.schema(form.get("json_schema", {}), "response_format.json_schema")
 
 
