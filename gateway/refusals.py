@@ -1,6 +1,7 @@
 """What an answer other than 200 of a back end means, and how much of it a client may read."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic_core import from_json
@@ -9,6 +10,7 @@ from completion.engine.api import ApiError
 from tandem import secrets
 
 MAX_MESSAGE = 400
+BUSY = "backends_busy"
 # Not about what was asked: another server may well answer. 401 and 403 are about our token.
 ELSEWHERE = frozenset({401, 403, 408, 425, 429, 529})
 # A machine's name is known by its domain or by its port.
@@ -42,6 +44,16 @@ def meaning(status: int, data: bytes) -> ApiError | Failed:
         return Failed(f"status_{status}")
     message, code = _told(data)
     return ApiError(status, clean(message) or f"The server answered {status}.", code=code)
+
+
+def nobody(failures: Sequence[Failed], waits: Sequence[float]) -> ApiError:
+    """What the client reads if no back end answered; `waits` are seconds until each is tried."""
+    retry = {"Retry-After": str(max(1, round(min(waits, default=1))))}
+    if failures and all(failure.busy for failure in failures):
+        message = "The model's servers are busy. Try again in a second."
+        return ApiError(429, message, code=BUSY, headers=retry)
+    message = "No server of this model answers now. Try again in a moment."
+    return ApiError(503, message, code="no_backend", headers=retry)
 
 
 def clean(message: str) -> str:

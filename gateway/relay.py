@@ -23,7 +23,7 @@ from gateway.events import Events, TooLong
 from gateway.fields import Ask
 from gateway.outcome import End, Outcome
 from gateway.quota import Charge
-from gateway.refusals import Failed, in_stream, meaning
+from gateway.refusals import BUSY, Failed, in_stream, meaning, nobody
 from gateway.routes import Target
 from gateway.upstream import everything, pieces, within
 
@@ -31,7 +31,6 @@ MAX_TRIES = 3
 MAX_ANSWER = 32 * 1024 * 1024
 MAX_STREAM = 8 * MAX_ANSWER  # each token comes with some 200 bytes around it
 MAX_REFUSAL = 64 * 1024
-BUSY = "backends_busy"
 EVENTS, JSON = b"text/event-stream; charset=utf-8", b"application/json"
 Keep = Callable[[Known], None]
 
@@ -123,7 +122,7 @@ class Relay(Response):
                 failures.append(failure)
                 if failure.lost:  # it may have been an old connection: once more, on a new one
                     waiting.append(target)
-        raise self._nobody(failures)
+        raise nobody(failures, [target.backend.breaker.wait for target in self._targets])
 
     async def _from(self, target: Target, send: Send) -> None:
         """Raises Failed before the first byte; ApiError for what the client should read."""
@@ -256,23 +255,6 @@ class Relay(Response):
         outcome = self._outcome
         counts = outcome.prompt_tokens, outcome.completion_tokens
         self._keep(Known(body, kind, target.backend.name, target.model, *counts))
-
-    def _nobody(self, failures: list[Failed]) -> ApiError:
-        waits = [target.backend.breaker.wait for target in self._targets]
-        retry = {"Retry-After": str(max(1, round(min(waits, default=1))))}
-        if failures and all(failure.busy for failure in failures):
-            return ApiError(
-                429,
-                "The model's servers are busy. Try again in a second.",
-                code=BUSY,
-                headers=retry,
-            )
-        return ApiError(
-            503,
-            "No server of this model answers now. Try again in a moment.",
-            code="no_backend",
-            headers=retry,
-        )
 
 
 def known_answer(known: Known) -> Response:
