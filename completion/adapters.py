@@ -142,8 +142,14 @@ def resolve(name: str, base: Base, thorough: bool = False) -> Adapter:
         if thorough:
             _check_files(adapter)
     except ModelError as error:
-        raise ModelError(f"Adapter {name} cannot be used: {error.message}", again) from error
+        told = placeless(error.message, adapter.folder)
+        raise ModelError(f"Adapter {name} cannot be used: {told}", again) from error
     return adapter
+
+
+def placeless(message: str, folder: Path) -> str:
+    """Of files in a folder, by their names alone: whoever has a token may read it."""
+    return message.replace(f"{folder}/", "")
 
 
 def retune(known: Manifest) -> str:

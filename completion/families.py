@@ -74,7 +74,7 @@ def safetensors_header(file: Path) -> dict[str, Any]:
             header = json.loads(stream.read(length))
     except FileNotFoundError:
         raise ModelError(f"{file} is missing.", "Copy or download it again.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{file} is corrupt: its header cannot be read ({error}).") from error
     end = _check_offsets(file, header)
     if size != 8 + length + end:

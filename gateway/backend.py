@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpcore
+from pydantic_core import from_json
 
 from gateway import config
 from gateway.breaker import Breaker
@@ -18,6 +19,7 @@ CONNECT_SECONDS = 2.0
 STALL_SECONDS = 60.0
 POLL_SECONDS = 5.0
 MAX_LIST = 4 * 1024 * 1024
+MAX_NAME = 256
 # What a server that is down, or breaks off, looks like from here.
 LOST = (
     httpcore.NetworkError,
@@ -30,7 +32,11 @@ LOST = (
 
 
 class Backend:
-    """`running` counts requests under way; `cards` are its models by name, as it lists them."""
+    """`running` counts requests under way; `cards` are its models by name, as it lists them.
+
+    Each tenant has connections of their own. A server that sends more than its answer leaves the
+    rest on the connection, where httpcore takes it for the answer to whatever is asked next.
+    """
 
     def __init__(self, settings: config.Backend) -> None:
         self.settings = settings
@@ -41,10 +47,7 @@ class Backend:
         self._headers = [("content-type", "application/json")]
         if token := settings.bearer():
             self._headers.append(("authorization", f"Bearer {token}"))
-        # httpcore and not httpx over it: that costs a millisecond a request.
-        self._pool = httpcore.AsyncConnectionPool(
-            max_connections=4096, max_keepalive_connections=64, keepalive_expiry=30.0
-        )
+        self._pools: dict[str, httpcore.AsyncConnectionPool] = {}
 
     @property
     def name(self) -> str:
@@ -67,8 +70,11 @@ class Backend:
         return f"{card.get('root', '')} {card.get('created', '')}"
 
     @contextlib.asynccontextmanager
-    async def post(self, path: str, body: dict[str, Any]) -> AsyncIterator[httpcore.Response]:
-        """Leaving the block early closes the connection, which cancels the request there.
+    async def post(
+        self, path: str, body: dict[str, Any], tenant: str = ""
+    ) -> AsyncIterator[httpcore.Response]:
+        """Leaving the block early closes the connection, which cancels the request there. No
+        `tenant` is the gateway itself.
 
         Raises one of LOST.
         """
@@ -76,7 +82,7 @@ class Backend:
         timeouts = {"connect": CONNECT_SECONDS, "write": STALL_SECONDS, "read": None}
         self.running += 1
         try:
-            async with self._pool.stream(
+            async with self._pool(tenant).stream(
                 "POST",
                 f"{self._url}/{path}",
                 headers=self._headers,
@@ -91,30 +97,64 @@ class Backend:
         """The status and the body. Raises one of LOST, or TooLong."""
         async with (
             asyncio.timeout(POLL_SECONDS),
-            self._pool.stream("GET", f"{self._url}/{path}", headers=self._headers) as response,
+            self._pool("").stream("GET", f"{self._url}/{path}", headers=self._headers) as response,
         ):
             return response.status, await whole(response, MAX_LIST)
 
     async def poll(self) -> bool:
         """Ask for its models: what they are, and whether anybody is there. Never raises."""
+        await self._close_old()
         try:
             status, data = await self.get("models")
             if status != 200:
                 return False
-            rows = json.loads(data)["data"]
-            self.cards = {str(row["id"]): dict(row) for row in rows}
+            # Strict, as these rows are told to all: no NaN and no half characters.
+            rows = from_json(data, allow_inf_nan=False)["data"]
+            self.cards = {row["id"]: row for row in rows if _is_card(row)}
         except (*LOST, TooLong, ValueError, KeyError, TypeError, RecursionError):
             return False
         self.breaker.revived()
         return True
 
+    def mixed_up(self, answer: Any, model: str) -> bool:
+        """Whether an answer says that it is of another adapter than was asked for."""
+        told = answer.get("model") if isinstance(answer, dict) else None
+        return isinstance(told, str) and told != model and told in self.adapters()
+
+    def _pool(self, tenant: str) -> httpcore.AsyncConnectionPool:
+        # httpcore and not httpx over it: that costs a millisecond a request.
+        if tenant not in self._pools:
+            self._pools[tenant] = httpcore.AsyncConnectionPool(
+                max_connections=4096, max_keepalive_connections=64, keepalive_expiry=30.0
+            )
+        return self._pools[tenant]
+
+    async def _close_old(self) -> None:
+        """Pools look at their idle connections when they are asked for one, which may be never."""
+        for tenant, pool in [*self._pools.items()]:
+            if all(line.is_idle() and line.has_expired() for line in pool.connections):
+                del self._pools[tenant]
+                await pool.aclose()
+
+
+def _is_card(row: Any) -> bool:
+    """A row that the others can be listed and sorted with; a list of odd ones is no list."""
+    if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+        return False
+    parent, capabilities = row.get("parent"), row.get("capabilities") or []
+    return (
+        0 < len(row["id"]) <= MAX_NAME
+        and (parent is None or isinstance(parent, str))
+        and isinstance(capabilities, list)
+        and all(isinstance(one, str) for one in capabilities)
+    )
+
 
 async def whole(response: httpcore.Response, limit: int) -> bytes:
     """Raises TooLong above so many bytes, and what LOST has."""
-    pieces, size = [], 0
+    data = bytearray()  # a list of pieces takes 40 bytes a byte where a piece is a byte
     async for piece in response.aiter_stream():
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
+        data += piece
+        if len(data) > limit:
             raise TooLong
-    return b"".join(pieces)
+    return bytes(data)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_EVENT = 4 * 1024 * 1024
+MAX_DROPPED = 10_000  # of comments and the like, which take time, too
 _END = re.compile(rb"\r?\n\r?\n")
 _DONE = b"[DONE]"
 
@@ -20,27 +21,36 @@ class TooLong(Exception):
 
 @dataclass
 class Events:
-    """`usage` is the last that was told, `events` how many had text, `done` whether the stream
-    said that it ends. `error` is what an event told, and is not passed on."""
+    """`usage` is the last that was told, `events` how many had text, `dropped` how many were not
+    passed on, `done` whether the stream said that it ends. `error` is what an event told, and is not
+    passed on; `first` is the first event that is."""
 
     wants_usage: bool
     usage: dict[str, Any] = field(default_factory=dict)
     events: int = 0
+    dropped: int = 0
     done: bool = False
     error: dict[str, Any] | None = None
-    _rest: bytes = b""
+    first: dict[str, Any] | None = None
+    _rest: bytearray = field(default_factory=bytearray)
 
     def feed(self, piece: bytes) -> bytes:
         """What may go on to the client. Raises TooLong."""
-        data = self._rest + piece
+        data = self._rest
+        # What was looked through stays so: an event may come byte by byte.
+        looked = max(0, len(data) - len(b"\r\n\r"))
+        data += piece
         passed: list[bytes] = []
         start = 0
-        for end in _END.finditer(data):
-            if self._reads(data[start : end.start()]):
-                passed.append(data[start : end.start()] + b"\n\n")
+        for end in _END.finditer(data, looked):
+            event = bytes(data[start : end.start()])
+            if self._reads(event):
+                passed.append(event + b"\n\n")
+            else:
+                self.dropped += 1
             start = end.end()
-        self._rest = data[start:]
-        if len(self._rest) > MAX_EVENT:
+        del data[:start]
+        if len(data) > MAX_EVENT or self.dropped > MAX_DROPPED:
             raise TooLong
         return b"".join(passed)
 
@@ -53,7 +63,8 @@ class Events:
         if b'"usage"' not in event and b'"error"' not in event:
             self.done = event[5:].strip() == _DONE
             self.events += not self.done
-            return True
+            if self.done or self.first is not None:
+                return True
         try:
             told = json.loads(event[5:])
         except (ValueError, RecursionError):
@@ -61,6 +72,10 @@ class Events:
         if not isinstance(told, dict):
             self.error = {"message": "The server sent a broken stream.", "code": "broken_stream"}
             return False
+        if self.first is None:
+            self.first = told
+            if b'"usage"' not in event and b'"error"' not in event:
+                return True
         if told.get("error"):
             error = told["error"]
             self.error = error if isinstance(error, dict) else {"message": str(error)}

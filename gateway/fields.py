@@ -16,12 +16,12 @@ from pydantic_core import from_json
 
 from completion.engine.api import MAX_ANSWERS, MAX_CHAT_LOGPROBS, MAX_STOPS, ApiError
 from completion.engine.request import CHAT, FIRST, LAST
+from gateway import schemas
 from gateway.config import Role
+from gateway.schemas import wrong
 
 Kind = Literal["completion", "chat"]
-MAX_STOP, MAX_DOCUMENT, MAX_BIASES, MAX_TOOLS = 1024, 4096, 1024, 128
-# Of a tool's or an answer's JSON schema.
-MAX_DEPTH, MAX_PATTERN = 32, 512
+MAX_STOP, MAX_DOCUMENT, MAX_BIASES = 1024, 4096, 1024
 # Rough, and only for what has no count yet: code has 3 to 4 characters a token.
 CHARACTERS_PER_TOKEN = 4
 
@@ -37,12 +37,12 @@ ALLOWED: Mapping[Kind, set[str]] = {
     | {"parallel_tool_calls", "response_format"},
 }
 _REFUSED = re.compile(r"prompt_embeds|chat_template.*|mm_processor.*|guided_.*|structured_outputs")
-_TYPES = {"string", "number", "integer", "boolean", "object", "array", "null"}
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A request that may go on. `model` is empty if any will do; `size` is its characters."""
+    """A request that may go on. `model` is empty if any will do; `size` is its characters;
+    `limit` is how many tokens of each answer may be waited for, said or not."""
 
     kind: Kind
     role: Role
@@ -52,6 +52,7 @@ class Ask:
     wants_usage: bool
     size: int
     max_tokens: int
+    limit: int
 
     @property
     def prompt_tokens(self) -> int:
@@ -61,6 +62,11 @@ class Ask:
     def most_tokens(self) -> int:
         """What it may use, about."""
         return self.prompt_tokens + self.max_tokens * (self.body.get("n") or 1)
+
+    @property
+    def most_events(self) -> int:
+        """More than any stream of its answers has: servers send one a token, and a few besides."""
+        return 2 * self.limit * (self.body.get("n") or 1) + 64
 
     def for_backend(self, model: str, tenant: str, more: list[str], salt: bool) -> dict[str, Any]:
         """The body that a back end gets: the tenant is in all that one could share."""
@@ -88,7 +94,7 @@ def parse(kind: Kind, data: bytes, most_tokens: int) -> Ask:
         raise ApiError(400, "The body must be a JSON object.")
     for name in body:
         if _REFUSED.fullmatch(name):
-            raise _wrong(name, "is not let through")
+            raise wrong(name, "is not let through")
     body = {name: value for name, value in body.items() if value is not None}
     if body.get("stream") is False:  # as without it, for the cache too
         del body["stream"]
@@ -103,7 +109,7 @@ def parse(kind: Kind, data: bytes, most_tokens: int) -> Ask:
         _prompt(body)
     else:
         _messages(body)
-        _schemas(body)
+        schemas.check(body)
     options = body.get("stream_options") or {}
     default = 16 if kind == "completion" else most_tokens
     return Ask(
@@ -115,22 +121,27 @@ def parse(kind: Kind, data: bytes, most_tokens: int) -> Ask:
         wants_usage=bool(options.get("include_usage")),
         size=len(data),
         max_tokens=max_tokens or default,
+        limit=max_tokens or most_tokens,
     )
 
 
 def _plain(body: dict[str, Any]) -> None:
     for name, kind in (("model", str), ("stream", bool), ("stream_options", dict), ("heal", str)):
         if name in body and not isinstance(body[name], kind):
-            raise _wrong(name, f"must be {'an object' if kind is dict else f'a {kind.__name__}'}")
+            raise wrong(name, f"must be {'an object' if kind is dict else f'a {kind.__name__}'}")
     stops = body.get("stop", [])
     stops = [stops] if isinstance(stops, str) else stops
     if not isinstance(stops, list) or len(stops) > MAX_STOPS:
-        raise _wrong("stop", f"must be at most {MAX_STOPS} texts")
+        raise wrong("stop", f"must be at most {MAX_STOPS} texts")
     if not all(isinstance(stop, str) and 0 < len(stop) <= MAX_STOP for stop in stops):
-        raise _wrong("stop", f"must be texts of 1 to {MAX_STOP} characters")
+        raise wrong("stop", f"must be texts of 1 to {MAX_STOP} characters")
     bias = body.get("logit_bias", {})
     if not isinstance(bias, dict) or len(bias) > MAX_BIASES:
-        raise _wrong("logit_bias", f"must be an object of at most {MAX_BIASES}")
+        raise wrong("logit_bias", f"must be an object of at most {MAX_BIASES}")
+    for token, value in bias.items():
+        number = type(value) in (int, float) and -100 <= value <= 100
+        if not (number and token.isascii() and token.isdecimal() and len(token) < 10):
+            raise wrong("logit_bias", "must be numbers of -100 to 100 by token ids")
 
 
 def _numbers(body: dict[str, Any]) -> None:
@@ -155,22 +166,22 @@ def _numbers(body: dict[str, Any]) -> None:
             continue
         kinds = int if name in whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-            raise _wrong(name, f"must be a number of {low} to {high}")
+            raise wrong(name, f"must be a number of {low} to {high}")
 
 
 def _tandem(body: dict[str, Any], kind: Kind) -> None:
     told = body.get("tandem", {})
     if not isinstance(told, dict):
-        raise _wrong("tandem", "must be an object")
+        raise wrong("tandem", "must be an object")
     if told.get("memory") is not None:
-        raise _wrong("tandem.memory", "is not carried by a gateway: memories belong to one engine")
+        raise wrong("tandem.memory", "is not carried by a gateway: memories belong to one engine")
     document = told.get("document", "")
     if not isinstance(document, str) or len(document) > MAX_DOCUMENT:
-        raise _wrong("tandem.document", f"must be a text of at most {MAX_DOCUMENT} characters")
+        raise wrong("tandem.document", f"must be a text of at most {MAX_DOCUMENT} characters")
     priority = told.get("priority")
     if priority is not None:
         if type(priority) is not int or not FIRST <= priority <= LAST:
-            raise _wrong("tandem.priority", f"must be {FIRST} to {LAST}")
+            raise wrong("tandem.priority", f"must be {FIRST} to {LAST}")
         # Nobody goes before those who type.
         told["priority"] = max(priority, FIRST if kind == "completion" else CHAT)
 
@@ -179,72 +190,25 @@ def _prompt(body: dict[str, Any]) -> None:
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         body["prompt"] = prompt = prompt[0]
-    tokens = isinstance(prompt, list) and all(type(token) is int for token in prompt)
+    tokens = isinstance(prompt, list) and all(type(t) is int and 0 <= t < 2**31 for t in prompt)
     if not prompt or not (isinstance(prompt, str) or tokens):
-        raise _wrong("prompt", "must be one string or list of token ids")
+        raise wrong("prompt", "must be one string or list of token ids")
 
 
 def _messages(body: dict[str, Any]) -> None:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise _wrong("messages", "must be a list of at least one")
+        raise wrong("messages", "must be a list of at least one")
     for at, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise _wrong(f"messages.{at}", "must be an object with a role")
+            raise wrong(f"messages.{at}", "must be an object with a role")
         content = message.get("content")
         if isinstance(content, list):
             # An image by its address would make the server fetch that address.
             if not all(isinstance(part, dict) and part.get("type") == "text" for part in content):
-                raise _wrong(f"messages.{at}.content", "must be text")
+                raise wrong(f"messages.{at}.content", "must be text")
         elif content is not None and not isinstance(content, str):
-            raise _wrong(f"messages.{at}.content", "must be text")
-
-
-def _schemas(body: dict[str, Any]) -> None:
-    tools = body.get("tools", [])
-    if not isinstance(tools, list) or len(tools) > MAX_TOOLS:
-        raise _wrong("tools", f"must be a list of at most {MAX_TOOLS}")
-    for at, tool in enumerate(tools):
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise _wrong(f"tools.{at}", "must be a function with a name")
-        _schema(function.get("parameters", {}), f"tools.{at}.function.parameters")
-    form = body.get("response_format", {})
-    if not isinstance(form, dict):
-        raise _wrong("response_format", "must be an object")
-    _schema(form.get("json_schema", {}), "response_format.json_schema")
-
-
-def _schema(value: Any, field: str, depth: int = 0, named: bool = False) -> None:
-    """`named`: the keys of `value` are names of the user's, not words of JSON Schema."""
-    if depth > MAX_DEPTH:
-        raise _wrong(field, f"is nested more than {MAX_DEPTH} deep")
-    if isinstance(value, list):
-        for item in value:
-            _schema(item, field, depth + 1)
-    if not isinstance(value, dict):
-        return
-    if not named:
-        kinds = value.get("type", [])
-        kinds = kinds if isinstance(kinds, list) else [kinds]
-        if not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
-            raise _wrong(field, "has a type that JSON Schema does not know")
-        _pattern(value.get("pattern", ""), field)
-    for key, item in value.items():
-        _schema(item, field, depth + 1, named=not named and key == "properties")
-
-
-def _pattern(pattern: Any, field: str) -> None:
-    try:
-        if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN:
-            raise ValueError
-        re.compile(pattern)
-    except (ValueError, re.error, RecursionError, OverflowError):
-        raise _wrong(field, "has a pattern that cannot be read") from None
-
-
-def _wrong(field: str, reason: str) -> ApiError:
-    return ApiError(400, f"{field}: {reason}.", param=field, code="value_error")
+            raise wrong(f"messages.{at}.content", "must be text")
 
 
 def _hash(tenant: str, text: str) -> str:

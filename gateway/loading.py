@@ -7,12 +7,13 @@ meanwhile the version before stays where it is, and nothing else is touched.
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import from_json
 
 from gateway.adapter_store import Shelf, Store, Version
 from gateway.backend import LOST, Backend, whole
@@ -138,7 +139,7 @@ async def _told(backend: Backend, path: str, body: dict[str, Any]) -> str | None
     if status in (429, 503):
         return None
     try:
-        told = json.loads(data)
+        told = from_json(data, allow_inf_nan=False)
         error = told.get("error", told)  # vLLM's own has no wrapper
         if error.get("code") == "adapter_not_found" or error.get("message") is None:
             raise KeyError

@@ -2,13 +2,14 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from gateway.config import Backend
 from gateway.fields import CHARACTERS_PER_TOKEN, Ask
 
 # "answered": in full; "cancelled": the client went; "refused": by us or by the back end;
 # "failed": nobody answered, the client got an error; "cut": an answer broke off, with an error.
+MOST_TOKENS = 2**31 - 1  # of one request; more is no count
 End = Literal["answered", "cancelled", "refused", "failed", "cut"]
 
 
@@ -53,11 +54,11 @@ class Outcome:
     def count(self, usage: dict[str, Any], ask: Ask, events: int) -> None:
         """Tokens as the server counted them, or about as many if it was not heard out."""
         prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if isinstance(prompt, int) and isinstance(completion, int):
+        if _is_count(prompt) and _is_count(completion):
             self.prompt_tokens, self.completion_tokens = prompt, completion
             details = usage.get("prompt_tokens_details")
             cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-            self.cached_tokens = cached if isinstance(cached, int) else 0
+            self.cached_tokens = cached if _is_count(cached) else 0
         else:
             self.prompt_tokens = ask.size // CHARACTERS_PER_TOKEN
             self.completion_tokens, self.estimated = events, True
@@ -66,3 +67,8 @@ class Outcome:
         """Of its tokens there."""
         tokens_in, tokens_out = self.prompt_tokens, self.completion_tokens
         return (tokens_in * backend.price_in + tokens_out * backend.price_out) / 1e6
+
+
+def _is_count(told: object) -> TypeGuard[int]:
+    """A server that counts below nothing would give a user tokens back that were never theirs."""
+    return type(told) is int and 0 <= told <= MOST_TOKENS

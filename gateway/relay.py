@@ -17,19 +17,20 @@ from starlette.types import Receive, Scope, Send
 
 from completion.engine import wire
 from completion.engine.api import ApiError
+from gateway import backend
 from gateway.cache import LARGEST, Known
 from gateway.events import Events, TooLong
 from gateway.fields import Ask
 from gateway.outcome import End, Outcome
 from gateway.quota import Charge
-from gateway.refusals import Failed, in_stream, meaning
+from gateway.refusals import BUSY, Failed, in_stream, meaning, nobody
 from gateway.routes import Target
 from gateway.upstream import everything, pieces, within
 
 MAX_TRIES = 3
 MAX_ANSWER = 32 * 1024 * 1024
+MAX_STREAM = 8 * MAX_ANSWER  # each token comes with some 200 bytes around it
 MAX_REFUSAL = 64 * 1024
-BUSY = "backends_busy"
 EVENTS, JSON = b"text/event-stream; charset=utf-8", b"application/json"
 Keep = Callable[[Known], None]
 
@@ -121,7 +122,7 @@ class Relay(Response):
                 failures.append(failure)
                 if failure.lost:  # it may have been an old connection: once more, on a new one
                     waiting.append(target)
-        raise self._nobody(failures)
+        raise nobody(failures, [target.backend.breaker.wait for target in self._targets])
 
     async def _from(self, target: Target, send: Send) -> None:
         """Raises Failed before the first byte; ApiError for what the client should read."""
@@ -136,13 +137,18 @@ class Relay(Response):
         answer = self._stream if self._ask.stream else self._whole
         limit = settings.first_seconds if self._ask.stream else settings.whole_seconds
         try:
-            async with within(limit) as deadline, target.backend.post(path, body) as response:
+            async with (
+                within(limit) as deadline,
+                target.backend.post(path, body, outcome.tenant) as response,
+            ):
                 if response.status != 200:
                     data = await everything(response, MAX_REFUSAL)
                     raise meaning(response.status, data)
                 await answer(target, response, send, deadline)
         except Failed as failure:
             breaker.left() if failure.busy else breaker.failed()
+            if self._begun:
+                raise _cut() from None
             raise
         except ApiError as error:
             if self._begun and error.code != "superseded":
@@ -164,11 +170,14 @@ class Relay(Response):
     ) -> None:
         data = await everything(response, MAX_ANSWER)
         try:
-            usage = json.loads(data).get("usage") or {}
+            told = json.loads(data)
+            usage = told.get("usage") or {}
         except (ValueError, AttributeError, RecursionError):
             raise Failed("no_json") from None
+        if target.backend.mixed_up(told, target.model):
+            raise Failed("mixed_up")
         deadline.reschedule(None)
-        self._outcome.count(usage, self._ask, 1)
+        self._outcome.count(usage if isinstance(usage, dict) else {}, self._ask, 1)
         self._kept(target, data, JSON)
         await self._start(send, target, JSON, len(data))
         try:
@@ -181,13 +190,20 @@ class Relay(Response):
     async def _stream(
         self, target: Target, response: httpcore.Response, send: Send, deadline: asyncio.Timeout
     ) -> None:
-        events, kept, size = Events(self._ask.wants_usage), [], 0
+        """Comments are no progress: between two events it may take STALL_SECONDS."""
+        events, kept, size, read = Events(self._ask.wants_usage), [], 0, 0
+        now = asyncio.get_running_loop().time
         try:
-            async for piece in pieces(response, deadline):
+            async for piece in pieces(response):
                 passed = events.feed(piece)
+                read += len(piece)
+                if events.events > self._ask.most_events or read > MAX_STREAM:
+                    raise TooLong
                 if passed:
-                    deadline.reschedule(None)
+                    deadline.reschedule(now() + backend.STALL_SECONDS)
                     if not self._begun:
+                        if target.backend.mixed_up(events.first, target.model):
+                            raise Failed("mixed_up")
                         await self._start(send, target, EVENTS)
                     await wire.send_in_time(send, passed, more=True)
                     size += len(passed)
@@ -239,23 +255,6 @@ class Relay(Response):
         outcome = self._outcome
         counts = outcome.prompt_tokens, outcome.completion_tokens
         self._keep(Known(body, kind, target.backend.name, target.model, *counts))
-
-    def _nobody(self, failures: list[Failed]) -> ApiError:
-        waits = [target.backend.breaker.wait for target in self._targets]
-        retry = {"Retry-After": str(max(1, round(min(waits, default=1))))}
-        if failures and all(failure.busy for failure in failures):
-            return ApiError(
-                429,
-                "The model's servers are busy. Try again in a second.",
-                code=BUSY,
-                headers=retry,
-            )
-        return ApiError(
-            503,
-            "No server of this model answers now. Try again in a moment.",
-            code="no_backend",
-            headers=retry,
-        )
 
 
 def known_answer(known: Known) -> Response:

@@ -13,6 +13,7 @@ from completion import adapter_package, lora, manifest, signing
 from completion.adapter_package import File
 from completion.signing import Signed
 from tests import team
+from tests.crafted import WAYS, crafted
 from tests.team import NAME, Team
 
 
@@ -179,6 +180,15 @@ def other_weights(ours: Team, tmp_path: Path, data: bytes, config: bytes = b"") 
 
 def test_a_pickle_instead_of_safetensors(ours: Team, tmp_path: Path) -> None:
     refused(other_weights(ours, tmp_path, pickle.dumps({"a": [1] * 100})), 400, "bad_adapter")
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_tensors_that_tell_of_memory_that_is_not_theirs(
+    ours: Team, tmp_path: Path, how: str
+) -> None:
+    folder, _ = ours.state()
+    data = crafted((folder / lora.WEIGHTS).read_bytes(), how)
+    refused(other_weights(ours, tmp_path, data), 400, "bad_adapter")
 
 
 def test_a_huge_rank_and_an_unknown_form(ours: Team, tmp_path: Path) -> None:

@@ -187,6 +187,10 @@ def test_duplicate_keys_mean_the_same_to_us_and_the_back_end(
         ("stop", ["x" * 5000]),
         ("stop", [""]),
         ("logit_bias", {str(token): 1 for token in range(5000)}),
+        ("logit_bias", {"x": 1}),
+        ("logit_bias", {"-5": 1}),
+        ("logit_bias", {"5": 1e9}),
+        ("logit_bias", {"5": {}}),
         ("temperature", "hot"),
         ("temperature", -1),
         ("stream", "yes"),
@@ -195,11 +199,15 @@ def test_duplicate_keys_mean_the_same_to_us_and_the_back_end(
         ("prompt", {"a": 1}),
         ("prompt", ""),
         ("prompt", [1.5]),
+        ("prompt", [-1]),
+        ("prompt", [2**70]),
         ("model", ["m"]),
         ("tandem", {"document": "x" * 5000}),
         ("tandem", {"priority": -1}),
         ("tandem", {"memory": {"name": "others"}}),
         ("prompt_embeds", "gASV"),
+        ("max_tokens", 2**40),
+        ("max_tokens", 0),
         ("guided_regex", "(a+)+$"),
         ("structured_outputs", {"regex": "("}),
         ("stream_options", 1),
@@ -223,6 +231,9 @@ def test_fields_out_of_bounds(running: Running, script: Script, field: str, valu
         ("messages", []),
         ("messages", ["hi"]),
         ("response_format", "json"),
+        ("response_format", {"type": "structural_tag", "structures": [{"schema": {"type": 7}}]}),
+        ("response_format", {"type": ["text"]}),
+        ("response_format", {"json_schema": {}}),
     ],
 )
 def test_templates_and_broken_tools(
@@ -241,6 +252,11 @@ def test_templates_and_broken_tools(
         {"type": "string", "pattern": "a" * 2000},
         {"type": "string", "pattern": 1},
         {"type": "object", "properties": {"pattern": {"type": "string", "pattern": "["}}},
+        {"type": "object", "patternProperties": {"((": {"type": "string"}}},
+        {"type": "string", "pattern": "(?i)[a-z]"},
+        {"type": "string", "pattern": "(?i:[a-z])"},
+        {"type": "string", "pattern": "(a" * 5000},
+        {"type": "string", "pattern": "a{99999999999}"},
     ],
 )
 def test_a_bad_tool_schema(running: Running, script: Script, schema: dict[str, Any]) -> None:
@@ -252,6 +268,26 @@ def test_a_bad_tool_schema(running: Running, script: Script, schema: dict[str, A
     fine = {"type": "object", "properties": {"type": {"type": "string", "pattern": "^a+$"}}}
     tool = {"type": "function", "function": {"name": "run", "parameters": fine}}
     assert talk(running, tools=[tool]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "schemas",
+    [
+        [{"pattern": "[\0-\uffff]" * 10}] * 20,
+        [{"pattern": f"(a|b{n})+c?" * 20} for n in range(100)],
+        [{"enum": [0] * 1000}] * 30,
+    ],
+    ids=["classes", "patterns", "values"],
+)
+def test_schemas_that_take_long_to_read(
+    running: Running, script: Script, schemas: list[dict[str, Any]]
+) -> None:
+    """We read them where everybody waits: each of them may be in order, but not so many."""
+    with_one = [{"type": "function", "function": {"name": "x", "parameters": s}} for s in schemas]
+    assert talk(running, tools=with_one[:1]).status_code == 200
+    script.bodies.clear()
+    assert talk(running, tools=with_one).status_code == 400
+    assert script.bodies == []
 
 
 def test_ssrf_by_an_image_address(running: Running, script: Script) -> None:

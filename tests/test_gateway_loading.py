@@ -12,7 +12,7 @@ from gateway.backend import Backend
 from gateway.loading import Loading
 from tests import team
 from tests.team import NAME, Team
-from tests.wire import wait_until
+from tests.wire import bearer, get, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,9 @@ def test_an_engine_that_came_back_has_it_again(shared: Team) -> None:
     shared.engine.kill()
     shared.engine.start()
     wait_until(shared.engine.ready)
+    engine = shared.engine.address
+    # Until then the gateway may not have noticed, and answers from its cache.
+    wait_until(lambda: NAME in get(engine, "/v1/models", bearer(engine)).body.decode())
     wait_until(lambda: shared.ask(NAME).status_code == 200)
     assert shared.text(NAME) == text
 

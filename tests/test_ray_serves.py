@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.frames import FRAMES, smuggle
 from tests.ray_server import RayServer, ray_server
 from tests.replicas import Replica, replicas
 from tests.tiny_adapters import Store
@@ -144,6 +145,14 @@ def test_no_token_no_answer_and_foreign_hosts_get_nothing(server: RayServer) -> 
         assert get(server.address, "/health", header).status == 403
     for path in ("/-/routes", "/-/healthz"):
         assert get(server.address, path, token).status == 404
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_request_smuggling(server: RayServer, frame: str) -> None:
+    """Ray's proxy parses, and our door asks: one answer, and not to what was smuggled."""
+    answers = smuggle(server.address, frame)
+    assert len(answers) == 1
+    assert 400 <= answers[0] <= 501
 
 
 def test_no_secret_is_in_a_command_line(server: RayServer) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from completion import adapters, lora
@@ -20,6 +21,7 @@ from finetune import registry
 from tandem.config import Config, EngineConfig
 from tests import tiny_adapters, tiny_models
 from tests.client_contract import ClientContract, Served
+from tests.frames import FRAMES, smuggle
 from tests.lsp_client import ADD, AFTER_ADD, editors, engine_stopped_after, events, make_home
 from tests.vllm_server import VLLM, vllm
 from tests.wire import get
@@ -198,6 +200,26 @@ def test_what_changes_the_server_is_closed_to_users(server: VLLM, path: str) -> 
     body = {"lora_name": "first", "lora_path": "/tmp", "prompt": "a", "model": MODEL}
     assert server.post(path, body).status_code == 404
     assert "first" in server.get("/v1/models").text
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_request_smuggling(server: VLLM, frame: str) -> None:
+    """vLLM's server parses, and our door asks: one answer, and not to what was smuggled."""
+    answers = smuggle(server.address, frame)
+    assert len(answers) == 1
+    assert 400 <= answers[0] <= 501
+
+
+def test_what_vllm_opens_is_on_the_loopback(server: VLLM) -> None:
+    """Its processes talk over files below /tmp, and ports for what they could share with others."""
+    opened = [
+        (one.name(), socket.laddr.ip)
+        for one in server.children()
+        for socket in one.net_connections("tcp")
+        if socket.status == psutil.CONN_LISTEN
+    ]
+    assert any(ip == "127.0.0.1" for _, ip in opened)
+    assert {ip.removeprefix("::ffff:") for _, ip in opened} <= {"127.0.0.1", "::1"}, opened
 
 
 def test_the_token_is_in_no_command_line(server: VLLM) -> None:

@@ -1,5 +1,6 @@
 """Raw HTTP to the engine, byte by byte, for what proper clients would never send."""
 
+import contextlib
 import json
 import socket
 import time
@@ -53,6 +54,21 @@ def read_reply(connection: socket.socket) -> Reply:
     while len(body) < length and (piece := connection.recv(65536)):
         body += piece
     return Reply(int(text.split(" ")[1]), text, body)
+
+
+def everything(address: Address, data: bytes) -> bytes:
+    """Send this, and read until the other side closes."""
+    with connect(address) as connection:
+        connection.sendall(data)
+        return drained(connection)
+
+
+def drained(connection: socket.socket) -> bytes:
+    data = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(65536):
+            data += piece
+    return data
 
 
 def get(address: Address, path: str, *headers: str) -> Reply:

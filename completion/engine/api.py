@@ -31,6 +31,7 @@ MAX_ANSWERS = 8
 MAX_LOGPROBS, MAX_CHAT_LOGPROBS = 5, 20
 MAX_PREDICTION = 200_000
 MAX_FILES = 4096
+MAX_MODEL = 512
 MEMORY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 ADAPTER_NAME = f"^{MEMORY_NAME}$"
 # Below this the softmax of temperature sampling overflows; the limit of temperature 0 is greedy.
@@ -155,7 +156,7 @@ class Tandem(_Body):
 class _Sampling(_Body):
     """What both kinds of request share."""
 
-    model: str | None = None
+    model: str | None = Field(None, max_length=MAX_MODEL)
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)

@@ -160,7 +160,11 @@ def _memory_name(request: HttpRequest) -> str:
 
 def _tokens(loaded: Loaded, prompt: str | list[int]) -> list[int]:
     decoder = loaded.decoder
-    tokens = decoder.tokenizer.encode(prompt, begin=True) if isinstance(prompt, str) else prompt
+    if isinstance(prompt, str):
+        _may_fit(loaded, prompt, "prompt")
+        tokens = decoder.tokenizer.encode(prompt, begin=True)
+    else:
+        tokens = prompt
     if not tokens:
         raise ApiError(400, "The prompt is empty.", param="prompt")
     vocabulary = decoder.model.config.vocabulary
@@ -174,6 +178,22 @@ def _tokens(loaded: Loaded, prompt: str | list[int]) -> list[int]:
 def _chat_tokens(loaded: Loaded, body: ChatRequest) -> list[int]:
     tokenizer = loaded.decoder.tokenizer
     try:
-        return tokenizer.encode(tokenizer.chat([message.plain() for message in body.messages]))
+        text = tokenizer.chat([message.plain() for message in body.messages])
     except TandemError as error:  # no chat template, or one that refuses these messages
         raise ApiError(400, str(error), param="messages") from None
+    _may_fit(loaded, text, "messages")
+    return tokenizer.encode(text)
+
+
+def _may_fit(loaded: Loaded, text: str, param: str) -> None:
+    """Seconds of work are not done for a text that is too long whatever its tokens. Raises
+    ApiError."""
+    least, context = loaded.decoder.tokenizer.least(text), loaded.decoder.context
+    if least >= context:
+        raise ApiError(
+            400,
+            f"The prompt has at least {least} tokens and leaves no room for an answer: "
+            f"this model's context is {context} tokens.",
+            param=param,
+            code="context_length_exceeded",
+        )

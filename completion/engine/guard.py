@@ -87,11 +87,13 @@ class Guard:
             scheme, _, host = origin.partition("://")
             if scheme.lower() != "http" or not self._is_ours(host):
                 raise ApiError(403, "Web pages may not use this server.", code="wrong_origin")
-        if _values(scope, b"transfer-encoding") and _values(scope, b"content-length"):
-            # Two opinions where this request ends: a proxy before us may hold the other one.
+        codings = [coding.strip().lower() for coding in _values(scope, b"transfer-encoding")]
+        if codings and (codings != ["chunked"] or _values(scope, b"content-length")):
+            # Two opinions where this request ends: a proxy before us may hold the other one. Our
+            # own server knows no other coding; those of vLLM and Ray do.
             raise ApiError(
                 400,
-                "Give one of Transfer-Encoding and Content-Length.",
+                "Give one of Content-Length and Transfer-Encoding, and no coding but chunked.",
                 headers={"Connection": "close"},
             )
         user = self._user(scope)

@@ -60,4 +60,5 @@ def _load(served: ServedModel, name: str, path: str) -> None:
     except (ModelError, UsageError) as error:
         if lent:
             adapters.take_back(name)
-        raise ApiError(409, error.message, param="lora_name", code="adapter_unusable") from None
+        told = adapters.placeless(error.message, folder)
+        raise ApiError(409, told, param="lora_name", code="adapter_unusable") from None

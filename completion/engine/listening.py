@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
+from completion.engine.connections import Connection, allow_files
 from tandem.errors import UsageError
 
 STOP_SECONDS = 5
@@ -68,11 +69,12 @@ class Server(uvicorn.Server):
     ) -> None:
         settings = uvicorn.Config(
             application,
-            http="h11",  # strict about what other parsers let through: two Hosts, two lengths
+            # h11's: strict about what other parsers let through, such as two Hosts or two lengths.
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="warning",
+            log_level="error",  # a warning is what any stranger can fill a disk with
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=STOP_SECONDS,
@@ -80,6 +82,7 @@ class Server(uvicorn.Server):
             timeout_notify=1,
         )
         super().__init__(settings)
+        allow_files()
         self._stop_first = stop
 
     @contextlib.contextmanager

@@ -56,6 +56,10 @@ class Tokenizer:
         """
         return self._backend.encode(text, add_special_tokens=begin).ids
 
+    def least(self, text: str) -> int:
+        """No fewer tokens than this are in a text, at once: to read it takes microseconds a byte."""
+        return -(-len(text.encode("utf-8", "replace")) // self._longest)
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids; special tokens have none."""
         return b"".join(map(self.bytes_at, ids)).decode("utf-8", "replace")
@@ -98,6 +102,13 @@ class Tokenizer:
         """
         assert wanted
         return self._consistent(wanted)
+
+    @cached_property
+    def _longest(self) -> int:
+        """Bytes of a text that one token may take."""
+        added = self._backend.get_added_tokens_decoder().values()
+        spelled = [len(token.content.encode()) for token in added]
+        return max([1, *map(len, self.bytes_of), *spelled])
 
     @cached_property
     def _sorted(self) -> tuple[list[bytes], np.ndarray]:

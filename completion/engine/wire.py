@@ -56,9 +56,10 @@ def _failed(request: Request, error: Exception) -> Response:
 
 def _not_routed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    path = request.url.path[:100]
     message = {
-        404: f"There is no {request.url.path} here.",
-        405: f"{request.url.path} does not take {request.method}.",
+        404: f"There is no {path} here.",
+        405: f"{path} does not take {request.method}.",
     }.get(error.status_code, error.detail)
     refusal = ApiError(error.status_code, message, headers=dict(error.headers or {}))
     return JSONResponse(refusal.body(), error.status_code, refusal.headers)

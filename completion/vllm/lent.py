@@ -62,7 +62,7 @@ def check(asked: Question) -> Path:
         else:
             rank = lora.rank_of(folder)
     except (ModelError, UsageError) as error:
-        raise _unusable(error.message) from None
+        raise _unusable(adapters.placeless(error.message, folder)) from None
     if rank > lends.most_rank:
         raise _unusable(f"Its rank is {rank}; adapters.most_rank is {lends.most_rank}.")
     return folder
