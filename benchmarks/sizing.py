@@ -226,10 +226,12 @@ def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[
     rates, kept = Rates(told["read"], told["written"]), told["kept"]
     limit_s = arguments.limit_ms / 1000
     found = {
-        typing: most(asked, rates, arguments.slots, limit_s, typing, kept)
+        typing: most(asked, rates, arguments.slots, limit_s, typing, kept, gives_way=True)
         for typing in sorted({0.1, arguments.typing, 0.5})
     }
     told["developers"] = {str(typing): number for typing, number in found.items()}
+    queued = most(asked, rates, arguments.slots, limit_s, arguments.typing, kept)
+    told["developers_all_queue"] = queued
     minutes = sum(one.after_s for one in asked) / 60
     common.report(
         f"Developers per replica, 95% of answers within {arguments.limit_ms:g} ms",
@@ -254,6 +256,7 @@ def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[
                 [f"developers who type {share:.0%} of the time", str(n)]
                 for share, n in found.items()
             ),
+            [f"- {arguments.typing:.0%}, if what is asked ahead does not give way", str(queued)],
         ],
         ("developers_per_replica", str(found[arguments.typing])),
         told,

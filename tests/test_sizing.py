@@ -83,6 +83,9 @@ def test_what_is_asked_ahead_keeps_others_waiting_and_counts_as_no_answer() -> N
     # The prompt ahead is read from 1 to 2 s; then both are written, the other for half as long.
     each = RATES.each(2)
     assert behind == [pytest.approx(1.0), pytest.approx(0.5 + 5 / each + (10 - 5) / 10)]
+    # What gives way ends the piece of its prompt that is just read.
+    first_come = answer_times([(0.0, first), (1.5, second)], RATES, 4, gives_way=True)
+    assert first_come == [pytest.approx(1.0), pytest.approx(0.256 + 1.0)]
 
 
 requests = st.lists(

@@ -16,6 +16,7 @@ from math import inf
 BURST_S = 60.0  # mean of a stretch of typing
 # A working day is played, or less where so many requests come sooner.
 PLAYED_S, SHORTEST_S, REQUESTS = 8 * 3600.0, 60.0, 20_000
+PIECE = 256  # tokens of a prompt that a pass of ours reads at most
 NOTHING = 1e-6  # tokens: what the clock's rounding leaves
 MOST = 100_000  # developers that are tried
 
@@ -119,22 +120,31 @@ def _forgetful(found: Sequence[tuple[float, int, Asked]], kept: int) -> list[tup
     return told
 
 
-def answer_times(coming: Sequence[tuple[float, Asked]], rates: Rates, slots: int) -> list[float]:
+def answer_times(
+    coming: Sequence[tuple[float, Asked]], rates: Rates, slots: int, gives_way: bool = False
+) -> list[float]:
     """Seconds from each request to the end of its answer; not of what was asked ahead, which
-    queues as all others do.
+    queues as all others do unless it `gives_way`: then it goes on while nobody waits, and who
+    comes waits for a pass over a piece of its prompt at most.
 
     Prompts are read in the order in which they came, one at a time, and only while a slot is free.
     """
     reader_free, running, waits = 0.0, list[_Job](), deque[tuple[float, Asked, bool]]()
+    later = deque[tuple[float, Asked, bool]]()  # what gives way
     took: list[float] = []
     ready: list[tuple[float, int, _Job]] = []  # read, by when
     clock, number = 0.0, 0
 
+    def written() -> list[_Job]:
+        first = [job for job in running if job.waited_for]
+        return first if gives_way and first else running
+
     def write(until: float) -> None:
         """Let those that are written go on until then, which is not after the end of any."""
         nonlocal clock
-        rate = rates.each(len(running)) if running else 0.0
-        for job in running:
+        now = written()
+        rate = rates.each(len(now)) if now else 0.0
+        for job in now:
             job.left -= (until - clock) * rate
         clock = until
         for job in [job for job in running if job.left <= NOTHING]:
@@ -142,26 +152,41 @@ def answer_times(coming: Sequence[tuple[float, Asked]], rates: Rates, slots: int
             if job.waited_for:
                 took.append(clock - job.arrived)
             if job.ahead:
-                waits.append((clock, job.ahead, False))
+                (later if gives_way else waits).append((clock, job.ahead, False))
 
     def admit() -> None:
         """Read what there is room for."""
         nonlocal reader_free, number
-        while waits and len(running) + len(ready) < slots:
+        first = sum(job.waited_for for job in running) + sum(job.waited_for for *_, job in ready)
+        while waits and (first if gives_way else len(running) + len(ready)) < slots:
             arrived, one, waited_for = waits.popleft()
-            reader_free = max(reader_free, clock) + one.read / rates.read
-            number += 1
+            begins, lasts = max(reader_free, clock), one.read / rates.read
+            paused = [entry for entry in ready if not entry[2].waited_for] if gives_way else []
+            if paused and begins == clock:
+                begins += min(PIECE / rates.read, max(0.0, paused[0][0] - clock))
+            ready[:] = [
+                (at + lasts, n, job) if (at, n, job) in paused else (at, n, job)
+                for at, n, job in ready
+            ]
+            heapq.heapify(ready)
+            reader_free = begins + lasts
+            number, first = number + 1, first + 1
             job = _Job(arrived, max(1, one.written), one.ahead, waited_for)
             heapq.heappush(ready, (reader_free, number, job))
+        while later and not waits and len(running) + len(ready) < slots:
+            arrived, one, _ = later.popleft()
+            number += 1
+            ends = max([reader_free, clock, *(at for at, *_ in ready)]) + one.read / rates.read
+            job = _Job(arrived, max(1, one.written), None, False)
+            heapq.heappush(ready, (ends, number, job))
 
     def go(until: float) -> None:
         """From one request that is read or written to the next."""
         while True:
-            written = inf
-            if running:
-                left = min(job.left for job in running)
-                written = clock + left / rates.each(len(running))
-            moment = min(written, ready[0][0] if ready else inf)
+            ends = inf
+            if now := written():
+                ends = clock + min(job.left for job in now) / rates.each(len(now))
+            moment = min(ends, ready[0][0] if ready else inf)
             if moment == inf or moment > until:
                 break
             write(max(clock, moment))
@@ -188,6 +213,7 @@ def most(
     kept: int = 0,
     seconds: float = PLAYED_S,
     seed: int = 0,
+    gives_way: bool = False,
 ) -> int:
     """The largest number of developers whose 95th percentile stays within the limit, 0 for none."""
     each = typing * len(asked) / max(1e-9, sum(one.after_s for one in asked))  # requests a second
@@ -195,7 +221,7 @@ def most(
     def fits(developers: int) -> bool:
         enough = max(SHORTEST_S, REQUESTS / (each * developers))
         coming = arrivals(asked, developers, min(seconds, enough), typing, seed, kept)
-        times = answer_times(coming, rates, slots)
+        times = answer_times(coming, rates, slots, gives_way)
         return not times or sorted(times)[int(0.95 * len(times))] <= limit_s
 
     low, high = 0, 1
