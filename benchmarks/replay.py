@@ -17,20 +17,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import common
 from benchmarks.parts.gain import gain
-from benchmarks.parts.homes import Home, forget, homes
+from benchmarks.parts.homes import Home, forget, seated
 from benchmarks.parts.ledger import Sitting, figures
 from benchmarks.parts.plan import plan
 from benchmarks.parts.scripts import Script, scripts
 from benchmarks.parts.seat import Accept, Replay, Row
 from completion import models
 from completion.engine import shipped
-from completion.index import Indexer
 from tandem import config, progress
 from tandem.errors import TandemError, UsageError
 
@@ -247,10 +245,13 @@ def run(arguments: argparse.Namespace) -> None:
             return
         with (
             progress.on_stderr() as tell,
-            homes(place / "homes", [row.settings for row in rows]) as user_folders,
+            seated(
+                place / "homes",
+                [row.settings for row in rows],
+                [script.root for script in texts],
+                tell,
+            ) as user_folders,
         ):
-            for root in dict.fromkeys(script.root for script in texts):
-                Indexer(root).update(partial(tell, f"indexing {root.name}"))
             sittings = asyncio.run(replay(rows, texts, user_folders, speed, closing, tell))
     if arguments.rows_out:
         with arguments.rows_out.open("w", encoding="utf-8") as stream:

@@ -19,117 +19,175 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import partial
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks import common
-from benchmarks.parts.homes import homes
+from benchmarks.parts.homes import Home, seated
 from benchmarks.parts.ledger import Sitting
-from benchmarks.parts.replica import Replica, cached, rates_of
-from benchmarks.parts.scripts import scripts
+from benchmarks.parts.meter import EVERY_S, Meter, Work
+from benchmarks.parts.replica import Replica, rates_of
+from benchmarks.parts.scripts import Script, scripts
+from benchmarks.parts.seat import Replay, Row
 from benchmarks.parts.sizing import Asked, Rates, most
-from benchmarks.replay import ALL, replay, rows_of
+from benchmarks.replay import ALL, rows_of
+from completion import silence
 from completion.engine import background
-from completion.index import Indexer
 from tandem import config, progress
 from tandem.errors import TandemError, UsageError
 
-KEYS, QUICK_KEYS = 60, 40
+KEYS, QUICK_KEYS = 150, 40
 FILES, QUICK_FILES = 8, 1
 AT_ONCE, QUICK_AT_ONCE = (1, 2, 4, 8), (1, 4)
-SECONDS, QUICK_SECONDS = 6.0, 1.5
+SECONDS, QUICK_SECONDS = 3.0, 0.7  # a round
 TRIED, QUICK_TRIED = 32, 8  # prompts
 SLOTS = 8
-LONGEST_PAUSE_S = 5.0  # between files nobody types
+CANCELLED = (silence.CANCELLED, silence.TYPED_ON)
 
 
-def recorded(sittings: Sequence[Sitting]) -> tuple[list[Asked], int]:
+@dataclass(frozen=True)
+class Typed:
+    """A file that was typed, from when to when, in time.time()'s seconds."""
+
+    sitting: Sitting
+    began: float
+    ended: float
+
+
+def recorded(typed: Sequence[Typed], at: Callable[[float], Work]) -> tuple[list[Asked], int]:
     """What the model was asked, and how many of it the next key cancelled.
 
-    Of those nobody counted tokens, so that they stand here with the mean of the others: the
-    replica worked for them as well, on a fast one to the end. Raises UsageError if none ended.
+    `at` tells what the engine had computed by a moment. What it computed from a request to its
+    answer was waited for, or to the next request if that came before; the rest was asked ahead.
+    Raises UsageError if none was answered.
     """
     events = [
-        [one.event for one in sitting.asked if one.asked_model and one.event]
-        for sitting in sittings
+        sorted(
+            (one.event for one in file.sitting.asked if one.asked_model and one.event),
+            key=lambda event: event["time"],
+        )
+        for file in typed
     ]
-    usages = [usage for told in events for event in told if (usage := _usage(event))]
-    if not usages:
+    if not any(_answered(event) for told in events for event in told):
         raise UsageError("No request was answered before the next key.", "Type more (--files).")
-    mean = Asked(
-        0.0,
-        round(fmean(usage["prompt_tokens"] - cached(usage) for usage in usages)),
-        round(fmean(usage["completion_tokens"] for usage in usages)),
-        round(fmean(usage["prompt_tokens"] for usage in usages)),
-    )
+    starts = [event["time"] for told in events for event in told] + [typed[-1].ended]
     found: list[Asked] = []
-    for told in events:
-        before = None
+    cancelled, spent, prompt = 0, 0.0, 0
+    for file, told in zip(typed, events, strict=True):
+        before = file.began
         for event in told:
-            after = LONGEST_PAUSE_S if before is None else event["time"] - before
-            after = min(max(0.0, after), LONGEST_PAUSE_S)
-            before = event["time"]
-            if usage := _usage(event):
-                prompt = usage["prompt_tokens"]
-                read, written = prompt - cached(usage), usage["completion_tokens"]
-                found.append(Asked(after, read, written, prompt))
-            else:
-                found.append(Asked(after, mean.read, mean.written, mean.prompt))
-    return found, len(found) - len(usages)
+            begins, ends = event["time"], starts[len(found) + 1]
+            answered = min(ends, begins + event["stages_ms"]["total"] / 1000)
+            cancelled += not _answered(event)
+            # The counters tell of an answer's last token a look later.
+            waited_for = at(answered + EVERY_S if _answered(event) else ends).since(at(begins))
+            ahead = at(ends).since(at(begins))
+            ahead = Work(max(0, ahead.read - waited_for.read), ahead.written - waited_for.written)
+            prompt = (event["details"].get("usage") or {}).get("prompt_tokens", prompt)
+            spent += begins - before
+            before = begins
+            found.append(Asked(spent, *waited_for, prompt, ahead.read, max(0, ahead.written)))
+            spent = 0.0
+        spent += file.ended - before
+    return found, cancelled
 
 
-def _usage(event: dict[str, Any]) -> dict[str, Any]:
-    usage = event["details"].get("usage") or {}
-    return usage if {"prompt_tokens", "completion_tokens"} <= usage.keys() else {}
+def _answered(event: dict[str, Any]) -> bool:
+    return event["reason"] not in CANCELLED
 
 
-def typed(arguments: argparse.Namespace, told: dict[str, Any]) -> None:
+async def sit(
+    row: Row, home: Home, texts: Sequence[Script], seconds: float, tell: progress.Tell
+) -> list[Typed]:
+    """Type them one after the other, until the last one or so many seconds are over."""
+    seat, found = Replay(row, home), list[Typed]()
+    until = time.monotonic() + seconds
+    try:
+        await seat.start(list(dict.fromkeys(script.root for script in texts)))
+        for number, script in enumerate(texts):
+            if found and time.monotonic() > until:
+                break
+            tell(f"typing, {script.file.name}", number, len(texts))
+            began = time.time()
+            sitting = await seat.type(script)
+            found.append(Typed(sitting, began, time.time()))
+    finally:
+        await seat.close()
+    return found
+
+
+def record(arguments: argparse.Namespace, told: dict[str, Any]) -> None:
     """A recording, and of this machine's engine its rates and how many prompts it keeps."""
     settings = config.load()
     if settings.endpoint:
         raise UsageError("The recording is of Tandem's own engine.", "Unset the endpoint.")
     quick = arguments.quick
-    rows = rows_of([ALL], settings.model)
+    [row] = rows_of([ALL], settings.model)
     folders = [folder.resolve() for folder in arguments.files]
     with tempfile.TemporaryDirectory(prefix="tandem-sizing-") as temporary:
         place = Path(temporary)
-        files, keys = (QUICK_FILES, QUICK_KEYS) if quick else (FILES, KEYS)
+        files, keys = (QUICK_FILES, QUICK_KEYS) if quick else (arguments.count, KEYS)
         texts = scripts(folders, place / "repositories", arguments.seed, files, keys)
+        roots = [script.root for script in texts]
         with (
             progress.on_stderr() as tell,
-            homes(place / "homes", [row.settings for row in rows]) as user_folders,
+            seated(place / "homes", [row.settings], roots, tell) as [home],
         ):
-            for root in dict.fromkeys(script.root for script in texts):
-                Indexer(root).update(partial(tell, f"indexing {root.name}"))
-            sittings = asyncio.run(replay(rows, texts, user_folders, 1.0, True, tell))[ALL]
-            asked, stopped = recorded(sittings)
+            address = background.find(config.load(None, row.settings))
+            assert address is not None, "the engine runs"
+            with Meter(address.url, address.token) as meter:
+                typed = asyncio.run(sit(row, home, texts, arguments.minutes * 60, tell))
+            asked, cancelled = recorded(typed, meter.at)
+            computed = meter.at(inf).since(meter.at(0))
             told["asked"] = [asdict(one) for one in asked]
-            told["keys"] = sum(sitting.pressed for sitting in sittings)
-            told["cancelled"] = stopped
+            told["keys"] = sum(file.sitting.pressed for file in typed)
+            told["files"], told["cancelled"] = len(typed), cancelled
+            told["computed"] = computed._asdict()
+            told["typed_s"] = sum(file.ended - file.began for file in typed)
+            told["answers_ms"] = [
+                one.wall_ms
+                for file in typed
+                for one in file.sitting.asked
+                if one.asked_model and one.wall_ms is not None
+            ]
             if not arguments.rates and not arguments.at:
-                address = background.find(config.load(None, rows[0].settings))
-                assert address is not None, "the engine runs"
                 with Replica(address.url, address.token, address.model) as replica:
                     told.update(measured(replica, asked, quick))
 
 
 def measured(replica: Replica, asked: Sequence[Asked], quick: bool) -> dict[str, Any]:
-    rates = replica.rates(QUICK_AT_ONCE if quick else AT_ONCE, QUICK_SECONDS if quick else SECONDS)
+    rates, rounds = replica.rates(
+        QUICK_AT_ONCE if quick else AT_ONCE, QUICK_SECONDS if quick else SECONDS
+    )
     kept = replica.keeps(round(fmean(one.prompt for one in asked)), QUICK_TRIED if quick else TRIED)
-    return {"read": rates.read, "written": rates.written, "kept": kept}
+    return {"read": rates.read, "written": rates.written, "rounds": rounds, "kept": kept}
 
 
-def earlier(file: Path) -> dict[str, Any]:
-    """What an earlier run wrote. Raises UsageError."""
+def earlier(files: Sequence[Path]) -> dict[str, Any]:
+    """What earlier runs wrote, one after the other; the first one's rates. Raises UsageError."""
+    first, *others = [_earlier(file) for file in files]
+    for other in others:
+        first["asked"] += other["asked"]
+        first["answers_ms"] = first.get("answers_ms", []) + other.get("answers_ms", [])
+        for what in ("keys", "cancelled", "files", "typed_s"):
+            first[what] = first.get(what, 0) + other.get(what, 0)
+        for what in ("read", "written"):
+            first["computed"][what] += other["computed"][what]
+    return first
+
+
+def _earlier(file: Path) -> dict[str, Any]:
     try:
         told = json.loads(file.read_text("utf-8"))
         told["asked"] = [asdict(Asked(**one)) for one in told["asked"]]
         if "written" in told:
             told["written"] = {int(number): rate for number, rate in told["written"].items()}
+        told["computed"] = Work(**told["computed"])._asdict()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{file} is no recording.", "Write one with --json.") from error
     if not told["asked"]:
@@ -147,17 +205,17 @@ def run(arguments: argparse.Namespace) -> None:
     given = rates_of(arguments.rates) if arguments.rates else None
     told: dict[str, Any] = earlier(arguments.recorded) if arguments.recorded else {}
     if not told:
-        typed(arguments, told)
+        record(arguments, told)
     asked = [Asked(**one) for one in told["asked"]]
     if given:
         # Whose rates are told has a memory of its own.
-        told.update(read=given.read, written=given.written, kept=0)
+        told.update(read=given.read, written=given.written, kept=0, rounds={})
     elif arguments.at:
         token = config.load().token.get_secret_value()
         with Replica(arguments.at, token, arguments.model) as replica:
             told.update(measured(replica, asked, arguments.quick))
     elif "read" not in told:
-        raise UsageError(f"{arguments.recorded} has no rates.", "Give --rates or --at.")
+        raise UsageError("The first recording has no rates.", "Give --rates or --at.")
     if arguments.kept is not None:
         told["kept"] = arguments.kept
     told["slots"], told["limit_ms"] = arguments.slots, arguments.limit_ms
@@ -168,14 +226,12 @@ def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[
     rates, kept = Rates(told["read"], told["written"]), told["kept"]
     limit_s = arguments.limit_ms / 1000
     found = {
-        typing: most(asked, rates, arguments.slots, limit_s, typing, kept)
+        typing: most(asked, rates, arguments.slots, limit_s, typing, kept, gives_way=True)
         for typing in sorted({0.1, arguments.typing, 0.5})
     }
     told["developers"] = {str(typing): number for typing, number in found.items()}
-    # What was read before anybody waited for it is in no answer's usage: this is the other bound.
-    reread = [replace(one, read=one.prompt) for one in asked]
-    fewest = most(reread, rates, arguments.slots, limit_s, arguments.typing)
-    told["developers_all_read"] = fewest
+    queued = most(asked, rates, arguments.slots, limit_s, arguments.typing, kept)
+    told["developers_all_queue"] = queued
     minutes = sum(one.after_s for one in asked) / 60
     common.report(
         f"Developers per replica, 95% of answers within {arguments.limit_ms:g} ms",
@@ -186,24 +242,33 @@ def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[
             ["- cancelled by the next key", str(told["cancelled"])],
             ["- a minute of typing", len(asked) / minutes if minutes else 0.0],
             ["- tokens of the prompt, mean", fmean(one.prompt for one in asked)],
-            ["- tokens read, mean (not cached)", fmean(one.read for one in asked)],
-            ["- tokens written, mean", fmean(one.written for one in asked)],
+            ["- tokens read until it is answered, mean", fmean(one.read for one in asked)],
+            ["- written", fmean(one.written for one in asked)],
+            ["- read ahead, after the answer", fmean(one.ahead_read for one in asked)],
+            ["- written ahead", fmean(one.ahead_written for one in asked)],
             ["prompts that a replica keeps", str(kept or "all")],
-            ["a replica reads, tokens a second", rates.read],
+            ["a replica reads, tokens a second", f"{rates.read:.0f}"],
             *(
-                [f"a replica writes, {number} at once", rate]
+                [f"a replica writes, {number} at once", _among(rate, told, number)]
                 for number, rate in rates.written.items()
             ),
             *(
                 [f"developers who type {share:.0%} of the time", str(n)]
                 for share, n in found.items()
             ),
-            [f"- {arguments.typing:.0%}, if every prompt is read as a whole", str(fewest)],
+            [f"- {arguments.typing:.0%}, if what is asked ahead does not give way", str(queued)],
         ],
         ("developers_per_replica", str(found[arguments.typing])),
         told,
         arguments.json,
     )
+
+
+def _among(rate: float, told: dict[str, Any], number: int) -> str:
+    """With the lowest and highest of its rounds: far apart, something disturbed them."""
+    rounds = told.get("rounds", {})
+    found = rounds.get(number) or rounds.get(str(number)) or []
+    return f"{rate:.0f} ({min(found):.0f} to {max(found):.0f})" if found else f"{rate:.0f}"
 
 
 def main() -> None:
@@ -212,7 +277,11 @@ def main() -> None:
     default = [common.REPOSITORY / "completion"]
     add = parser.add_argument
     add("--files", type=Path, nargs="+", metavar="FOLDER", default=default, help="repositories")
-    add("--recorded", type=Path, metavar="FILE", help="what --json of an earlier run wrote")
+    add("--count", type=int, default=FILES, help="files to type in at most")
+    add("--minutes", type=float, default=600.0, help="after which no other file is begun")
+    add(
+        "--recorded", type=Path, nargs="+", metavar="FILE", help="what --json of earlier runs wrote"
+    )
     add("--rates", type=Path, metavar="FILE", help="of another replica, as JSON")
     add("--at", metavar="URL", help="measure the server there, which nobody else asks; ends in /v1")
     add("--model", metavar="NAME", help="that it serves")

@@ -159,14 +159,12 @@ def test_keys_and_values_are_never_shared_between_variants(
         assert answer(variants.decoder(name), TOKENS) == expected[name]
 
 
-def test_generated_tokens_are_counted_over_dropped_variants(
-    store: Store, variants: Variants
-) -> None:
+def test_work_is_counted_over_dropped_variants(store: Store, variants: Variants) -> None:
     counts = []
     for seed, name in enumerate("abc"):
         store.add(name, seed)
         answer(variants.decoder(name), TOKENS)
-        counts.append(variants.generated_tokens)
+        counts.append(variants.work.written)
     assert 0 < counts[0] < counts[1] < counts[2]
 
 

@@ -110,10 +110,10 @@ def test_a_cancel_takes_effect_before_the_next_token(decoder: Decoder) -> None:
     stream = decoder.generate(Request(tuple(decoder.tokenizer.encode(CODE)), 50), lambda: cancelled)
     for _ in range(3):
         next(stream)
-    cancelled, before = True, decoder.generated_tokens
+    cancelled, before = True, decoder.work.written
     rest = list(stream)
     assert rest[-1].finish == "cancelled"
-    assert decoder.generated_tokens == before
+    assert decoder.work.written == before
 
 
 def test_a_cancel_during_a_long_prompt_reads_no_more_of_it(decoder: Decoder) -> None:

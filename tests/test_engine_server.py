@@ -290,6 +290,27 @@ def test_hanging_up_on_a_whole_answer_stops_the_model(engine: Address) -> None:
     assert after["generated_tokens"] - before["generated_tokens"] < 200
 
 
+def test_what_is_read_for_a_cancelled_request_is_counted_and_what_is_cached_is_not(
+    client: openai.OpenAI, engine: Address
+) -> None:
+    wait_until_idle(engine)
+    before = stats(engine)["read_tokens"]
+    text = "# of nothing else asked here\n" + "clock = wind(clock, 31)\n" * 90
+    connection = open_request(engine, prompt=text)
+    wait_until(lambda: stats(engine)["read_tokens"] > before)
+    connection.close()
+    wait_until_idle(engine)
+    cancelled = stats(engine)["read_tokens"] - before
+    usage = complete(client, prompt=text, max_tokens=1).usage
+    again = complete(client, prompt=text, max_tokens=1).usage
+    cached = again.prompt_tokens_details.cached_tokens
+    assert cached == usage.prompt_tokens - 1
+    read = stats(engine)["read_tokens"] - before
+    # Once in all, whoever read how much of it, and the last token each time it is asked again.
+    assert usage.prompt_tokens < read <= usage.prompt_tokens + 2
+    assert 0 < cancelled <= usage.prompt_tokens
+
+
 def test_a_full_queue_is_429_and_hanging_up_frees_a_place(engine: Address) -> None:
     wait_until_idle(engine)
     # Spelled out digit by digit, whatever the model would say: over a second.
@@ -342,7 +363,9 @@ def test_health_with_the_token_tells_process_model_and_counts(engine: Address) -
     body = json.loads(get(engine, "/health", bearer(engine)).body)
     assert (body["status"], body["model"], body["pid"]) == ("ok", DEFAULT, engine.pid)
     assert body["uptime_seconds"] > 0
-    assert {"requests", "running", "waiting", "generated_tokens"} <= set(body["stats"])
+    assert {"requests", "running", "waiting", "read_tokens", "generated_tokens"} <= set(
+        body["stats"]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -106,11 +106,11 @@ def test_a_dropped_sequence_says_so_once_and_the_others_go_on(
     expected = text(list(tiny.generate(requests[1])))
     gone, kept = (tiny.start(request) for request in requests)
     tiny.step([gone, kept])
-    before = tiny.generated_tokens
+    before = tiny.work.written
     tiny.drop(gone)
     tiny.drop(gone)
     tiny.step([gone])
-    assert tiny.generated_tokens == before
+    assert tiny.work.written == before
     assert [chunk.finish for chunk in gone.chunks() if chunk.last] == ["cancelled"]
     first = kept.chunks()
     assert text(first + finish(tiny, [kept])[0]) == expected

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 
 from benchmarks.parts.ledger import Asked as Request
 from benchmarks.parts.ledger import Sitting
+from benchmarks.parts.meter import Work
 from benchmarks.parts.sizing import Asked, Rates, answer_times, arrivals, most
-from benchmarks.sizing import recorded
+from benchmarks.sizing import Typed, recorded
 from completion.engine.background import Address
 from tandem.errors import UsageError
 from tests import tiny_models
@@ -70,9 +70,22 @@ def test_prompts_that_are_not_kept_are_read_as_a_whole() -> None:
     asked = [Asked(1.0, 1, 1, prompt=500)]
     few = arrivals(asked, 10, 60.0, 1.0, 0, kept=10)
     assert {one.read for _, one in few} == {1}
-    half = [one.read for _, one in arrivals(asked, 20, 60.0, 1.0, 0, kept=10)]
-    assert {*half} == {1, 500}
-    assert 0.3 < half.count(500) / len(half) < 0.7
+    # All ask in turn, so that whoever comes has been forgotten; the first ones were known.
+    more = [one.read for _, one in arrivals(asked, 20, 60.0, 1.0, 0, kept=10)]
+    assert more == [1] * 10 + [500] * (len(more) - 10)
+
+
+def test_what_is_asked_ahead_keeps_others_waiting_and_counts_as_no_answer() -> None:
+    first, second = Asked(0, 0, 10, 0, 1000, 5), Asked(0, 0, 10)
+    alone = answer_times([(0.0, first), (5.0, second)], RATES, 4)
+    assert alone == [pytest.approx(1.0), pytest.approx(1.0)]
+    behind = answer_times([(0.0, first), (1.5, second)], RATES, 4)
+    # The prompt ahead is read from 1 to 2 s; then both are written, the other for half as long.
+    each = RATES.each(2)
+    assert behind == [pytest.approx(1.0), pytest.approx(0.5 + 5 / each + (10 - 5) / 10)]
+    # What gives way ends the piece of its prompt that is just read.
+    first_come = answer_times([(0.0, first), (1.5, second)], RATES, 4, gives_way=True)
+    assert first_come == [pytest.approx(1.0), pytest.approx(0.256 + 1.0)]
 
 
 requests = st.lists(
@@ -97,29 +110,44 @@ def test_every_request_is_answered_and_none_sooner_than_alone(
 
 def test_many_developers_of_a_fast_replica_are_found_before_long() -> None:
     found = most([Asked(2.0, 10, 6)], Rates(10_000.0, {1: 150.0, 8: 900.0}), 8, 0.5, 0.2)
-    # Less than it can write in all: 900 / 6 answers a second, of each developer one in ten.
-    assert 500 < found < 1500
+    # Less than it can write in all: 900 / 6 answers a second, of each developer one in ten; less
+    # what a stretch of typing lacks of its last gap, 2 s in 62.
+    assert 500 < found < 1550
 
 
-def request(time: float, **usage: Any) -> Request:
-    details = {"usage": usage} if usage else {}
-    event = {"time": time, "stages_ms": {"generate": 1.0}, "details": details}
+def request(time: float, took_ms: float, reason: str = "", prompt: int = 0) -> Request:
+    usage = {"usage": {"prompt_tokens": prompt}} if prompt else {}
+    stages = {"generate": 1.0, "total": took_ms}
+    event = {"time": time, "stages_ms": stages, "reason": reason, "details": usage}
     return Request("a.py", 1, event=event)
 
 
-def test_what_the_next_key_cancelled_counts_as_the_mean_of_the_others() -> None:
-    told = {"prompt_tokens": 100, "prompt_tokens_details": {"cached_tokens": 90}}
+def test_what_was_computed_is_told_by_request_and_before_or_after_its_answer() -> None:
     requests = [
-        request(50.0, completion_tokens=4, **told),
-        request(51.5),
-        request(90.0, completion_tokens=8, prompt_tokens=200),
-        Request("a.py", 2, event={"time": 91.0, "stages_ms": {}, "details": {}}),
+        request(12.0, 500, prompt=300),
+        request(13.5, 400, "cancelled"),
+        Request("a.py", 2, event={"time": 14.0, "stages_ms": {}, "details": {}, "reason": ""}),
+        request(22.0, 1000, prompt=310),
     ]
-    asked, cancelled = recorded([Sitting("a.py", 9, 9, requests)])
-    assert asked == [Asked(5.0, 10, 4, 100), Asked(1.5, 105, 6, 150), Asked(5.0, 200, 8, 200)]
+    typed = [Typed(Sitting("a.py", 9, 9, requests), 10.0, 24.0)]
+    counted = {0.0: Work(40, 7), 12.2: Work(340, 9), 13.0: Work(350, 12)}
+    counted |= {13.8: Work(450, 12), 22.5: Work(451, 13), 23.7: Work(500, 13)}
+
+    def at(moment: float) -> Work:
+        return counted[max(time for time in counted if time <= moment)]
+
+    asked, cancelled = recorded(typed, at)
     assert cancelled == 1
+    assert asked == [
+        Asked(2.0, 300, 2, 300, 10, 3),
+        Asked(1.5, 100, 0, 300),
+        Asked(8.5, 1, 1, 310, 49, 0),
+    ]
+    # All that was computed is some request's.
+    assert sum(one.read + one.ahead_read for one in asked) == 500 - 40
+    only = [Typed(Sitting("a.py", 9, 9, [request(1.0, 5, "cancelled")]), 0.0, 2.0)]
     with pytest.raises(UsageError, match="No request was answered"):
-        recorded([Sitting("a.py", 9, 9, [request(1.0)])])
+        recorded(only, at)
 
 
 def sizing(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -131,7 +159,10 @@ def sizing(*arguments: object) -> subprocess.CompletedProcess[str]:
 def recording(tmp_path: Path) -> Path:
     file = tmp_path / "recording.json"
     asked = {"after_s": 2.0, "read": 10, "written": 6, "prompt": 300}
-    file.write_text(json.dumps({"asked": [asked] * 3, "keys": 9, "cancelled": 1}))
+    asked |= {"ahead_read": 2, "ahead_written": 4}
+    computed = {"read": 36, "written": 30}
+    told = {"asked": [asked] * 3, "keys": 9, "cancelled": 1, "computed": computed}
+    file.write_text(json.dumps(told))
     return file
 
 
@@ -146,6 +177,10 @@ def test_a_recording_is_played_before_rates_of_a_file(recording: Path, tmp_path:
     assert result.stdout.splitlines()[-1] == f"headline: developers_per_replica {developers['0.2']}"
     assert developers["0.1"] > developers["0.2"] > developers["0.5"] > 0
     assert found["asked"] == json.loads(recording.read_text())["asked"]
+    assert sizing("--recorded", figures, figures, "--json", figures).returncode == 0
+    twice = json.loads(figures.read_text())
+    assert (len(twice["asked"]), twice["keys"]) == (6, 18)
+    assert twice["computed"] == {"read": 72, "written": 60}
     # With a memory for few prompts most of them are read as a whole.
     assert sizing("--recorded", figures, "--kept", 4, "--json", figures).returncode == 0
     assert 0 < json.loads(figures.read_text())["developers"]["0.2"] < developers["0.2"]

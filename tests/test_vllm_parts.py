@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from completion.vllm.metrics import Counts
 from completion.vllm.settings import Adapters, Settings, Speculation
 from tandem.errors import EngineError, ModelError
 from tests.tiny_adapters import Store
+from tests.wire import wait_until
 
 # Why it ended
 
@@ -164,6 +166,38 @@ def test_counts_are_read_from_the_metrics_of_all_engines() -> None:
     assert (told.running, told.drafted, told.accepted, told.prefix_hits) == (3, 15, 7, 64)
     assert not told.idle
     assert metrics.read("").idle
+
+
+def test_what_was_computed_is_what_no_cache_had_and_all_of_it_without_a_cache() -> None:
+    plain = "vllm:prompt_tokens_total 90.0\nvllm:generation_tokens_total 12.0\n"
+    assert (metrics.read(plain).read, metrics.read(plain).written) == (90, 12)
+    cached = "vllm:prefix_cache_queries_total 100.0\nvllm:prefix_cache_hits_total 64.0\n"
+    assert metrics.read(plain + cached).read == 36
+
+
+# Its log
+
+
+def test_a_long_log_begins_anew_and_is_written_on(tmp_path: Path) -> None:
+    most = process.MAX_LOG
+    go = tmp_path / "go"
+    script = f"""
+import pathlib, time
+print('x' * {most + 1}, flush=True)
+while not pathlib.Path({str(go)!r}).exists():
+    time.sleep(0.01)
+print('more')
+"""
+    running = process.Process([sys.executable, "-c", script], {}, tmp_path, "ray")
+    try:
+        wait_until(lambda: running.log.stat().st_size > most or running.status is not None)
+        running.trim_log()
+        assert running.log.stat().st_size == 0
+        go.touch()
+        wait_until(lambda: running.status is not None)
+        assert running.log.read_text() == "more\n"
+    finally:
+        running.close()
 
 
 # Where vLLM is

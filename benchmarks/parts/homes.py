@@ -8,15 +8,17 @@ FOLDER/rows/N    TANDEM_HOME of a row
 import contextlib
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from completion.engine import background
-from tandem import config, paths
+from completion.index import Indexer
+from tandem import config, paths, progress
 from tandem.config import Config
 
 # Tokens left free in the engine's context, and token ids that every vocabulary has.
@@ -59,6 +61,20 @@ def homes(folder: Path, settings: Sequence[Mapping[str, Any]]) -> Iterator[list[
         for one in {background.files_for(one): one for one in configs}.values():
             stack.callback(background.stop, one)
             background.ensure(one)
+        yield found
+
+
+@contextlib.contextmanager
+def seated(
+    folder: Path,
+    settings: Sequence[Mapping[str, Any]],
+    roots: Iterable[Path],
+    tell: progress.Tell,
+) -> Iterator[list[Home]]:
+    """As `homes`, with the repositories at `roots` indexed: all that a language server needs."""
+    with homes(folder, settings) as found:
+        for root in dict.fromkeys(roots):
+            Indexer(root).update(partial(tell, f"indexing {root.name}"))
         yield found
 
 

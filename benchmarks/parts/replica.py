@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import httpx
 
+from benchmarks.parts.meter import Work, settled, work
 from benchmarks.parts.sizing import Rates
 from tandem.errors import EngineError, UsageError
 
 LONG = 32  # tokens of an answer by which writing is measured
 READS, READ_LINES = 4, 60  # prompts by which reading is measured
+ROUNDS = 3
 TIMEOUT_S = 120.0
 SHAPE = '{"read": 9000, "written": {"1": 120, "16": 1400}}'
 
@@ -30,6 +33,13 @@ def rates_of(file: Path) -> Rates:
     if not written or not all(0 < one < inf for one in (rates.read, *written, *written.values())):
         raise UsageError(f"Rates in {file} must be above zero.", f"Write {SHAPE} into it.")
     return rates
+
+
+class Measured(NamedTuple):
+    """`rounds` are what the medians in `rates` were taken of."""
+
+    rates: Rates
+    rounds: dict[int, list[float]]
 
 
 class Replica:
@@ -60,17 +70,40 @@ class Replica:
             raise EngineError(f"{self._url} does not answer: {error}.", "Is it served?") from error
         return usage, time.perf_counter() - began
 
-    def rates(self, at_once: Sequence[int], seconds: float) -> Rates:
-        """Writing is measured for so many seconds for each number of requests at once."""
+    def _work(self) -> Work | None:
+        """None as well where the counters are not for us."""
+        try:
+            return work(self._client, self._url)
+        except (httpx.HTTPError, ValueError, KeyError):
+            return None
+
+    def _read(self, prompt: str | list[int]) -> tuple[int, int, float]:
+        """Tokens of the prompt, of which computed, and seconds. The server's own counters go
+        before what the answer says: not every server tells `cached_tokens`."""
+        before = self._work()
+        usage, took = self._ask(prompt, 1)
+        after = settled(self._client, self._url, before) if before else None
+        tokens = usage["prompt_tokens"]
+        read = after.since(before).read if before and after else tokens - cached(usage)
+        return tokens, min(tokens, read), took
+
+    def rates(self, at_once: Sequence[int], seconds: float) -> Measured:
+        """Each number of answers at once is written in ROUNDS rounds of so many seconds, in turns:
+        what disturbs the machine for a while hits all alike, and shows as a round unlike others."""
         self._ask("warm", 4)
         tokens = took = 0.0
         mark = time.time_ns()  # a prompt of an earlier measurement is not new
         for number in range(READS):
             text = f"# {mark} {number}\n" + f"value_{number} = compute({number})\n" * READ_LINES
-            usage, lasted = self._ask(text, 1)
-            tokens += usage["prompt_tokens"] - cached(usage)
+            _, read, lasted = self._read(text)
+            tokens += read
             took += lasted
-        return Rates(tokens / took, {number: self._writes(number, seconds) for number in at_once})
+        rounds: dict[int, list[float]] = {number: [] for number in at_once}
+        for _ in range(ROUNDS):
+            for number, found in rounds.items():
+                found.append(self._writes(number, seconds))
+        written = {number: median(found) for number, found in rounds.items()}
+        return Measured(Rates(tokens / took, written), rounds)
 
     def _writes(self, number: int, seconds: float) -> float:
         began = time.perf_counter()
@@ -92,7 +125,8 @@ class Replica:
 
         def again(number: int) -> int:
             prompt = [(number * 7919 + at * 31) % 400 + 100 for at in range(tokens)]
-            return cached(self._ask(prompt, 1)[0])
+            asked, read, _ = self._read(prompt)
+            return asked - read
 
         for number in range(most):
             again(number)

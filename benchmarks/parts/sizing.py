@@ -11,22 +11,34 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 BURST_S = 60.0  # mean of a stretch of typing
-# Half an hour is played, or less where so many requests come sooner.
-PLAYED_S, SHORTEST_S, REQUESTS = 1800.0, 60.0, 10_000
+# A working day is played, or less where so many requests come sooner.
+PLAYED_S, SHORTEST_S, REQUESTS = 8 * 3600.0, 60.0, 20_000
+PIECE = 256  # tokens of a prompt that a pass of ours reads at most
+NOTHING = 1e-6  # tokens: what the clock's rounding leaves
 MOST = 100_000  # developers that are tried
 
 
 @dataclass(frozen=True)
 class Asked:
     """`after_s` from the request before it, while somebody types; tokens to read and to write, and
-    of the `prompt`, which is read as a whole where the replica does not keep it."""
+    of the `prompt`, which is read as a whole where the replica does not keep it. Then, once it is
+    answered, what is read and written `ahead`, which nobody waits for."""
 
     after_s: float
     read: int
     written: int
     prompt: int = 0
+    ahead_read: int = 0
+    ahead_written: int = 0
+
+    @property
+    def ahead(self) -> "Asked | None":
+        if not self.ahead_read and not self.ahead_written:
+            return None
+        return Asked(0.0, self.ahead_read, self.ahead_written)
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,8 @@ class Rates:
 class _Job:
     arrived: float
     left: float
+    ahead: Asked | None
+    waited_for: bool
 
 
 def arrivals(
@@ -67,13 +81,12 @@ def arrivals(
     seed: int,
     kept: int = 0,
 ) -> list[tuple[float, Asked]]:
-    """Of all developers, in order. `typing` is the share of the time in which one types, `kept` for
-    how many of those who type the replica holds their prompts, 0 for all."""
+    """Of all developers, in order. `typing` is the share of the time in which one types. The replica
+    holds the prompts of the `kept` who asked last, 0 for all; of others it reads the whole."""
     rng = random.Random(seed)
-    lost = max(0.0, 1 - kept / max(1.0, developers * typing)) if kept else 0.0
-    found: list[tuple[float, Asked]] = []
+    found: list[tuple[float, int, Asked]] = []
     rest = BURST_S * (1 - typing) / typing if typing < 1 else 0.0
-    for _ in range(developers):
+    for who in range(developers):
         at = rng.randrange(len(asked))
         # Who types already is somewhere between two requests: not all ask at once.
         types = rng.random() < typing
@@ -86,63 +99,108 @@ def arrivals(
             if now > until and rest:
                 now += rng.expovariate(1 / rest)
                 until = now + rng.expovariate(1 / BURST_S)
-            whole = lost and rng.random() < lost
-            found.append((now, replace(one, read=max(one.read, one.prompt)) if whole else one))
-    return sorted((pair for pair in found if pair[0] < seconds), key=lambda pair: pair[0])
+            if now < seconds:
+                found.append((now, who, one))
+    found.sort(key=lambda told: told[:2])
+    return _forgetful(found, kept) if kept else [(now, one) for now, _, one in found]
 
 
-def answer_times(coming: Sequence[tuple[float, Asked]], rates: Rates, slots: int) -> list[float]:
-    """Seconds from each request to the end of its answer.
+def _forgetful(found: Sequence[tuple[float, int, Asked]], kept: int) -> list[tuple[float, Asked]]:
+    """Whoever comes first is known: it was not the replica's first day."""
+    first = list(dict.fromkeys(who for _, who, _ in found))[:kept]
+    known = dict.fromkeys(reversed(first))
+    told: list[tuple[float, Asked]] = []
+    for now, who, one in found:
+        whole = who not in known
+        known.pop(who, None)
+        known[who] = None
+        if len(known) > kept:
+            del known[next(iter(known))]
+        told.append((now, replace(one, read=max(one.read, one.prompt)) if whole else one))
+    return told
+
+
+def answer_times(
+    coming: Sequence[tuple[float, Asked]], rates: Rates, slots: int, gives_way: bool = False
+) -> list[float]:
+    """Seconds from each request to the end of its answer; not of what was asked ahead, which
+    queues as all others do unless it `gives_way`: then it goes on while nobody waits, and who
+    comes waits for a pass over a piece of its prompt at most.
 
     Prompts are read in the order in which they came, one at a time, and only while a slot is free.
     """
-    reader_free, running, waits = 0.0, list[_Job](), deque[tuple[float, Asked]]()
+    reader_free, running, waits = 0.0, list[_Job](), deque[tuple[float, Asked, bool]]()
+    later = deque[tuple[float, Asked, bool]]()  # what gives way
     took: list[float] = []
     ready: list[tuple[float, int, _Job]] = []  # read, by when
     clock, number = 0.0, 0
 
+    def written() -> list[_Job]:
+        first = [job for job in running if job.waited_for]
+        return first if gives_way and first else running
+
     def write(until: float) -> None:
-        """Let those that are written go on until then."""
+        """Let those that are written go on until then, which is not after the end of any."""
         nonlocal clock
-        while running and clock < until:
-            rate = rates.each(len(running))
-            first = min(job.left for job in running)
-            step = min(until - clock, first / rate)
-            for job in running:
-                job.left -= step * rate
-            clock += step
-            for job in [job for job in running if job.left <= 1e-9]:
-                running.remove(job)
+        now = written()
+        rate = rates.each(len(now)) if now else 0.0
+        for job in now:
+            job.left -= (until - clock) * rate
+        clock = until
+        for job in [job for job in running if job.left <= NOTHING]:
+            running.remove(job)
+            if job.waited_for:
                 took.append(clock - job.arrived)
-        clock = max(clock, until)
+            if job.ahead:
+                (later if gives_way else waits).append((clock, job.ahead, False))
 
     def admit() -> None:
         """Read what there is room for."""
         nonlocal reader_free, number
-        while waits and len(running) + len(ready) < slots:
-            arrived, one = waits.popleft()
-            reader_free = max(reader_free, clock) + one.read / rates.read
+        first = sum(job.waited_for for job in running) + sum(job.waited_for for *_, job in ready)
+        while waits and (first if gives_way else len(running) + len(ready)) < slots:
+            arrived, one, waited_for = waits.popleft()
+            begins, lasts = max(reader_free, clock), one.read / rates.read
+            paused = [entry for entry in ready if not entry[2].waited_for] if gives_way else []
+            if paused and begins == clock:
+                begins += min(PIECE / rates.read, max(0.0, paused[0][0] - clock))
+            ready[:] = [
+                (at + lasts, n, job) if (at, n, job) in paused else (at, n, job)
+                for at, n, job in ready
+            ]
+            heapq.heapify(ready)
+            reader_free = begins + lasts
+            number, first = number + 1, first + 1
+            job = _Job(arrived, max(1, one.written), one.ahead, waited_for)
+            heapq.heappush(ready, (reader_free, number, job))
+        while later and not waits and len(running) + len(ready) < slots:
+            arrived, one, _ = later.popleft()
             number += 1
-            heapq.heappush(ready, (reader_free, number, _Job(arrived, max(1, one.written))))
+            ends = max([reader_free, clock, *(at for at, *_ in ready)]) + one.read / rates.read
+            job = _Job(arrived, max(1, one.written), None, False)
+            heapq.heappush(ready, (ends, number, job))
 
     def go(until: float) -> None:
-        while ready and ready[0][0] <= until:
-            moment, _, job = heapq.heappop(ready)
-            write(moment)
-            running.append(job)
+        """From one request that is read or written to the next."""
+        while True:
+            ends = inf
+            if now := written():
+                ends = clock + min(job.left for job in now) / rates.each(len(now))
+            moment = min(ends, ready[0][0] if ready else inf)
+            if moment == inf or moment > until:
+                break
+            write(max(clock, moment))
+            if ready and ready[0][0] <= clock:
+                running.append(heapq.heappop(ready)[2])
             admit()
-        write(until)
+        if until < inf:
+            write(max(clock, until))
 
     for moment, one in coming:
         go(moment)
-        waits.append((moment, one))
+        waits.append((moment, one, True))
         admit()
-    while running or ready or waits:
-        # Each step ends at least one: by then somebody is through, or has been read.
-        rate = rates.each(len(running)) if running else 0.0
-        ends = clock + min(job.left for job in running) / rate if running else float("inf")
-        go(min(ends, ready[0][0]) if ready else ends)
-        admit()
+    go(inf)
     return took
 
 
@@ -155,6 +213,7 @@ def most(
     kept: int = 0,
     seconds: float = PLAYED_S,
     seed: int = 0,
+    gives_way: bool = False,
 ) -> int:
     """The largest number of developers whose 95th percentile stays within the limit, 0 for none."""
     each = typing * len(asked) / max(1e-9, sum(one.after_s for one in asked))  # requests a second
@@ -162,7 +221,7 @@ def most(
     def fits(developers: int) -> bool:
         enough = max(SHORTEST_S, REQUESTS / (each * developers))
         coming = arrivals(asked, developers, min(seconds, enough), typing, seed, kept)
-        times = answer_times(coming, rates, slots)
+        times = answer_times(coming, rates, slots, gives_way)
         return not times or sorted(times)[int(0.95 * len(times))] <= limit_s
 
     low, high = 0, 1

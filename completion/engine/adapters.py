@@ -20,6 +20,7 @@ from completion.engine.beside import Beside, BesideModel
 from completion.engine.generate import Decoder
 from completion.engine.int8 import Int8Model
 from completion.engine.model import Layer, Model
+from completion.engine.request import Work
 from completion.engine.tensors import Linear
 from completion.engine.weights import AnyModel
 from completion.lora import Lora
@@ -55,7 +56,7 @@ class Variants:
     `weights` tells what adapters must be for; it is asked when the first one is loaded, because
     it may have to hash the model's files. `beside` keeps adapters apart from the weights, see
     there; it changes the base decoder's model and raises ModelError where that cannot be. Not
-    thread-safe, but for `generated_tokens`: the thread that owns the model owns this.
+    thread-safe, but for `work`: the thread that owns the model owns this.
     """
 
     def __init__(
@@ -72,7 +73,6 @@ class Variants:
             base.model = BesideModel(base.model)
         self._weights = weights
         self._loaded: OrderedDict[str, tuple[tuple[int, ...], Decoder]] = OrderedDict()
-        self._dropped_tokens = 0
 
     def decoder(self, adapter: str = "") -> Decoder:
         """For an adapter's name, or the base for none. Loading takes about a second.
@@ -98,10 +98,9 @@ class Variants:
         return self._base.pool.bytes
 
     @property
-    def generated_tokens(self) -> int:
-        decoders = [decoder for _, decoder in list(self._loaded.values())]
-        counts = [decoder.generated_tokens for decoder in (self._base, *decoders)]
-        return self._dropped_tokens + sum(counts)
+    def work(self) -> Work:
+        """Of the base and of all adapters since the start."""
+        return self._base.work
 
     def _load(self, name: str) -> Decoder:
         weights = self._weights()
@@ -112,7 +111,6 @@ class Variants:
     def _drop(self, name: str) -> None:
         if name in self._loaded:
             decoder = self._loaded.pop(name)[1]
-            self._dropped_tokens += decoder.generated_tokens
             decoder.pool.forget(decoder.owner)
 
 
@@ -123,7 +121,7 @@ def with_adapter(base: Decoder, folder: Path, base_folder: Path) -> Decoder:
         model, owner = base.model, load_beside(base.model, adapter)
     else:
         model, owner = merge(base.model, adapter), None
-    made = Decoder(model, base.tokenizer, folder.name, base.pool, owner)
+    made = Decoder(model, base.tokenizer, folder.name, base.pool, owner, base.work)
     if base.speculation is None:
         made.speculation = None
     return made

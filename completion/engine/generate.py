@@ -12,7 +12,7 @@ from completion.engine.drafts import Lookup
 from completion.engine.kv import KVCache
 from completion.engine.kvpool import KVPool
 from completion.engine.memory_hook import MemoryHook
-from completion.engine.request import Chunk, Request
+from completion.engine.request import Chunk, Request, Work
 from completion.engine.running import Running
 from completion.engine.sample import LogitsHook
 from completion.engine.shipped import Shipped
@@ -32,7 +32,7 @@ class Decoder:
 
     `speculation` is what it has learned about drafts; None decodes without them. Decoders may
     share a `pool` of caches, and those of one model may be stepped together: keys and values that
-    come from different weights have different owners.
+    come from different weights have different owners. `work` counts for all that share it.
     """
 
     def __init__(
@@ -42,12 +42,13 @@ class Decoder:
         name: str,
         pool: KVPool | None = None,
         owner: object = None,
+        work: Work | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.name = name
         self.context = model.context
-        self.generated_tokens = 0
+        self.work = work or Work()
         self.speculation: Speculation | None = Speculation()
         self.pool = pool or KVPool(model.new_cache, CACHE_MB << 20)
         self.owner = owner or self
@@ -86,7 +87,7 @@ class Decoder:
         for _ in self.generate(Request((token,) * 8, 2, heal=" ")):
             pass
         self.forget()
-        self.generated_tokens = 0
+        self.work.read = self.work.written = 0
         self.speculation = Speculation()
 
     def forget(self) -> None:
@@ -204,12 +205,15 @@ class Decoder:
         drafts = [running.propose(PREFILL_TOKENS) for running in live]
         counts = self.speculation.plan(drafts) if self.speculation else [0] * len(live)
         guesses = [draft.tokens[:n] for draft, n in zip(drafts, counts, strict=True)]
+        unread = [running.prompt_left for running in live]
         pieces = [running.next_tokens(PREFILL_TOKENS) for running in live]
         parts = [
             (piece + guessed, running.cache)
             for piece, guessed, running in zip(pieces, guesses, live, strict=True)
         ]
-        joined = self._pick(live, self.model.forward_all(parts), drafts, guesses)
+        hidden = self.model.forward_all(parts)
+        self.work.read += sum(map(min, map(len, pieces), unread))
+        joined = self._pick(live, hidden, drafts, guesses)
         elapsed = (time.perf_counter() - began) * 1000
         if self.speculation is not None and not any(prefilling):
             self.speculation.cost.measured(sum(len(tokens) for tokens, _ in parts), elapsed)
@@ -240,12 +244,12 @@ class Decoder:
         for number, own, states in zip(ready, logits, (row.cpu() for row in rows), strict=True):
             running = live[number]
             picked = running.verify(own, states, guesses[number])
-            self.generated_tokens += len(picked)
+            self.work.written += len(picked)
             if self.speculation is not None:
                 self.speculation.acceptance.learn(drafts[number], picked)
             for other in self._followers(running):
                 other.join(running)
-                self.generated_tokens += len(other.verify(own[:1], states[:1], ()))
+                self.work.written += len(other.verify(own[:1], states[:1], ()))
                 joined.append(other)
         return joined
 

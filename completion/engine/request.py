@@ -64,6 +64,16 @@ class Usage:
     decode_ms: float = 0.0
 
 
+@dataclass
+class Work:
+    """Tokens of prompts that were computed and tokens that were picked, whoever they were for:
+    of requests that were cancelled or that nobody waited for as well, which no answer's usage
+    tells."""
+
+    read: int = 0
+    written: int = 0
+
+
 @dataclass(frozen=True)
 class TokenLogprob:
     """What the model thought of a token, in nats, and which ones it thought likeliest.

@@ -59,7 +59,12 @@ class Running:
     @property
     def prefilling(self) -> bool:
         """Whether part of the prompt is still unread."""
-        return len(self.cache) < len(self.request.prompt)
+        return self.prompt_left > 0
+
+    @property
+    def prompt_left(self) -> int:
+        """Tokens of the prompt that are still unread."""
+        return max(0, len(self.request.prompt) - len(self.cache))
 
     def propose(self, most: int) -> Draft:
         """Guesses at what follows, if a pass over `most` tokens gets to the end of what is known."""

@@ -123,12 +123,16 @@ class Scheduler:
         return jobs
 
     def stats(self) -> dict[str, float]:
-        """Counters since the start; `last_active` is on time.monotonic's clock, in seconds."""
+        """Counters since the start; `last_active` is on time.monotonic's clock, in seconds.
+
+        `read_tokens` are those of prompts that were computed, not found in a cache: see `Work`.
+        """
         with self._changed:
             busy = bool(self._active or self._waiting)
             return {
                 **self._counts,
-                "generated_tokens": self._variants.generated_tokens,
+                "read_tokens": self._variants.work.read,
+                "generated_tokens": self._variants.work.written,
                 "passes": self._passes,
                 "running": len(self._active),
                 "waiting": len(self._waiting),

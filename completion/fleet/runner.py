@@ -89,6 +89,8 @@ class Runner:
                 raise EngineError(
                     f"Ray Serve ended: {process.last_words()}", f"Its log: {process.log}"
                 )
+            if ready:  # the line that says so is looked for before
+                process.trim_log()
             if (
                 not ready
                 and app_file.READY in process.log.read_text("utf-8", "replace").splitlines()

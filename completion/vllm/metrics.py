@@ -12,6 +12,8 @@ _NAMES = {
     "accepted": "vllm:spec_decode_num_accepted_tokens_total",
     "prefix_queries": "vllm:prefix_cache_queries_total",
     "prefix_hits": "vllm:prefix_cache_hits_total",
+    "prompt": "vllm:prompt_tokens_total",
+    "written": "vllm:generation_tokens_total",
 }
 
 
@@ -26,10 +28,18 @@ class Counts:
     accepted: float = 0
     prefix_queries: float = 0
     prefix_hits: float = 0
+    prompt: float = 0
+    written: float = 0
 
     @property
     def idle(self) -> bool:
         return not self.running and not self.waiting
+
+    @property
+    def read(self) -> float:
+        """Tokens of prompts that were computed, of cancelled requests as well; all of an answered
+        request's prompt where nothing is cached."""
+        return self.prefix_queries - self.prefix_hits if self.prefix_queries else self.prompt
 
 
 def read(text: str) -> Counts:

@@ -81,6 +81,7 @@ class Process:
             os.close(self._log)
 
     def trim_log(self) -> None:
+        """Begin it anew once it is long: it runs for months."""
         if os.fstat(self._log).st_size > MAX_LOG:
             os.ftruncate(self._log, 0)
 
