@@ -91,7 +91,8 @@ def recorded(typed: Sequence[Typed], at: Callable[[float], Work]) -> tuple[list[
             prompt = (event["details"].get("usage") or {}).get("prompt_tokens", prompt)
             spent += begins - before
             before = begins
-            found.append(Asked(spent, *waited_for, prompt, ahead.read, max(0, ahead.written)))
+            beside = ahead.read, max(0, ahead.written)
+            found.append(Asked(spent, *waited_for, prompt, *beside, _answered(event)))
             spent = 0.0
         spent += file.ended - before
     return found, cancelled

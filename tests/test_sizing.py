@@ -108,6 +108,13 @@ def test_every_request_is_answered_and_none_sooner_than_alone(
     assert all(a >= b - 1e-6 for a, b in zip(sorted(times), alone, strict=True))
 
 
+def test_who_was_cancelled_keeps_others_waiting_and_waits_for_nothing() -> None:
+    gone, stays = Asked(0, 500, 10, seen=False), Asked(0, 500, 10)
+    times = answer_times([(0.0, gone), (0.0, stays)], RATES, 4)
+    assert len(times) == 1
+    assert times > answer_times([(0.0, stays)], RATES, 4)
+
+
 def test_many_developers_of_a_fast_replica_are_found_before_long() -> None:
     found = most([Asked(2.0, 10, 6)], Rates(10_000.0, {1: 150.0, 8: 900.0}), 8, 0.5, 0.2)
     # Less than it can write in all: 900 / 6 answers a second, of each developer one in ten; less
@@ -140,7 +147,7 @@ def test_what_was_computed_is_told_by_request_and_before_or_after_its_answer() -
     assert cancelled == 1
     assert asked == [
         Asked(2.0, 300, 2, 300, 10, 3),
-        Asked(1.5, 100, 0, 300),
+        Asked(1.5, 100, 0, 300, seen=False),
         Asked(8.5, 1, 1, 310, 49, 0),
     ]
     # All that was computed is some request's.

@@ -25,7 +25,8 @@ MOST = 100_000  # developers that are tried
 class Asked:
     """`after_s` from the request before it, while somebody types; tokens to read and to write, and
     of the `prompt`, which is read as a whole where the replica does not keep it. Then, once it is
-    answered, what is read and written `ahead`, which nobody waits for."""
+    answered, what is read and written `ahead`, which nobody waits for. Of one that was cancelled
+    nobody has `seen` the answer."""
 
     after_s: float
     read: int
@@ -33,6 +34,7 @@ class Asked:
     prompt: int = 0
     ahead_read: int = 0
     ahead_written: int = 0
+    seen: bool = True
 
     @property
     def ahead(self) -> "Asked | None":
@@ -71,6 +73,7 @@ class _Job:
     left: float
     ahead: Asked | None
     waited_for: bool
+    seen: bool = True
 
 
 def arrivals(
@@ -123,9 +126,9 @@ def _forgetful(found: Sequence[tuple[float, int, Asked]], kept: int) -> list[tup
 def answer_times(
     coming: Sequence[tuple[float, Asked]], rates: Rates, slots: int, gives_way: bool = False
 ) -> list[float]:
-    """Seconds from each request to the end of its answer; not of what was asked ahead, which
-    queues as all others do unless it `gives_way`: then it goes on while nobody waits, and who
-    comes waits for a pass over a piece of its prompt at most.
+    """Seconds from each request to the end of its answer, if anybody saw it; not of what was asked
+    ahead, which queues as all others do unless it `gives_way`: then it goes on while nobody waits,
+    and who comes waits for a pass over a piece of its prompt at most.
 
     Prompts are read in the order in which they came, one at a time, and only while a slot is free.
     """
@@ -149,7 +152,7 @@ def answer_times(
         clock = until
         for job in [job for job in running if job.left <= NOTHING]:
             running.remove(job)
-            if job.waited_for:
+            if job.waited_for and job.seen:
                 took.append(clock - job.arrived)
             if job.ahead:
                 (later if gives_way else waits).append((clock, job.ahead, False))
@@ -171,7 +174,7 @@ def answer_times(
             heapq.heapify(ready)
             reader_free = begins + lasts
             number, first = number + 1, first + 1
-            job = _Job(arrived, max(1, one.written), one.ahead, waited_for)
+            job = _Job(arrived, max(1, one.written), one.ahead, waited_for, one.seen)
             heapq.heappush(ready, (reader_free, number, job))
         while later and not waits and len(running) + len(ready) < slots:
             arrived, one, _ = later.popleft()
