@@ -57,7 +57,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, default_model: InstalledModel
 
 @pytest.fixture(scope="module")
 def wanted(home: Path) -> dict[str, str]:
-    """What the embedded engine answers in its exact form; it has ended before Ray starts."""
+    """What the embedded engine answers in its exact form, with the difference that we ship; it has
+    ended before Ray starts."""
     config = Config(engine=EngineConfig(dtype="float32", context=1024, threads=1))
     address = background.ensure(config)
     try:

@@ -65,7 +65,8 @@ def _vllm(settings: Settings, name: str, folder: Path) -> dict[str, Any]:
         "engine_kwargs": {"enable_prefix_caching": True, **settings.engine},
         "deployment_config": deployment(settings, PREFIX_AWARE),
     }
-    options, variables = config["deployment_config"], dict.fromkeys(_OFFLINE, "1")
+    options = config["deployment_config"]
+    variables: dict[str, str] = dict.fromkeys(_OFFLINE, "1")
     options["request_router_config"]["request_router_kwargs"] = _FORGETS
     options["ray_actor_options"] = {"num_cpus": settings.cpus}
     if settings.adapters.url:
