@@ -46,7 +46,7 @@ class RayServer(Serving):
 
     def replicas(self) -> list[psutil.Process]:
         """Those that hold a model."""
-        return [*self.called(":Engine"), *self.called(":LLMServer")]
+        return [*self.called(":tandem:Engine"), *self.called(":tandem:LLMServer")]
 
     @contextlib.contextmanager
     def counted(self, deployment: str) -> Iterator[list[int]]:

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -86,10 +87,10 @@ def text(answer: httpx.Response) -> str:
     return answer.json()["choices"][0]["text"]
 
 
-async def streamed(address: Address, prompt: str, tokens: int) -> tuple[list[str], Answer]:
+async def streamed(address: Address, prompt: str, **fields: Any) -> tuple[list[str], Answer]:
     """By our own client."""
     answer = Answer()
-    body = {"model": MODEL, "prompt": prompt, "max_tokens": tokens, "temperature": 0}
+    body = {"model": MODEL, "prompt": prompt, "temperature": 0, **fields}
     async with Client(address.url, address.token, timeout=600) as client:
         return [piece async for piece in client.complete(body, answer)], answer
 
@@ -100,11 +101,19 @@ async def test_greedy_text_through_our_client_is_the_embedded_engine_s(
 ) -> None:
     assert len(server.replicas()) == 2
     assert len(server.called("EngineCore")) == 2
-    pieces, answer = await streamed(server.address, prompt, 16)
+    pieces, answer = await streamed(server.address, prompt, max_tokens=16)
     assert "".join(pieces) == wanted[prompt]
+    assert answer.model == MODEL
+
+
+async def test_text_streams_and_the_end_and_usage_come_through_our_client(
+    server: RayServer, wanted: dict[str, str]
+) -> None:
+    pieces, answer = await streamed(server.address, PROMPTS[0], max_tokens=48, ignore_eos=True)
+    assert "".join(pieces).startswith(wanted[PROMPTS[0]])
     assert len(pieces) > 2
     assert answer.finish == "length"
-    assert answer.usage["completion_tokens"] == 16
+    assert answer.usage["completion_tokens"] == 48
 
 
 def test_a_prompt_s_beginning_leads_to_who_has_read_it(server: RayServer) -> None:
@@ -128,10 +137,13 @@ def test_token_ids_are_a_prompt_too_and_stop_nobody(
 
 
 def test_refusals_of_vllm_reach_the_client(server: RayServer) -> None:
-    for prompt, model, status in (("x " * 3000, "", 400), ("", "", 400), ("a", "nobody", 404)):
-        answer = server.ask(prompt, model)
-        assert answer.status_code == status, answer.text
+    for prompt in ("x " * 3000, ""):
+        answer = server.ask(prompt)
+        assert answer.status_code == 400
         assert answer.json()["error"]["message"]
+    answer = server.ask("a", "nobody")
+    assert answer.status_code == 404
+    assert "nobody" in answer.text
 
 
 def test_no_token_no_answer_and_foreign_hosts_get_nothing(server: RayServer) -> None:

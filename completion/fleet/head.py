@@ -46,9 +46,14 @@ def start(told: dict[str, Any], address: str) -> None:
 def main() -> None:
     told = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+
+    def listen() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ended.set())
+
+    listen()
     start(told, sys.argv[2] if len(sys.argv) > 2 else "")
+    listen()  # again: with Ray Serve LLM, Ray's own handler has come before it, and ends us at once
     print(app_file.READY, flush=True)
     ended.wait()
     serve.shutdown()
