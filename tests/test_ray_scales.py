@@ -26,7 +26,8 @@ dtype = "float32"
 queue = 64
 """
 PROMPT = "def load(path, name, size):\n    total = 0\n    return "
-ASKING = 4
+ASKING = 6
+LONG = {"max_tokens": 160, "ignore_eos": True}  # long enough to be under way beside others
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_a_second_replica_comes_with_the_load_and_goes_without_it_and_no_request
     def ask(alone: bool) -> None:
         """Some ask as long as it is busy, one goes on, but seldom, until the end."""
         while not ended.is_set() and (alone or busy.is_set()):
-            answers.append(server.ask(PROMPT))
+            answers.append(server.ask(PROMPT, **LONG))
             if not busy.is_set():
                 ended.wait(0.5)
 

@@ -84,6 +84,9 @@ def _vllm(settings: Settings, name: str, folder: Path) -> dict[str, Any]:
         # Left to itself vLLM keeps all but one core, which is none of two.
         variables["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
     config["runtime_env"] = {"env_vars": variables | settings.variables}
-    ingress = {"ray_actor_options": {"num_cpus": 0}}
+    ingress = {
+        "ray_actor_options": {"num_cpus": 0},
+        "graceful_shutdown_timeout_s": settings.drain_seconds,
+    }
     arguments = {"llm_configs": [config], "ingress_deployment_config": ingress}
     return {"import_path": VLLM, "args": arguments}
