@@ -16,7 +16,7 @@ SETTINGS = """cpus = 0.5
 [scaling]
 least = 1
 most = 2
-ongoing = 1
+ongoing = 0.25
 up_seconds = 1
 down_seconds = 2
 [engine]
