@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox demo test test-editors test-vscode test-vllm test-ray lint lint-lua types check train-bundle vscode lock
+.PHONY: help setup sandbox demo test test-editors test-vscode test-vllm test-ray test-ray-vllm lint lint-lua types check train-bundle vscode lock
 .PHONY: clean
 # Samples of the dataset builder: train/, validation/ and cases.jsonl.
 SAMPLES ?= build/samples
@@ -19,6 +19,8 @@ WORKERS ?= 2
 VLLM ?= $(HOME)/.cache/tandem-test/vllm
 # And `make test-ray` Ray.
 RAY ?= $(HOME)/.cache/tandem-test/ray
+RAY_VLLM ?= $(HOME)/.cache/tandem-test/ray-vllm
+RAY_VLLM_TESTS := tests/test_ray_vllm.py
 EDITOR_TESTS ?= $(wildcard tests/test_neovim_*.py tests/test_vscode_*.py)
 
 help: ## List the tasks
@@ -56,7 +58,12 @@ test-vllm: setup ## Tests against a real vLLM on the CPU, in an environment of i
 
 test-ray: setup ## Tests with replicas behind a real Ray Serve, in an environment of its own (once)
 	tests/ray_environment.sh $(RAY) $(VENV)
-	TANDEM_TEST_RAY=$(RAY) $(BIN)/python -m pytest -m ray $(wildcard tests/test_ray_*.py)
+	TANDEM_TEST_RAY=$(RAY) $(BIN)/python -m pytest -m ray $(filter-out $(RAY_VLLM_TESTS),$(wildcard tests/test_ray_*.py))
+
+test-ray-vllm: setup ## Tests with vLLM replicas behind Ray Serve LLM, beside the vLLM of test-vllm
+	PYTHON=$(PYTHON) tests/vllm_environment.sh $(VLLM)
+	tests/ray_vllm_environment.sh $(RAY_VLLM) $(VLLM)
+	TANDEM_TEST_RAY_VLLM=$(RAY_VLLM) $(BIN)/python -m pytest -m ray $(RAY_VLLM_TESTS)
 
 lint: setup lint-lua ## ruff: rules and format; the Neovim plugin by lint-lua
 	$(BIN)/ruff check .

@@ -159,15 +159,25 @@ def _ray(file: Path | None, flags: dict[str, Any], show: bool) -> None:
     from completion.fleet import app_file, environment
     from completion.fleet import settings as of_ray
     from completion.fleet.runner import Runner
+    from completion.vllm import served
+    from completion.vllm import settings as of_vllm
     from tandem import paths
 
     wanted = of_ray.load(file, flags)
-    found = models.resolve(wanted.model or settings.load().model)
+    name = wanted.model or settings.load().model
+    if wanted.replica == "vllm":  # as for vLLM alone: with the difference that we ship merged
+        float32 = wanted.engine.get("dtype") == "float32"
+        of_one = of_vllm.Settings(model=name, dtype="float32" if float32 else "auto")
+        found = served.find(of_one, name)
+    else:
+        found = models.resolve(name)
     told = app_file.made(wanted, found.name, found.folder)
     if show:
         typer.echo(app_file.text(told), nl=False)
         return
     where = environment.find(wanted.environment, wanted.replica)
+    if isinstance(found, served.Model):
+        found.made()
     listening = listen(wanted.host, wanted.port, wanted.allow_remote)
     listening.socket.close()  # Ray's proxy opens it
     token, token_file = engine.user_token()

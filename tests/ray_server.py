@@ -1,10 +1,14 @@
-"""`tandem serve --backend ray` with two replicas of the embedded engine, for tests marked `ray`.
+"""`tandem serve --backend ray` with replicas of the embedded engine, or of vLLM, for tests marked
+`ray`.
 
-`make test-ray` makes its environment and says where it is in TANDEM_TEST_RAY.
+`make test-ray` makes its environment and says where it is in TANDEM_TEST_RAY, `make test-ray-vllm`
+in TANDEM_TEST_RAY_VLLM.
 """
 
 import contextlib
 import os
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,16 +19,26 @@ import pytest
 
 from tests.serving import Serving
 
-START_SECONDS = 300.0
+START_SECONDS = 600.0
+_STATUS = """
+import sys, time, ray
+from ray import serve
+ray.init(address=sys.argv[1], namespace="serve", log_to_driver=False)
+while True:
+    found = serve.status().applications["tandem"].deployments[sys.argv[2]].replica_states
+    print(found.get("RUNNING", 0), flush=True)
+    time.sleep(0.5)
+"""
 
 
 class RayServer(Serving):
-    """In user folders of its own, with the model `tiny`."""
+    """In user folders of its own."""
 
-    def __init__(self, home: Path, settings: str) -> None:
+    def __init__(self, home: Path, settings: str, model: str, environment: str) -> None:
+        self.python = f"{environment}/bin/python"
         file = home / "fleet.toml"
-        file.write_text(f'environment = "{os.environ["TANDEM_TEST_RAY"]}"\n{settings}')
-        super().__init__(home, "tiny", ["--backend", "ray", "--config", str(file)])
+        file.write_text(f'environment = "{environment}"\n{settings}')
+        super().__init__(home, model, ["--backend", "ray", "--config", str(file)])
 
     def ready(self) -> "RayServer":
         self.says("Serving at", 1, START_SECONDS)
@@ -32,7 +46,34 @@ class RayServer(Serving):
 
     def replicas(self) -> list[psutil.Process]:
         """Those that hold a model."""
-        return self.called(":Engine")
+        return [*self.called(":tandem:Engine"), *self.called(":tandem:LLMServer")]
+
+    @contextlib.contextmanager
+    def counted(self, deployment: str) -> Iterator[list[int]]:
+        """How many of its replicas Serve's status says to be running, a number whenever asked."""
+        [raylet] = [one for one in self.children() if one.name() == "raylet"]
+        [gcs] = [part for part in raylet.cmdline() if part.startswith("--gcs-address=")]
+        asking = subprocess.Popen(
+            [self.python, "-c", _STATUS, gcs.partition("=")[2], deployment],
+            env=self.head().environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        counts: list[int] = []
+        assert asking.stdout is not None
+        lines = asking.stdout
+        reader = threading.Thread(target=lambda: counts.extend(int(line) for line in lines))
+        reader.start()
+        try:
+            yield counts
+        finally:
+            asking.kill()
+            asking.wait()
+            reader.join()
+
+    def head(self) -> psutil.Process:
+        return self.called("completion.fleet.head")[0]
 
     def client(self, **options: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -40,18 +81,22 @@ class RayServer(Serving):
             base_url=f"{self.url}/", headers=headers, timeout=60, trust_env=False, **options
         )
 
-    def ask(self, prompt: str, model: str = "tiny", **fields: Any) -> httpx.Response:
-        body = {"model": model, "prompt": prompt, "max_tokens": 16, "temperature": 0, **fields}
+    def ask(self, prompt: str | list[int], model: str = "", **fields: Any) -> httpx.Response:
+        body = {"model": model or self.model, "prompt": prompt, "max_tokens": 16, "temperature": 0}
+        body |= fields
         with self.client() as client:
             return client.post("completions", json=body)
 
 
 @contextlib.contextmanager
-def ray_server(home: Path, settings: str) -> Iterator[RayServer]:
+def ray_server(
+    home: Path, settings: str, model: str = "tiny", variable: str = "TANDEM_TEST_RAY"
+) -> Iterator[RayServer]:
     """Running and ready."""
-    if "TANDEM_TEST_RAY" not in os.environ:
-        pytest.fail("TANDEM_TEST_RAY names no environment with Ray; run: make test-ray")
-    server = RayServer(home, settings)
+    if variable not in os.environ:
+        target = variable.removeprefix("TANDEM_").replace("_", "-").lower()
+        pytest.fail(f"{variable} names no environment with Ray; run: make {target}")
+    server = RayServer(home, settings, model, os.environ[variable])
     try:
         yield server.ready()
     finally:

@@ -47,8 +47,25 @@ def test_vllm_replicas_are_ray_s_own_with_its_prefix_router_and_adapters() -> No
     assert config["engine_kwargs"]["enable_lora"]
     assert config["lora_config"]["max_num_adapters_per_replica"] == 8
     router = config["deployment_config"]["request_router_config"]["request_router_class"]
-    assert router.endswith("PrefixCacheAffinityRouter")
+    assert router == "completion.fleet.vllm_router.TextRouter"
+    assert "placement_group_config" not in config
     assert "lora_config" not in made(replica="vllm")["applications"][0]["args"]["llm_configs"][0]
+
+
+def test_without_gpus_vllm_replicas_ask_for_cpus_and_keep_a_slot_empty() -> None:
+    told = made(
+        replica="vllm",
+        cpus=2,
+        adapters={"url": "s3://a", "each": 8},
+        variables={"VLLM_CPU_KVCACHE_SPACE": "4"},
+    )
+    [config] = told["applications"][0]["args"]["llm_configs"]
+    assert config["placement_group_config"] == {"bundles": [{"CPU": 2}]}
+    assert config["deployment_config"]["ray_actor_options"] == {"num_cpus": 0}
+    assert config["engine_kwargs"]["max_loras"] == 9
+    variables = config["runtime_env"]["env_vars"]
+    assert variables["VLLM_CPU_KVCACHE_SPACE"] == "4"
+    assert variables["HF_HUB_OFFLINE"] == "1"
 
 
 def test_it_listens_here_alone_and_has_no_token_in_it() -> None:

@@ -1,8 +1,7 @@
-"""Ray Serve starts replicas of the embedded engine where requests pile up, and ends them again."""
+"""Replicas of the embedded engine come with the load and go with it: Ray Serve's own autoscaling."""
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,7 +16,7 @@ SETTINGS = """cpus = 0.5
 [scaling]
 least = 1
 most = 2
-ongoing = 1
+ongoing = 0.25
 look_seconds = 3
 up_seconds = 1
 down_seconds = 2
@@ -25,44 +24,59 @@ down_seconds = 2
 threads = 1
 context = 256
 dtype = "float32"
+queue = 64
 """
-PEOPLE = 4
+PROMPT = "def load(path, name, size):\n    total = 0\n    return "
+ASKING = 6
+LONG = {"max_tokens": 160, "ignore_eos": True}  # long enough to be under way beside others
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RayServer]:
-    home = tmp_path / "home"
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServer]:
+    home = tmp_path_factory.mktemp("ray-scales") / "home"
     home.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TANDEM_HOME", str(home))
         Store()
-    with ray_server(home, SETTINGS) as running:
-        yield running
+        with ray_server(home, SETTINGS) as running:
+            yield running
 
 
-def test_there_are_two_while_many_ask_and_one_again_after_that(server: RayServer) -> None:
-    assert len(server.replicas()) == 1
+def test_a_second_replica_comes_with_the_load_and_goes_without_it_and_no_request_fails(
+    server: RayServer,
+) -> None:
     answers: list[httpx.Response] = []
-    ended = threading.Event()
+    busy, ended = threading.Event(), threading.Event()
+    busy.set()
 
-    def ask(person: int) -> None:
-        number = 0
-        while not ended.is_set():
-            number += 1
-            prompt = f"# {person}\ndef load_{number}(path):\n    return "
-            answers.append(server.ask(prompt, max_tokens=64, ignore_eos=True))
+    def ask(alone: bool) -> None:
+        """Some ask as long as it is busy, one goes on, but seldom, until the end."""
+        while not ended.is_set() and (alone or busy.is_set()):
+            answers.append(server.ask(PROMPT, **LONG))
+            if not busy.is_set():
+                ended.wait(0.5)
 
-    people = [threading.Thread(target=ask, args=[person]) for person in range(PEOPLE)]
-    for one in people:
-        one.start()
-    try:
-        wait_until(lambda: len(server.replicas()) == 2, 180)
-        done = len(answers)
-        wait_until(lambda: len(answers) > done + 4 * PEOPLE, 60)
-    finally:
-        ended.set()
-        for one in people:
-            one.join()
+    threads = [threading.Thread(target=ask, args=[n == 0]) for n in range(ASKING)]
+    with server.counted("Engine") as counts:
+        wait_until(lambda: bool(counts), 60)
+        assert counts[-1] == 1
+        for thread in threads:
+            thread.start()
+        try:
+            wait_until(lambda: counts[-1] == 2, 180)
+            done = len(answers)
+            wait_until(lambda: len(answers) > done + 40, 60)
+            assert len(server.replicas()) == 2
+            busy.clear()
+            wait_until(lambda: counts[-1] == 1, 180)
+            wait_until(lambda: len(server.replicas()) == 1, 60)
+            done = len(answers)
+            wait_until(lambda: len(answers) > done + 2, 60)
+        finally:
+            busy.clear()
+            ended.set()
+            for thread in threads:
+                thread.join()
+    assert {*counts} == {1, 2}
     assert {answer.status_code for answer in answers} == {200}
-    wait_until(lambda: len(server.replicas()) == 1, 180)
-    assert server.ask("def after(all):\n    return ").status_code == 200
+    assert len({answer.json()["choices"][0]["text"] for answer in answers}) == 1

@@ -9,4 +9,5 @@ door       in Ray's proxy: who may enter
 embedded   in Ray's workers: the embedded engine as a replica, and the way to it
 keys       which requests belong together
 router     in Ray's workers: which replica a request goes to
+vllm_router  Ray's own for vLLM replicas, and what it lacks
 """

@@ -13,8 +13,11 @@ NAME = "tandem"
 READY = "READY"  # what `head` says once all that was asked for answers
 EMBEDDED = "completion.fleet.embedded:build"
 VLLM = "ray.serve.llm:build_openai_app"
-PREFIX_AWARE = "ray.serve.llm.request_router.PrefixCacheAffinityRouter"
+PREFIX_AWARE = "completion.fleet.vllm_router.TextRouter"
 OURS = "completion.fleet.router.PrefixRouter"
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK")
+# Ray's prefix tree of prompts grows without end unless it is told to forget.
+_FORGETS = {"do_eviction": True}
 
 
 def made(settings: Settings, name: str, folder: Path) -> dict[str, Any]:
@@ -64,12 +67,28 @@ def _vllm(settings: Settings, name: str, folder: Path) -> dict[str, Any]:
         "engine_kwargs": {"enable_prefix_caching": True, **settings.engine},
         "deployment_config": deployment(settings, PREFIX_AWARE),
     }
+    options = config["deployment_config"]
+    variables: dict[str, str] = dict.fromkeys(_OFFLINE, "1")
+    options["request_router_config"]["request_router_kwargs"] = _FORGETS
+    options["ray_actor_options"] = {"num_cpus": settings.cpus}
     if settings.adapters.url:
-        config["engine_kwargs"] |= {"enable_lora": True, "max_loras": settings.adapters.each}
+        # On a CPU vLLM's last slot has to stay empty: docs/vllm.md.
+        slots = settings.adapters.each + (0 if settings.gpus else 1)
+        config["engine_kwargs"] |= {"enable_lora": True, "max_loras": slots}
         config["lora_config"] = {
             "dynamic_lora_loading_path": settings.adapters.url,
             "max_num_adapters_per_replica": settings.adapters.each,
         }
     if not settings.gpus:
+        # By bundles without a GPU Ray knows that vLLM runs on CPUs. It adds the actor's to them.
         config["placement_group_config"] = {"bundles": [{"CPU": settings.cpus}]}
-    return {"import_path": VLLM, "args": {"llm_configs": [config]}}
+        options["ray_actor_options"] = {"num_cpus": 0}
+        # Left to itself vLLM keeps all but one core, which is none of two.
+        variables["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+    config["runtime_env"] = {"env_vars": variables | settings.variables}
+    ingress = {
+        "ray_actor_options": {"num_cpus": 0},
+        "graceful_shutdown_timeout_s": settings.drain_seconds,
+    }
+    arguments = {"llm_configs": [config], "ingress_deployment_config": ingress}
+    return {"import_path": VLLM, "args": arguments}

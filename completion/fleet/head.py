@@ -6,11 +6,13 @@ Prints READY once all replicas that were asked for answer. Without an address a 
 started, on 127.0.0.1 and without a dashboard.
 """
 
+import contextlib
 import importlib
 import json
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import ray  # pyright: ignore[reportMissingImports]
 from ray import serve  # pyright: ignore[reportMissingImports]
 
 from completion.fleet import app_file
+
+POLL_SECONDS = 0.2
 
 
 def start(told: dict[str, Any], address: str) -> None:
@@ -43,14 +47,30 @@ def start(told: dict[str, Any], address: str) -> None:
         )
 
 
+def drain(name: str) -> None:
+    """Let its running requests end, as long as its deployments say. `serve.shutdown` alone ends
+    the proxy at once, and with it every stream."""
+    with contextlib.suppress(TimeoutError):
+        serve.delete(name)
+    while name in serve.status().applications:
+        time.sleep(POLL_SECONDS)
+
+
 def main() -> None:
     told = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+
+    def listen() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ended.set())
+
+    listen()
     start(told, sys.argv[2] if len(sys.argv) > 2 else "")
+    listen()  # again: with Ray Serve LLM, Ray's own handler has come before it, and ends us at once
     print(app_file.READY, flush=True)
     ended.wait()
+    for application in told["applications"]:
+        drain(application["name"])
     serve.shutdown()
     ray.shutdown()
 

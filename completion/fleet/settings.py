@@ -51,7 +51,8 @@ class Settings(_Table):
     answers: `embedded` is our engine, `vllm` is Ray Serve LLM. `address` is a Ray cluster's; without
     it one is started on this machine and ends with us. `cpus` and `gpus` are of one replica.
     `busiest` is how many requests a replica takes at once, `drain_seconds` how long those under way
-    may go on when it ends. `engine` are arguments of vLLM's engine, or settings `engine.*` of ours."""
+    may go on when it ends. `engine` are arguments of vLLM's engine, or settings `engine.*` of ours,
+    and `variables` the environment of vLLM replicas."""
 
     environment: Path | None = None
     replica: Literal["embedded", "vllm"] = "embedded"
@@ -69,6 +70,7 @@ class Settings(_Table):
     scaling: Scaling = Field(default_factory=Scaling)
     adapters: Adapters = Field(default_factory=Adapters)
     engine: dict[str, str | int | float | bool] = {}
+    variables: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _adapters_where_they_can_be(self) -> "Settings":
