@@ -8,7 +8,7 @@ Files are typed key by key by a real editor's client through the real server, as
 developer's recording. `--json` keeps it, `--recorded` takes it from there. A replica's rates are
 measured on the embedded engine, or on the server at `--at` (its token in TANDEM_TOKEN), or are
 those of `--rates`, tokens a second, all answers together by how many are written at once:
-{"read": 9000, "written": {"1": 120, "16": 1400}}. Then half an hour of N developers is played, each
+{"read": 9000, "written": {"1": 120, "16": 1400}}. Then a day of N developers is played, each
 typing a share of the time (--typing), to find the largest N of which 95 in 100 answers take at
 most --limit-ms.
 """
@@ -30,11 +30,11 @@ from typing import Any
 from benchmarks import common
 from benchmarks.parts.homes import Home, seated
 from benchmarks.parts.ledger import Sitting
-from benchmarks.parts.meter import EVERY_S, Meter, Work
-from benchmarks.parts.replica import Replica, rates_of
+from benchmarks.parts.meter import Meter, Work
+from benchmarks.parts.replica import Replica, cached, rates_of
 from benchmarks.parts.scripts import Script, scripts
 from benchmarks.parts.seat import Replay, Row
-from benchmarks.parts.sizing import Asked, Rates, most
+from benchmarks.parts.sizing import PLAYED_S, REQUESTS, Asked, Rates, answer_times, arrivals, most
 from benchmarks.replay import ALL, rows_of
 from completion import silence
 from completion.engine import background
@@ -46,6 +46,7 @@ FILES, QUICK_FILES = 8, 1
 AT_ONCE, QUICK_AT_ONCE = (1, 2, 4, 8), (1, 4)
 SECONDS, QUICK_SECONDS = 3.0, 0.7  # a round
 TRIED, QUICK_TRIED = 32, 8  # prompts
+QUICK_REQUESTS = 500  # that are played at most
 SLOTS = 8
 CANCELLED = (silence.CANCELLED, silence.TYPED_ON)
 
@@ -62,9 +63,10 @@ class Typed:
 def recorded(typed: Sequence[Typed], at: Callable[[float], Work]) -> tuple[list[Asked], int]:
     """What the model was asked, and how many of it the next key cancelled.
 
-    `at` tells what the engine had computed by a moment. What it computed from a request to its
-    answer was waited for, or to the next request if that came before; the rest was asked ahead.
-    Raises UsageError if none was answered.
+    `at` tells what the engine had computed by a moment. Of what it computed from a request to the
+    next one, what the answer's usage tells was waited for; the rest was asked ahead, or for
+    nobody. What was computed for a request that was cancelled is all its own. Raises UsageError if
+    none was answered.
     """
     events = [
         sorted(
@@ -73,7 +75,7 @@ def recorded(typed: Sequence[Typed], at: Callable[[float], Work]) -> tuple[list[
         )
         for file in typed
     ]
-    if not any(_answered(event) for told in events for event in told):
+    if not any(_usage(event) for told in events for event in told):
         raise UsageError("No request was answered before the next key.", "Type more (--files).")
     starts = [event["time"] for told in events for event in told] + [typed[-1].ended]
     found: list[Asked] = []
@@ -81,25 +83,27 @@ def recorded(typed: Sequence[Typed], at: Callable[[float], Work]) -> tuple[list[
     for file, told in zip(typed, events, strict=True):
         before = file.began
         for event in told:
-            begins, ends = event["time"], starts[len(found) + 1]
-            answered = min(ends, begins + event["stages_ms"]["total"] / 1000)
-            cancelled += not _answered(event)
-            # The counters tell of an answer's last token a look later.
-            waited_for = at(answered + EVERY_S if _answered(event) else ends).since(at(begins))
-            ahead = at(ends).since(at(begins))
-            ahead = Work(max(0, ahead.read - waited_for.read), ahead.written - waited_for.written)
-            prompt = (event["details"].get("usage") or {}).get("prompt_tokens", prompt)
-            spent += begins - before
-            before = begins
-            beside = ahead.read, max(0, ahead.written)
-            found.append(Asked(spent, *waited_for, prompt, *beside, _answered(event)))
+            computed = at(starts[len(found) + 1]).since(at(event["time"]))
+            spent += event["time"] - before
+            before = event["time"]
+            if usage := _usage(event):
+                prompt = usage["prompt_tokens"]
+                own = Work(prompt - cached(usage), usage["completion_tokens"])
+                rest = max(0, computed.read - own.read), max(0, computed.written - own.written)
+                found.append(Asked(spent, *own, prompt, *rest))
+            else:
+                cancelled += 1
+                found.append(Asked(spent, *computed, prompt, seen=False))
             spent = 0.0
         spent += file.ended - before
     return found, cancelled
 
 
-def _answered(event: dict[str, Any]) -> bool:
-    return event["reason"] not in CANCELLED
+def _usage(event: dict[str, Any]) -> dict[str, Any]:
+    """Of an answer that came."""
+    usage = event["details"].get("usage") or {}
+    told = {"prompt_tokens", "completion_tokens"} <= usage.keys()
+    return usage if told and event["reason"] not in CANCELLED else {}
 
 
 async def sit(
@@ -225,13 +229,19 @@ def run(arguments: argparse.Namespace) -> None:
 
 def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[Asked]) -> None:
     rates, kept = Rates(told["read"], told["written"]), told["kept"]
-    limit_s = arguments.limit_ms / 1000
-    found = {
-        typing: most(asked, rates, arguments.slots, limit_s, typing, kept, gives_way=True)
-        for typing in sorted({0.1, arguments.typing, 0.5})
-    }
+
+    def developers(typing: float, gives_way: bool = True) -> int:
+        return most(
+            *(asked, rates, arguments.slots, arguments.limit_ms / 1000, typing, kept),
+            gives_way=gives_way,
+            requests=QUICK_REQUESTS if arguments.quick else REQUESTS,
+        )
+
+    alone = sorted(answer_times(arrivals(asked, 1, PLAYED_S, 0.5, 0), rates, arguments.slots, True))
+    told["alone_p95_ms"] = 1000 * alone[int(0.95 * len(alone))]
+    found = {typing: developers(typing) for typing in sorted({0.1, arguments.typing, 0.5})}
     told["developers"] = {str(typing): number for typing, number in found.items()}
-    queued = most(asked, rates, arguments.slots, limit_s, arguments.typing, kept)
+    queued = developers(arguments.typing, gives_way=False)
     told["developers_all_queue"] = queued
     minutes = sum(one.after_s for one in asked) / 60
     common.report(
@@ -243,10 +253,12 @@ def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[
             ["- cancelled by the next key", str(told["cancelled"])],
             ["- a minute of typing", len(asked) / minutes if minutes else 0.0],
             ["- tokens of the prompt, mean", fmean(one.prompt for one in asked)],
-            ["- tokens read until it is answered, mean", fmean(one.read for one in asked)],
-            ["- written", fmean(one.written for one in asked)],
-            ["- read ahead, after the answer", fmean(one.ahead_read for one in asked)],
-            ["- written ahead", fmean(one.ahead_written for one in asked)],
+            ["- tokens read of it, mean (not cached)", fmean(one.read for one in asked)],
+            ["- written, mean", fmean(one.written for one in asked)],
+            ["- read ahead or for nobody, mean", fmean(one.ahead_read for one in asked)],
+            ["- written ahead or for nobody, mean", fmean(one.ahead_written for one in asked)],
+            ["one developer alone, played, p95 ms", f"{told['alone_p95_ms']:.0f}"],
+            ["- as recorded", _p95(told.get("answers_ms", []))],
             ["prompts that a replica keeps", str(kept or "all")],
             ["a replica reads, tokens a second", f"{rates.read:.0f}"],
             *(
@@ -263,6 +275,10 @@ def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[
         told,
         arguments.json,
     )
+
+
+def _p95(found: Sequence[float]) -> str:
+    return f"{sorted(found)[int(0.95 * len(found))]:.0f}" if found else "-"
 
 
 def _among(rate: float, told: dict[str, Any], number: int) -> str:

@@ -122,19 +122,22 @@ def test_many_developers_of_a_fast_replica_are_found_before_long() -> None:
     assert 500 < found < 1550
 
 
-def request(time: float, took_ms: float, reason: str = "", prompt: int = 0) -> Request:
-    usage = {"usage": {"prompt_tokens": prompt}} if prompt else {}
-    stages = {"generate": 1.0, "total": took_ms}
-    event = {"time": time, "stages_ms": stages, "reason": reason, "details": usage}
+def request(
+    time: float, reason: str = "", prompt: int = 0, cached: int = 0, written: int = 0
+) -> Request:
+    told: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": written}
+    told["prompt_tokens_details"] = {"cached_tokens": cached}
+    usage = {"usage": told} if prompt else {}
+    event = {"time": time, "stages_ms": {"generate": 1.0}, "reason": reason, "details": usage}
     return Request("a.py", 1, event=event)
 
 
-def test_what_was_computed_is_told_by_request_and_before_or_after_its_answer() -> None:
+def test_what_was_computed_is_an_answer_s_own_or_ahead() -> None:
     requests = [
-        request(12.0, 500, prompt=300),
-        request(13.5, 400, "cancelled"),
+        request(12.0, "", 300, 0, 2),
+        request(13.5, "cancelled"),
         Request("a.py", 2, event={"time": 14.0, "stages_ms": {}, "details": {}, "reason": ""}),
-        request(22.0, 1000, prompt=310),
+        request(22.0, "", 310, 309, 1),
     ]
     typed = [Typed(Sitting("a.py", 9, 9, requests), 10.0, 24.0)]
     counted = {0.0: Work(40, 7), 12.2: Work(340, 9), 13.0: Work(350, 12)}
@@ -152,7 +155,7 @@ def test_what_was_computed_is_told_by_request_and_before_or_after_its_answer() -
     ]
     # All that was computed is some request's.
     assert sum(one.read + one.ahead_read for one in asked) == 500 - 40
-    only = [Typed(Sitting("a.py", 9, 9, [request(1.0, 5, "cancelled")]), 0.0, 2.0)]
+    only = [Typed(Sitting("a.py", 9, 9, [request(1.0, "cancelled")]), 0.0, 2.0)]
     with pytest.raises(UsageError, match="No request was answered"):
         recorded(only, at)
 
@@ -176,7 +179,7 @@ def recording(tmp_path: Path) -> Path:
 def test_a_recording_is_played_before_rates_of_a_file(recording: Path, tmp_path: Path) -> None:
     rates, figures = tmp_path / "rates.json", tmp_path / "figures.json"
     rates.write_text('{"read": 5000, "written": {"1": 100, "8": 600}}')
-    options = ("--recorded", recording, "--rates", rates)
+    options = ("--recorded", recording, "--rates", rates, "--quick")
     result = sizing(*options, "--json", figures)
     assert result.returncode == 0, result.stderr
     found = json.loads(figures.read_text())
@@ -185,12 +188,12 @@ def test_a_recording_is_played_before_rates_of_a_file(recording: Path, tmp_path:
     assert developers["0.1"] > developers["0.2"] > developers["0.5"] > 0
     kept = [Asked(**one) for one in json.loads(recording.read_text())["asked"]]
     assert [Asked(**one) for one in found["asked"]] == kept
-    assert sizing("--recorded", figures, figures, "--json", figures).returncode == 0
+    assert sizing("--recorded", figures, figures, "--quick", "--json", figures).returncode == 0
     twice = json.loads(figures.read_text())
     assert (len(twice["asked"]), twice["keys"]) == (6, 18)
     assert twice["computed"] == {"read": 72, "written": 60}
     # With a memory for few prompts most of them are read as a whole.
-    assert sizing("--recorded", figures, "--kept", 4, "--json", figures).returncode == 0
+    assert sizing("--recorded", figures, "--kept", 4, "--quick", "--json", figures).returncode == 0
     assert 0 < json.loads(figures.read_text())["developers"]["0.2"] < developers["0.2"]
 
 
@@ -210,7 +213,7 @@ def measure(
 ) -> None:
     monkeypatch.setenv("TANDEM_TOKEN", engine.token)
     options = ("--recorded", recording, "--at", engine.url, "--model", "tiny")
-    result = sizing(*options, "--quick", "--limit-ms", 60_000, "--json", figures)
+    result = sizing(*options, "--quick", "--limit-ms", 5_000, "--json", figures)
     assert result.returncode == 0, result.stderr
     found = json.loads(figures.read_text())
     assert found["read"] > 0

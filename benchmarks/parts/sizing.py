@@ -15,7 +15,7 @@ from math import inf
 
 BURST_S = 60.0  # mean of a stretch of typing
 # A working day is played, or less where so many requests come sooner.
-PLAYED_S, SHORTEST_S, REQUESTS = 8 * 3600.0, 60.0, 20_000
+PLAYED_S, SHORTEST_S, REQUESTS = 8 * 3600.0, 60.0, 10_000
 PIECE = 256  # tokens of a prompt that a pass of ours reads at most
 NOTHING = 1e-6  # tokens: what the clock's rounding leaves
 MOST = 100_000  # developers that are tried
@@ -217,12 +217,13 @@ def most(
     seconds: float = PLAYED_S,
     seed: int = 0,
     gives_way: bool = False,
+    requests: int = REQUESTS,
 ) -> int:
     """The largest number of developers whose 95th percentile stays within the limit, 0 for none."""
     each = typing * len(asked) / max(1e-9, sum(one.after_s for one in asked))  # requests a second
 
     def fits(developers: int) -> bool:
-        enough = max(SHORTEST_S, REQUESTS / (each * developers))
+        enough = max(SHORTEST_S, requests / (each * developers))
         coming = arrivals(asked, developers, min(seconds, enough), typing, seed, kept)
         times = answer_times(coming, rates, slots, gives_way)
         return not times or sorted(times)[int(0.95 * len(times))] <= limit_s
