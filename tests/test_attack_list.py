@@ -38,13 +38,24 @@ def named(cell: str) -> list[str]:
     return re.findall(r"`(test_\w+::test_\w+)`", cell)
 
 
+def parsed(module: str) -> list[ast.stmt]:
+    return ast.parse((FOLDER / f"{module}.py").read_text("utf-8")).body
+
+
 @cache
 def found_in(module: str) -> dict[str, list[str]]:
-    """Tests of a file by their names, each with its decorators."""
-    tree = ast.parse((FOLDER / f"{module}.py").read_text("utf-8"))
+    """Tests of a file by their names, each with its decorators; those that its classes have of the
+    client's suite, too."""
+    body = parsed(module)
+    bases = {
+        ast.unparse(base) for node in body if isinstance(node, ast.ClassDef) for base in node.bases
+    }
+    for node in parsed("client_contract"):
+        if isinstance(node, ast.ClassDef) and node.name in bases:
+            body = body + node.body
     return {
         node.name: [ast.unparse(decorator) for decorator in node.decorator_list]
-        for node in tree.body
+        for node in body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("test_")
     }
