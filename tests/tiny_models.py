@@ -49,8 +49,6 @@ VARIANTS = {
     "llama wide heads": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, head_dim=16)),
     # The narrowest that vLLM has on a CPU.
     "llama 32 wide heads": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, head_dim=32)),
-    # Sizes that kernels of quantised weights take.
-    "llama even": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE | EVEN)),
     "llama3 rotary": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE, rope_parameters=_LLAMA3_ROPE)),
     "llama linear rotary": lambda: LlamaForCausalLM(
         LlamaConfig(
@@ -60,13 +58,16 @@ VARIANTS = {
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**_SHAPE)),
 }
 
+# For vLLM alone: sizes that its kernels of quantised weights take.
+OTHERS = {"llama even": lambda: LlamaForCausalLM(LlamaConfig(**_SHAPE | EVEN))}
+
 
 def make(
     folder: Path, variant: str, shard_size: str = "10GB", context: int = 256
 ) -> PreTrainedModel:
     """Save a random model and a tokenizer trained on CORPUS; return transformers' own."""
     torch.manual_seed(0)
-    model = VARIANTS[variant]().eval()
+    model = (VARIANTS | OTHERS)[variant]().eval()
     model.config.max_position_embeddings = context
     with torch.no_grad():
         for name, parameter in model.named_parameters():
