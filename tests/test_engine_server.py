@@ -295,7 +295,7 @@ def test_what_is_read_for_a_cancelled_request_is_counted_and_what_is_cached_is_n
 ) -> None:
     wait_until_idle(engine)
     before = stats(engine)["read_tokens"]
-    text = "# of nothing else asked here\n" + "clock = wind(clock, 31)\n" * 90
+    text = "# of nothing else asked here\n" + "clock = wind(clock, 31)\n" * 18
     connection = open_request(engine, prompt=text)
     wait_until(lambda: stats(engine)["read_tokens"] > before)
     connection.close()
