@@ -15,12 +15,11 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from completion import signing
+from completion import settings_file, signing
 from completion.engine import background
 from tandem import paths
 from tandem.errors import ConfigError
@@ -196,12 +195,7 @@ def load(file: Path) -> Settings:
         raise ConfigError(f"There is no {file}.", "Make one: tandem gateway init") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"Cannot read {file}: {error}.", "Mend that file.") from None
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{file}: {where}: {first['msg']}.", "See docs/gateway.md.") from None
+    settings = settings_file.validated(Settings, values, file, "docs/gateway.md")
     if mode & 0o077 and any(backend.token.get_secret_value() for backend in settings.backends):
         raise ConfigError(f"{file} holds a token and others can read it.", f"chmod 600 {file}")
     return settings

@@ -60,7 +60,8 @@ class Events:
             return False
         if not event.startswith(b"data:"):
             return False  # comments and names, which OpenAI's streams do not need
-        if b'"usage"' not in event and b'"error"' not in event:
+        bare = b'"usage"' not in event and b'"error"' not in event
+        if bare:
             self.done = event[5:].strip() == _DONE
             self.events += not self.done
             if self.done or self.first is not None:
@@ -74,8 +75,8 @@ class Events:
             return False
         if self.first is None:
             self.first = told
-            if b'"usage"' not in event and b'"error"' not in event:
-                return True
+        if bare:
+            return True
         if told.get("error"):
             error = told["error"]
             self.error = error if isinstance(error, dict) else {"message": str(error)}

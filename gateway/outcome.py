@@ -7,9 +7,9 @@ from typing import Any, Literal, TypeGuard
 from gateway.config import Backend
 from gateway.fields import CHARACTERS_PER_TOKEN, Ask
 
+MOST_TOKENS = 2**31 - 1  # of one request; more is no count
 # "answered": in full; "cancelled": the client went; "refused": by us or by the back end;
 # "failed": nobody answered, the client got an error; "cut": an answer broke off, with an error.
-MOST_TOKENS = 2**31 - 1  # of one request; more is no count
 End = Literal["answered", "cancelled", "refused", "failed", "cut"]
 
 

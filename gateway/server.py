@@ -23,8 +23,8 @@ def run(
     place: Path | None = None,
 ) -> None:
     """Serve until a signal comes, and run the back ends that say how; paths in their arguments
-    begin at `place`, by default where we were started. Raises UsageError for an address we cannot listen on, and
-    ConfigError for a token that cannot be read."""
+    begin at `place`, by default where we were started. Raises UsageError for an address we cannot
+    listen on, and ConfigError for a token that cannot be read."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.WARNING)
     known = tokens.Tokens(tokens_file or tokens.default_file())
     file = ledger_file or ledger.default_file()

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from completion.vllm.backoff import Backoff
-from completion.vllm.process import Process
+from completion.backoff import Backoff
+from completion.process import Process
 from gateway.config import Backend
 
 # vLLM lets what runs end as long as its own settings say, and Ray's replicas need seconds to go.

@@ -28,15 +28,21 @@ class Served:
     running: Callable[[], float]
 
 
-async def ask(
-    served: Served, prompt: str | list[int], most: int = 12, **fields: Any
+async def asked(
+    address: Address, model: str, prompt: str | list[int], most: int = 12, **fields: Any
 ) -> tuple[list[str], Answer]:
     """The pieces of an answer, greedy unless told otherwise, of `most` tokens at most."""
     answer = Answer()
-    body = {"model": served.model, "prompt": prompt, "max_tokens": most, "temperature": 0}
-    async with Client(served.address.url, served.address.token, timeout=300) as client:
+    body = {"model": model, "prompt": prompt, "max_tokens": most, "temperature": 0}
+    async with Client(address.url, address.token, timeout=600) as client:
         pieces = [piece async for piece in client.complete(body | fields, answer)]
     return pieces, answer
+
+
+async def ask(
+    served: Served, prompt: str | list[int], most: int = 12, **fields: Any
+) -> tuple[list[str], Answer]:
+    return await asked(served.address, served.model, prompt, most, **fields)
 
 
 class ClientContract:

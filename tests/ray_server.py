@@ -7,6 +7,7 @@ in TANDEM_TEST_RAY_VLLM.
 
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from tests.serving import Serving
+from tests.wire import wait_until
 
 START_SECONDS = 600.0
 _STATUS = """
@@ -86,6 +88,32 @@ class RayServer(Serving):
         body |= fields
         with self.client() as client:
             return client.post("completions", json=body)
+
+    def ends_what_runs(self, prompt: str, tokens: int) -> None:
+        """At a signal: an answer that is on its way comes to its end, then all processes go."""
+        children = self.children()
+        got: list[str] = []
+        begun = threading.Event()
+        body = {"model": self.model, "prompt": prompt, "max_tokens": tokens, "stream": True}
+
+        def read() -> None:
+            with (
+                self.client() as client,
+                client.stream("POST", "completions", json=body | {"ignore_eos": True}) as response,
+            ):
+                for line in response.iter_lines():
+                    if line:
+                        got.append(line)
+                        begun.set()
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert begun.wait(60)
+        self.process.send_signal(signal.SIGTERM)
+        reader.join()
+        assert got[-1] == "data: [DONE]"
+        assert self.process.wait(120) == 0
+        wait_until(lambda: not any(child.is_running() for child in children))
 
 
 @contextlib.contextmanager

@@ -10,17 +10,14 @@ from pathlib import Path
 import httpx
 
 from completion.engine.background import Address
-from completion.engine.listening import listen
-from tests.wire import wait_until
+from tests.wire import free_port, wait_until
 
 
 class Replica:
     """One engine at one port. All of a home know the same token."""
 
     def __init__(self, home: Path, model: str, engine: dict[str, str]) -> None:
-        opened = listen("127.0.0.1", 0)
-        self.port = opened.port
-        opened.socket.close()
+        self.port = free_port()
         self._home = home
         self._command = [sys.executable, "-m", "tandem", "serve", "--port", str(self.port)]
         self._command += ["--model", model]

@@ -9,9 +9,8 @@ from pathlib import Path
 import psutil
 
 from completion.engine.background import Address
-from completion.engine.listening import listen
 from tests.lsp_client import REPOSITORY, environment
-from tests.wire import wait_until
+from tests.wire import free_port, wait_until
 
 
 class Serving:
@@ -26,9 +25,7 @@ class Serving:
         arguments: Sequence[str],
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        opened = listen("127.0.0.1", 0)
-        self.port = opened.port
-        opened.socket.close()
+        self.port = free_port()
         self.home, self.model = home, model
         self.log = home / "serve.log"
         command = [sys.executable, "-m", "tandem", "serve", "--model", model, *arguments]

@@ -8,18 +8,11 @@ from typing import Any
 import psutil
 import pytest
 
-from completion.engine.listening import listen
 from gateway.config import Backend
 from gateway.servers import command
 from tests import tiny_models
 from tests.gateways import Running, backend, gateway
-from tests.wire import wait_until
-
-
-def free_port() -> int:
-    opened = listen("127.0.0.1", 0)
-    opened.socket.close()
-    return opened.port
+from tests.wire import free_port, wait_until
 
 
 @pytest.fixture(scope="module")

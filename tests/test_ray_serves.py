@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -213,26 +212,4 @@ def test_a_killed_replica_is_replaced_and_nobody_gets_a_wrong_text(
 
 def test_at_a_signal_what_runs_may_end(server: RayServer) -> None:
     """The last test of this server."""
-    children = server.children()
-    got: list[str] = []
-    begun = threading.Event()
-    body = {"model": "tiny", "prompt": PROMPTS[0], "max_tokens": 180, "stream": True}
-
-    def read() -> None:
-        with (
-            server.client() as client,
-            client.stream("POST", "completions", json=body | {"ignore_eos": True}) as response,
-        ):
-            for line in response.iter_lines():
-                if line:
-                    got.append(line)
-                    begun.set()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    assert begun.wait(60)
-    server.process.send_signal(signal.SIGTERM)
-    reader.join()
-    assert got[-1] == "data: [DONE]"
-    assert server.process.wait(120) == 0
-    wait_until(lambda: not any(child.is_running() for child in children))
+    server.ends_what_runs(PROMPTS[0], 180)

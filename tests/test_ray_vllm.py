@@ -3,20 +3,16 @@
 float32 there and in the embedded engine, whose greedy tokens are then the same.
 """
 
-import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from completion.client import Answer, Client
 from completion.engine import background
-from completion.engine.background import Address
 from completion.models import InstalledModel
 from tandem.config import Config, EngineConfig
+from tests.client_contract import asked
 from tests.lsp_client import engine_stopped_after, make_home
 from tests.ray_server import RayServer, ray_server
 from tests.wire import get, wait_until
@@ -87,21 +83,13 @@ def text(answer: httpx.Response) -> str:
     return answer.json()["choices"][0]["text"]
 
 
-async def streamed(address: Address, prompt: str, **fields: Any) -> tuple[list[str], Answer]:
-    """By our own client."""
-    answer = Answer()
-    body = {"model": MODEL, "prompt": prompt, "temperature": 0, **fields}
-    async with Client(address.url, address.token, timeout=600) as client:
-        return [piece async for piece in client.complete(body, answer)], answer
-
-
 @pytest.mark.parametrize("prompt", PROMPTS)
 async def test_greedy_text_through_our_client_is_the_embedded_engine_s(
     server: RayServer, wanted: dict[str, str], prompt: str
 ) -> None:
     assert len(server.replicas()) == 2
     assert len(server.called("EngineCore")) == 2
-    pieces, answer = await streamed(server.address, prompt, max_tokens=16)
+    pieces, answer = await asked(server.address, MODEL, prompt, 16)
     assert "".join(pieces) == wanted[prompt]
     assert answer.model == MODEL
 
@@ -109,7 +97,7 @@ async def test_greedy_text_through_our_client_is_the_embedded_engine_s(
 async def test_text_streams_and_the_end_and_usage_come_through_our_client(
     server: RayServer, wanted: dict[str, str]
 ) -> None:
-    pieces, answer = await streamed(server.address, PROMPTS[0], max_tokens=48, ignore_eos=True)
+    pieces, answer = await asked(server.address, MODEL, PROMPTS[0], 48, ignore_eos=True)
     assert "".join(pieces).startswith(wanted[PROMPTS[0]])
     assert len(pieces) > 2
     assert answer.finish == "length"
@@ -177,26 +165,4 @@ def test_a_killed_replica_is_replaced_and_nobody_gets_a_wrong_text(
 
 def test_at_a_signal_what_runs_may_end(server: RayServer) -> None:
     """The last test of this server."""
-    children = server.children()
-    got: list[str] = []
-    begun = threading.Event()
-    body = {"model": MODEL, "prompt": PROMPTS[0], "max_tokens": 96, "stream": True}
-
-    def read() -> None:
-        with (
-            server.client() as client,
-            client.stream("POST", "completions", json=body | {"ignore_eos": True}) as response,
-        ):
-            for line in response.iter_lines():
-                if line:
-                    got.append(line)
-                    begun.set()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    assert begun.wait(60)
-    server.process.send_signal(signal.SIGTERM)
-    reader.join()
-    assert got[-1] == "data: [DONE]"
-    assert server.process.wait(120) == 0
-    wait_until(lambda: not any(child.is_running() for child in children))
+    server.ends_what_runs(PROMPTS[0], 96)

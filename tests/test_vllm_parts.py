@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from completion import adapters, lora, manifest
+from completion import adapters, lora, manifest, process
+from completion.backoff import FIRST_SECONDS, MOST_FAILURES, STEADY_SECONDS, Backoff
 from completion.engine.api import ApiError
-from completion.vllm import acceptance, environment, lent, metrics, process, served
+from completion.vllm import acceptance, environment, lent, metrics, served
 from completion.vllm.acceptance import Judge, Remembered
-from completion.vllm.backoff import FIRST_SECONDS, MOST_FAILURES, STEADY_SECONDS, Backoff
 from completion.vllm.lent import Lends, Question
 from completion.vllm.metrics import Counts
 from completion.vllm.settings import Adapters, Settings, Speculation

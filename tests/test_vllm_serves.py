@@ -20,7 +20,7 @@ from completion.models import InstalledModel
 from finetune import registry
 from tandem.config import Config, EngineConfig
 from tests import tiny_adapters, tiny_models
-from tests.client_contract import ClientContract, Served
+from tests.client_contract import ClientContract, Served, asked
 from tests.frames import FRAMES, smuggle
 from tests.lsp_client import ADD, AFTER_ADD, editors, engine_stopped_after, events, make_home
 from tests.vllm_server import VLLM, vllm
@@ -86,11 +86,7 @@ def embedded(home: Path) -> Iterator[Address]:
 
 async def greedy(address: Address, prompt: str, model: str = MODEL, tokens: int = 24) -> Answer:
     """By our own client, with the text of each token."""
-    answer = Answer()
-    body = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "logprobs": 0}
-    async with Client(address.url, address.token, timeout=600) as client:
-        async for _ in client.complete(body, answer):
-            pass
+    _, answer = await asked(address, model, prompt, tokens, logprobs=0)
     return answer
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from completion.engine.background import Address
+from completion.engine.listening import listen
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,13 @@ def post(address: Address, path: str, body: bytes, *headers: str) -> Reply:
         *headers,
         body=body,
     )
+
+
+def free_port() -> int:
+    """That nobody listens on now."""
+    opened = listen("127.0.0.1", 0)
+    opened.socket.close()
+    return opened.port
 
 
 def stats(address: Address) -> dict[str, float]:

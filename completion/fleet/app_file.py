@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from completion.fleet.settings import Settings
+from completion.vllm import environment
 
 NAME = "tandem"
 READY = "READY"  # what `head` says once all that was asked for answers
@@ -15,7 +16,6 @@ EMBEDDED = "completion.fleet.embedded:build"
 VLLM = "ray.serve.llm:build_openai_app"
 PREFIX_AWARE = "completion.fleet.vllm_router.TextRouter"
 OURS = "completion.fleet.router.PrefixRouter"
-_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK")
 # Ray's prefix tree of prompts grows without end unless it is told to forget.
 _FORGETS = {"do_eviction": True}
 
@@ -68,7 +68,7 @@ def _vllm(settings: Settings, name: str, folder: Path) -> dict[str, Any]:
         "deployment_config": deployment(settings, PREFIX_AWARE),
     }
     options = config["deployment_config"]
-    variables: dict[str, str] = dict.fromkeys(_OFFLINE, "1")
+    variables = environment.OFFLINE
     options["request_router_config"]["request_router_kwargs"] = _FORGETS
     options["ray_actor_options"] = {"num_cpus": settings.cpus}
     if settings.adapters.url:
@@ -83,8 +83,7 @@ def _vllm(settings: Settings, name: str, folder: Path) -> dict[str, Any]:
         # By bundles without a GPU Ray knows that vLLM runs on CPUs. It adds the actor's to them.
         config["placement_group_config"] = {"bundles": [{"CPU": settings.cpus}]}
         options["ray_actor_options"] = {"num_cpus": 0}
-        # Left to itself vLLM keeps all but one core, which is none of two.
-        variables["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        variables = variables | environment.ALL_CORES
     config["runtime_env"] = {"env_vars": variables | settings.variables}
     ingress = {
         "ray_actor_options": {"num_cpus": 0},

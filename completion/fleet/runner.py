@@ -14,7 +14,7 @@ from completion.ending import Ending
 from completion.fleet import app_file, door
 from completion.fleet.environment import Environment
 from completion.fleet.settings import Settings
-from completion.vllm.process import Process
+from completion.process import Process
 from tandem import paths
 from tandem.errors import EngineError
 
@@ -89,15 +89,12 @@ class Runner:
                 raise EngineError(
                     f"Ray Serve ended: {process.last_words()}", f"Its log: {process.log}"
                 )
-            if ready:  # the line that says so is looked for before
-                process.trim_log()
-            if (
-                not ready
-                and app_file.READY in process.log.read_text("utf-8", "replace").splitlines()
-            ):
+            if ready:
+                process.trim_log()  # not before: the line that says so is looked for in it
+            elif app_file.READY in process.log.read_text("utf-8", "replace").splitlines():
                 ready = True
                 self._tell(f"Serving at {self._url}")
-            if not ready and time.monotonic() > until:
+            elif time.monotonic() > until:
                 minutes = f"{self._settings.start_minutes:g}"
                 raise EngineError(f"No replica answered after {minutes} minutes.", str(process.log))
         process.ask_to_end()

