@@ -181,16 +181,17 @@ def test_what_was_computed_is_what_no_cache_had_and_all_of_it_without_a_cache() 
 def test_a_long_log_begins_anew_and_is_written_on(tmp_path: Path) -> None:
     most = process.MAX_LOG
     go = tmp_path / "go"
+    # `print` writes a long text and its newline apart: the newline must not come after the trim.
     script = f"""
 import pathlib, time
-print('x' * {most + 1}, flush=True)
+print('x' * {most}, flush=True)
 while not pathlib.Path({str(go)!r}).exists():
     time.sleep(0.01)
 print('more')
 """
     running = process.Process([sys.executable, "-c", script], {}, tmp_path, "ray")
     try:
-        wait_until(lambda: running.log.stat().st_size > most or running.status is not None)
+        wait_until(lambda: running.log.stat().st_size == most + 1 or running.status is not None)
         running.trim_log()
         assert running.log.stat().st_size == 0
         go.touch()
