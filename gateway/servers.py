@@ -1,7 +1,8 @@
 """Model servers that the gateway runs itself: `tandem serve` for each back end that says how.
 
 Each has a process group and a log of its own, is started again after a crash (`Backoff`), and ends
-with the gateway. One that does not start is told of and left alone: the others go on.
+with the gateway. One that does not start is told of and tried again now and then, for what was
+wrong may be mended by somebody: a model that was not there, a GPU that was another's.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from gateway.config import Backend
 
 # vLLM lets what runs end as long as its own settings say, and Ray's replicas need seconds to go.
 END_SECONDS = 60.0
+# Between tries of one that does not start.
+RETRY_SECONDS = 300.0
 
 Tell = Callable[[str], None]
 
@@ -57,6 +60,7 @@ class _Server:
         self._backoff = Backoff()
         self._is_ready = self._is_over = False
         self._not_before = 0.0
+        self._trouble = ""
 
     @property
     def runs(self) -> bool:
@@ -74,6 +78,7 @@ class _Server:
     def answers(self) -> None:
         if self.runs and not self._is_ready:
             self._is_ready = True
+            self._trouble = ""
             self._backoff.ready()
             self._tell(f"{self.name} serves.")
 
@@ -97,10 +102,10 @@ class _Server:
                 self._command, os.environ, self._folder, self.name, cwd=self._place
             )
         except OSError as error:
-            self._is_over = True
-            self._tell(f"{self.name} cannot be started: {error}")
+            self._put_off(f"cannot be started: {error}")
         else:
-            self._tell(f"Starting {self.name}; its log: {self._process.log}")
+            if not self._trouble:
+                self._tell(f"Starting {self.name}; its log: {self._process.log}")
 
     def _crashed(self, process: Process) -> None:
         said = process.last_words()
@@ -109,11 +114,17 @@ class _Server:
             return
         pause = self._backoff.crashed()
         if pause is None:
-            self._is_over = True
-            self._tell(f"{self.name} does not start: {said} Its log: {process.log}")
+            self._put_off(f"does not start: {said} Its log: {process.log}.")
             return
         self._not_before = time.monotonic() + pause
         self._tell(f"{self.name} ended ({said}). It starts again in {pause:g} s.")
+
+    def _put_off(self, trouble: str) -> None:
+        """Told once for each thing that is wrong."""
+        self._not_before = time.monotonic() + RETRY_SECONDS
+        if trouble != self._trouble:
+            self._tell(f"{self.name} {trouble} It is tried every {RETRY_SECONDS / 60:g} minutes.")
+        self._trouble = trouble
 
 
 def command(backend: Backend) -> list[str]:

@@ -1,15 +1,17 @@
 """A gateway that runs its model servers itself: one command for all of them."""
 
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from gateway import servers
 from gateway.config import Backend
-from gateway.servers import command
+from gateway.servers import Servers, command
 from tests import tiny_models
 from tests.gateways import Running, backend, gateway
 from tests.wire import free_port, wait_until
@@ -48,6 +50,11 @@ def engine_of(running: Running) -> psutil.Process:
     return next(child for child in children if "its-folder" in " ".join(child.cmdline()))
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
 def answered(running: Running) -> bool:
     body = {"model": "tiny", "prompt": "def add(a, b):", "max_tokens": 4}
     with running.client() as client:
@@ -69,6 +76,37 @@ def test_it_starts_them_again_after_a_crash_and_ends_them_with_itself(running: R
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(60) == 0
     assert not second.is_running()
+
+
+async def test_what_does_not_start_is_tried_until_somebody_mends_it(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "RETRY_SECONDS", 0.1)
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "home"))
+    port = free_port()
+    late = backend("late", f"http://127.0.0.1:{port}/v1", serve=["--model", "./its-folder"])
+    logs = tmp_path / "logs"
+    told: list[str] = []
+    ours = Servers([Backend.model_validate(late)], logs, tmp_path, told.append)
+
+    def looked(condition: Callable[[], bool]) -> bool:
+        ours.look()
+        return condition()
+
+    try:
+        wait_until(lambda: looked((logs / "late.log.1").exists))  # the second try's
+        (tmp_path / "its-folder").symlink_to(tiny)
+        wait_until(lambda: looked(lambda: listens(port)))
+        ours.answers("late")
+    finally:
+        await ours.end()
+    starting, trouble, serves = told
+    assert starting.startswith("Starting late;")
+    assert trouble.startswith("late does not start: ")
+    assert "its-folder" in trouble
+    assert trouble.endswith("It is tried every 0.00166667 minutes.")
+    assert serves == "late serves."
+    assert not listens(port)
 
 
 def test_they_end_when_it_is_killed(running: Running) -> None:

@@ -11,6 +11,9 @@ ARCTIC=0.1.1
 folder=${1:?usage: tests/vllm_environment.sh FOLDER}
 python=${PYTHON:-python3}
 made=$folder/.made-$VLLM-$TORCH-$ARCTIC
+mkdir -p "$(dirname "$folder")"
+exec 9>"$folder.lock" # whoever comes second waits until it is made, where there is flock
+if command -v flock >/dev/null; then flock 9; fi
 if [ -e "$made" ]; then exit 0; fi
 echo "making an environment with vLLM $VLLM in $folder" >&2
 rm -rf "$folder"
