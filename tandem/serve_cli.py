@@ -158,6 +158,7 @@ def _ray(file: Path | None, flags: dict[str, Any], show: bool) -> None:
     from completion.engine.listening import listen
     from completion.fleet import app_file, environment
     from completion.fleet import settings as of_ray
+    from completion.fleet.adapters import ListedAdapters
     from completion.fleet.runner import Runner
     from completion.vllm import served
     from completion.vllm import settings as of_vllm
@@ -171,16 +172,21 @@ def _ray(file: Path | None, flags: dict[str, Any], show: bool) -> None:
         found = served.find(of_one, name)
     else:
         found = models.resolve(name)
-    told = app_file.made(wanted, found.name, found.folder)
+    listing = paths.cache_dir() / "fleet" / str(wanted.port) / "adapters.json"
+    told = app_file.made(wanted, found.name, found.folder, listing)
     if show:
         typer.echo(app_file.text(told), nl=False)
         return
     where = environment.find(wanted.environment, wanted.replica)
+    listed = None
     if isinstance(found, served.Model):
         found.made()
+        if wanted.adapters.each:
+            listed = ListedAdapters(found, wanted, listing, typer.echo)
     listening = listen(wanted.host, wanted.port, wanted.allow_remote)
     listening.socket.close()  # Ray's proxy opens it
     token, token_file = engine.user_token()
     typer.echo(f"The bearer token is in {token_file}. Ctrl-C ends the server.")
     folder = paths.state_dir() / "fleet" / str(listening.port)
-    Runner(wanted, where, told, listening.port, token, listening.remote, folder, typer.echo).run()
+    port, remote = listening.port, listening.remote
+    Runner(wanted, where, told, port, token, remote, folder, listed, typer.echo).run()

@@ -1,5 +1,5 @@
 """What our clients rely on, of every server that may answer them: one suite, inherited by the tests
-of the embedded engine, the gateway, vLLM and Ray, each with a fixture `served` of its own."""
+of the embedded engine, the gateway and vLLM, each with a fixture `served` of its own."""
 
 import asyncio
 from collections.abc import Callable, Mapping

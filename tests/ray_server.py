@@ -48,7 +48,7 @@ class RayServer(Serving):
 
     def replicas(self) -> list[psutil.Process]:
         """Those that hold a model."""
-        return [*self.called(":tandem:Engine"), *self.called(":tandem:LLMServer")]
+        return [*self.called(":tandem:Engine"), *self.called(":tandem:Replica")]
 
     @contextlib.contextmanager
     def counted(self, deployment: str) -> Iterator[list[int]]:

@@ -14,7 +14,9 @@ from tandem.errors import ConfigError, EngineError
 
 
 def made(**values: Any) -> dict[str, Any]:
-    told = app_file.made(Settings.model_validate(values), "m", Path("/models/m"))
+    told = app_file.made(
+        Settings.model_validate(values), "m", Path("/models/m"), Path("/cache/adapters.json")
+    )
     return json.loads(app_file.text(told))
 
 
@@ -37,7 +39,7 @@ def test_vllm_replicas_are_ray_s_own_with_its_prefix_router_and_adapters() -> No
         replica="vllm",
         gpus=1,
         engine={"tensor_parallel_size": 2},
-        adapters={"url": "s3://bucket/adapters", "each": 8},
+        adapters={"each": 8, "most_rank": 48},
     )
     [one] = told["applications"]
     assert one["import_path"] == "ray.serve.llm:build_openai_app"
@@ -46,23 +48,30 @@ def test_vllm_replicas_are_ray_s_own_with_its_prefix_router_and_adapters() -> No
     assert config["engine_kwargs"]["tensor_parallel_size"] == 2
     assert config["engine_kwargs"]["enable_lora"]
     assert config["lora_config"]["max_num_adapters_per_replica"] == 8
+    assert config["engine_kwargs"]["max_loras"] == 8
+    assert config["engine_kwargs"]["max_lora_rank"] == 64  # vLLM has none for 48
+    assert config["experimental_configs"]["tandem_adapters"]["loads"] == 0
     router = config["deployment_config"]["request_router_config"]["request_router_class"]
     assert router == "completion.fleet.vllm_router.TextRouter"
     assert "placement_group_config" not in config
-    assert "lora_config" not in made(replica="vllm")["applications"][0]["args"]["llm_configs"][0]
+    none = made(replica="vllm", adapters={"each": 0})["applications"][0]["args"]
+    assert "lora_config" not in none["llm_configs"][0]
+    assert "enable_lora" not in none["llm_configs"][0]["engine_kwargs"]
+    assert "server_cls" not in none["llm_configs"][0]
 
 
 def test_without_gpus_vllm_replicas_ask_for_cpus_and_keep_a_slot_empty() -> None:
     told = made(
         replica="vllm",
         cpus=2,
-        adapters={"url": "s3://a", "each": 8},
+        adapters={"each": 8},
         variables={"VLLM_CPU_KVCACHE_SPACE": "4"},
     )
     [config] = told["applications"][0]["args"]["llm_configs"]
     assert config["placement_group_config"] == {"bundles": [{"CPU": 2}]}
     assert config["deployment_config"]["ray_actor_options"] == {"num_cpus": 0}
     assert config["engine_kwargs"]["max_loras"] == 9
+    assert config["experimental_configs"]["tandem_adapters"]["loads"] == 8
     variables = config["runtime_env"]["env_vars"]
     assert variables["VLLM_CPU_KVCACHE_SPACE"] == "4"
     assert variables["HF_HUB_OFFLINE"] == "1"
@@ -83,7 +92,7 @@ def test_it_listens_here_alone_and_has_no_token_in_it() -> None:
     [
         ("replicas = 3", "replicas: Extra inputs"),
         ("[scaling]\nleast = 3\nmost = 2", "`least` is above `most`"),
-        ('[adapters]\nurl = "s3://a"', "adapters.url is of vllm replicas"),
+        ("[adapters]\neach = 3", "of vllm replicas; ours take the store's"),
         ("port = 70000", "port: "),
         ("x = [", "Cannot read"),
     ],

@@ -3,15 +3,26 @@
 float32 there and in the embedded engine, whose greedy tokens are then the same.
 """
 
+import json
+import shutil
+import subprocess
+import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from completion import adapters, lora
+from completion.adapters import Base
+from completion.client import Client
 from completion.engine import background
 from completion.models import InstalledModel
+from finetune import registry
 from tandem.config import Config, EngineConfig
+from tests import tiny_adapters
 from tests.client_contract import asked
 from tests.lsp_client import engine_stopped_after, make_home
 from tests.ray_server import RayServer, ray_server
@@ -25,6 +36,9 @@ cpus = 1
 [scaling]
 least = 2
 most = 2
+[adapters]
+each = 4
+most_rank = 16
 [engine]
 dtype = "float32"
 max_model_len = 1024
@@ -41,19 +55,35 @@ PROMPTS = [
     "class Point:\n    def __init__(self, x, y):\n        self.x = x\n",
     "SELECT name, age FROM users WHERE ",
 ]
+ADAPTERS = ("first", "second")
+Texts = dict[tuple[str, str], str]  # by model and prompt
+
+
+def tune(name: str, seed: int, folder: Path, rank: int = 8) -> None:
+    """Into the store, as if it had been tuned on the model in `folder`."""
+    base, work = Base.of(MODEL, folder), folder.parent / f"work-{name}-{seed}"
+    model = tiny_adapters.reload(folder)
+    tiny_adapters.make(work, model, seed, r=rank, lora_alpha=4 * rank)
+    registry.register(work, tiny_adapters.manifest_of(name, base), base)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, default_model: InstalledModel) -> Iterator[Path]:
+    """The shipped model, two adapters, one that is damaged, one of a rank that is not served."""
     home = make_home(tmp_path_factory.mktemp("ray-vllm") / "home", default_model.folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TANDEM_HOME", str(home))
+        for seed, name in enumerate([*ADAPTERS, "damaged"]):
+            tune(name, seed, default_model.folder)
+        tune("wide", 0, default_model.folder, rank=32)
+        weights = adapters.folder_of("damaged") / lora.WEIGHTS
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
         with engine_stopped_after(home):
             yield home
 
 
 @pytest.fixture(scope="module")
-def wanted(home: Path) -> dict[str, str]:
+def wanted(home: Path) -> Texts:
     """What the embedded engine answers in its exact form, with the difference that we ship; it has
     ended before Ray starts."""
     config = Config(engine=EngineConfig(dtype="float32", context=1024, threads=1))
@@ -61,19 +91,19 @@ def wanted(home: Path) -> dict[str, str]:
     try:
         headers = {"Authorization": f"Bearer {address.token}"}
         texts = {}
-        for prompt in PROMPTS:
-            body = {"model": MODEL, "prompt": prompt, "max_tokens": 16, "temperature": 0}
-            url = f"{address.url}/completions"
-            answer = httpx.post(url, json=body, headers=headers, timeout=120, trust_env=False)
-            assert answer.status_code == 200, answer.text
-            texts[prompt] = answer.json()["choices"][0]["text"]
+        for model in (MODEL, *ADAPTERS):
+            for prompt in PROMPTS:
+                body = {"model": model, "prompt": prompt, "max_tokens": 16, "temperature": 0}
+                url = f"{address.url}/completions"
+                answer = httpx.post(url, json=body, headers=headers, timeout=120, trust_env=False)
+                texts[model, prompt] = text(answer)
         return texts
     finally:
         background.stop(config)
 
 
 @pytest.fixture(scope="module")
-def server(home: Path, wanted: dict[str, str]) -> Iterator[RayServer]:
+def server(home: Path, wanted: Texts) -> Iterator[RayServer]:
     with ray_server(home, SETTINGS, MODEL, "TANDEM_TEST_RAY_VLLM") as running:
         yield running
 
@@ -85,23 +115,106 @@ def text(answer: httpx.Response) -> str:
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 async def test_greedy_text_through_our_client_is_the_embedded_engine_s(
-    server: RayServer, wanted: dict[str, str], prompt: str
+    server: RayServer, wanted: Texts, prompt: str
 ) -> None:
     assert len(server.replicas()) == 2
     assert len(server.called("EngineCore")) == 2
     pieces, answer = await asked(server.address, MODEL, prompt, 16)
-    assert "".join(pieces) == wanted[prompt]
+    assert "".join(pieces) == wanted[MODEL, prompt]
     assert answer.model == MODEL
 
 
 async def test_text_streams_and_the_end_and_usage_come_through_our_client(
-    server: RayServer, wanted: dict[str, str]
+    server: RayServer, wanted: Texts
 ) -> None:
     pieces, answer = await asked(server.address, MODEL, PROMPTS[0], 48, ignore_eos=True)
-    assert "".join(pieces).startswith(wanted[PROMPTS[0]])
+    assert "".join(pieces).startswith(wanted[MODEL, PROMPTS[0]])
     assert len(pieces) > 2
     assert answer.finish == "length"
     assert answer.usage["completion_tokens"] == 48
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+async def test_an_adapter_by_its_name_is_the_embedded_engine_s(
+    server: RayServer, wanted: Texts, name: str
+) -> None:
+    """In the answer it has the name that was asked for."""
+    for prompt in PROMPTS:
+        pieces, answer = await asked(server.address, name, prompt, 16)
+        assert "".join(pieces) == wanted[name, prompt]
+        assert answer.model == name
+        told = server.ask(prompt, name).json()
+        assert (told["choices"][0]["text"], told["model"]) == (wanted[name, prompt], name)
+    assert any(wanted[name, prompt] != wanted[MODEL, prompt] for prompt in PROMPTS)
+
+
+def test_base_and_adapters_at_the_same_time_give_what_each_gives_alone(
+    server: RayServer, wanted: Texts
+) -> None:
+    jobs = [*wanted] * 2
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        got = [*pool.map(lambda job: text(server.ask(job[1], job[0])), jobs)]
+    assert got == [wanted[job] for job in jobs]
+
+
+async def test_models_are_the_base_and_the_adapters_that_can_be_served(server: RayServer) -> None:
+    async with Client(server.url, server.token) as client:
+        rows = {row.id: row for row in await client.models()}
+    assert {name: row.parent for name, row in rows.items()} == {
+        MODEL: "",
+        "first": MODEL,
+        "second": MODEL,
+    }
+    assert {row.context for row in rows.values()} == {1024}
+    said = server.said()
+    assert said.count("The adapter damaged is left out: ") == 1
+    assert "The adapter wide is left out: its rank 32 is above adapters.most_rank, 16." in said
+
+
+def test_an_adapter_is_served_once_it_is_there_and_as_it_is_now(
+    server: RayServer, wanted: Texts, default_model: InstalledModel
+) -> None:
+    prompt = next(p for p in PROMPTS if wanted["first", p] != wanted["second", p])
+    assert server.ask(prompt, "third").status_code == 404
+    for seed, like in enumerate(ADAPTERS):
+        tune("third", seed, default_model.folder)
+        server.says("The adapter third is served.", seed + 1, 60)
+        assert text(server.ask(prompt, "third")) == wanted[like, prompt]
+        shutil.rmtree(adapters.folder_of("third"))
+    wait_until(lambda: server.ask(prompt, "third").status_code == 404, 60)
+    assert "The adapter third is served no more." in server.said()
+
+
+def test_a_replica_says_so_when_it_has_no_room_and_what_is_not_listed_is_not_loaded(
+    server: RayServer, tmp_path: Path
+) -> None:
+    """In Ray's Python: which replica runs full is Ray's choice."""
+    script = textwrap.dedent("""
+        import asyncio, json, pathlib, sys, types
+        from completion.fleet.vllm_adapters import Loader, Unusable
+        file = pathlib.Path(sys.argv[1])
+        def listed(*names): file.write_text(json.dumps({n: f"/copies/{n}-1" for n in names}))
+        listed("a", "b", "c")
+        config = types.SimpleNamespace(
+            experimental_configs={"tandem_adapters": {"file": str(file), "loads": 2}})
+        loader = Loader()
+        def load(name):
+            try: return asyncio.run(loader.load_model_from_config(name, config)).local_path
+            except Unusable as error: return str(error)
+        print(json.dumps([load(f"m:{n}-1") for n in ("a", "b", "a", "c", "../a")]))
+        listed("a", "b", "c", "d")
+        config.experimental_configs["tandem_adapters"]["loads"] = 0
+        print(json.dumps([load(f"m:{n}-1") for n in ("c", "d", "e")]))
+    """)
+    command = [server.python, "-c", script, str(tmp_path / "adapters.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told: list[Any] = [json.loads(line) for line in done.stdout.splitlines() if line[0] == "["]
+    full, gone = "no room for another adapter", "has just changed"
+    assert told[0][:3] == ["/copies/a-1", "/copies/b-1", "/copies/a-1"]
+    assert full in told[0][3]
+    assert gone in told[0][4]
+    assert told[1][:2] == ["/copies/c-1", "/copies/d-1"]
+    assert gone in told[1][2]
 
 
 def test_a_prompt_s_beginning_leads_to_who_has_read_it(server: RayServer) -> None:
@@ -114,14 +227,12 @@ def test_a_prompt_s_beginning_leads_to_who_has_read_it(server: RayServer) -> Non
             assert usage["prompt_tokens_details"]["cached_tokens"] > 0
 
 
-def test_token_ids_are_a_prompt_too_and_stop_nobody(
-    server: RayServer, wanted: dict[str, str]
-) -> None:
+def test_token_ids_are_a_prompt_too_and_stop_nobody(server: RayServer, wanted: Texts) -> None:
     """Ray's own router never answers them."""
     assert text(server.ask(list(range(100, 180)), max_tokens=2))
     usage = server.ask(list(range(100, 180)), max_tokens=1).json()["usage"]
     assert usage["prompt_tokens_details"]["cached_tokens"] > 0
-    assert text(server.ask(PROMPTS[0])) == wanted[PROMPTS[0]]
+    assert text(server.ask(PROMPTS[0])) == wanted[MODEL, PROMPTS[0]]
 
 
 def test_refusals_of_vllm_reach_the_client(server: RayServer) -> None:
@@ -129,9 +240,11 @@ def test_refusals_of_vllm_reach_the_client(server: RayServer) -> None:
         answer = server.ask(prompt)
         assert answer.status_code == 400
         assert answer.json()["error"]["message"]
-    answer = server.ask("a", "nobody")
-    assert answer.status_code == 404
-    assert "nobody" in answer.text
+    assert "Internal exception" not in server.ask("x " * 3000).text
+    for name in ("nobody", f"{MODEL}:first", f"{MODEL}:../first", "damaged"):
+        answer = server.ask("a", name)
+        assert answer.status_code == 404
+        assert answer.json()["error"]["message"] == f"There is no model {name}."
 
 
 def test_no_token_no_answer_and_foreign_hosts_get_nothing(server: RayServer) -> None:
@@ -146,7 +259,7 @@ def test_no_token_no_answer_and_foreign_hosts_get_nothing(server: RayServer) -> 
 
 
 def test_a_killed_replica_is_replaced_and_nobody_gets_a_wrong_text(
-    server: RayServer, wanted: dict[str, str]
+    server: RayServer, wanted: Texts
 ) -> None:
     before, engines = server.replicas(), server.called("EngineCore")
     before[0].kill()
@@ -154,13 +267,13 @@ def test_a_killed_replica_is_replaced_and_nobody_gets_a_wrong_text(
         for prompt in PROMPTS:
             answer = server.ask(prompt)
             if answer.status_code == 200:
-                assert text(answer) == wanted[prompt]
+                assert text(answer) == wanted[MODEL, prompt]
             else:
                 assert answer.json()["error"]["message"], answer.text
     wait_until(lambda: len({*server.called("EngineCore")} - {*engines}) == 1, 300)
     wait_until(lambda: len([one for one in engines if one.is_running()]) == 1, 60)
     for prompt in PROMPTS:
-        assert text(server.ask(prompt)) == wanted[prompt]
+        assert text(server.ask(prompt)) == wanted[MODEL, prompt]
 
 
 def test_at_a_signal_what_runs_may_end(server: RayServer) -> None:

@@ -264,25 +264,27 @@ def test_each_usable_adapter_is_copied_and_each_other_is_a_line(
     weights = adapters.folder_of("damaged") / lora.WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     folders = {"nowhere": tmp_path / "nowhere", "tiny": adapters.folder_of("good")}
-    found, problems = served.adapters_of(model(store), Adapters(folders=folders))
+    found, problems = served.adapters_of(
+        model(store), Adapters(folders=folders), tmp_path / "copies"
+    )
     assert [one.name for one in found] == ["good"]
     assert (found[0].folder / lora.WEIGHTS).is_file()
-    assert found[0].folder.parent.name == "adapters"
+    assert found[0].folder.parent == tmp_path / "copies"
     assert {line.split()[2] for line in problems} == {"damaged", "nowhere", "tiny"}
 
 
 def test_a_changed_adapter_is_another_copy_and_the_old_one_goes(
     store: Store, tmp_path: Path
 ) -> None:
-    wanted = Adapters()
+    wanted, copies = Adapters(), tmp_path / "copies"
     store.add("one", 1, tmp_path)
-    [before], stamp = served.adapters_of(model(store), wanted)[0], served.stamp(wanted)
+    [before], stamp = served.adapters_of(model(store), wanted, copies)[0], served.stamp(wanted)
     shutil.rmtree(adapters.folder_of("one"))
     store.add("one", 2, tmp_path)
     assert served.stamp(wanted) != stamp
-    [after], _ = served.adapters_of(model(store), wanted)
+    [after], _ = served.adapters_of(model(store), wanted, copies)
     assert after.folder != before.folder
-    served.prune([after])
+    served.prune(copies, [after])
     assert after.folder.is_dir()
     assert not before.folder.exists()
 

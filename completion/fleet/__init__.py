@@ -9,5 +9,8 @@ door       in Ray's proxy: who may enter
 embedded   in Ray's workers: the embedded engine as a replica, and the way to it
 keys       which requests belong together
 router     in Ray's workers: which replica a request goes to
+listing    which adapters vLLM replicas may serve: a file
+adapters   keeps it as the store is
+vllm_adapters  in Ray's workers: those adapters, by name, when they are asked for
 vllm_router  Ray's own for vLLM replicas, and what it lacks
 """

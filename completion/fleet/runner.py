@@ -12,6 +12,7 @@ import psutil
 
 from completion.ending import Ending
 from completion.fleet import app_file, door
+from completion.fleet.adapters import ListedAdapters
 from completion.fleet.environment import Environment
 from completion.fleet.settings import Settings
 from completion.process import Process
@@ -20,6 +21,7 @@ from tandem.errors import EngineError
 
 MIDDLEWARES = "completion.fleet.door:middlewares"
 TICK_SECONDS = 0.2
+LOOK_SECONDS = 5.0  # between two looks at the adapters
 MARGIN_SECONDS = 20.0
 _ROOT = str(Path(__file__).resolve().parents[2])
 
@@ -38,7 +40,8 @@ def variables(settings: Settings, token: str, port: int, remote: bool) -> dict[s
 
 
 class Runner:
-    """`told` is the application's file; `folder` is for it and the log."""
+    """`told` is the application's file; `folder` is for it and the log; `adapters` are those of vLLM
+    replicas."""
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Runner:
         token: str,
         remote: bool,
         folder: Path,
+        adapters: ListedAdapters | None = None,
         tell: Callable[[str], None] = print,
     ) -> None:
         told = {**told, "http_options": {**told["http_options"], "port": port}}
@@ -58,11 +62,14 @@ class Runner:
         self._variables = variables(settings, token, port, remote)
         self._url = f"http://{settings.host}:{port}/v1"
         self._folder = folder
+        self._adapters = adapters
         self._tell = tell
         self._ending = Ending(tell)
 
     def run(self) -> None:
         """Blocking, until a signal. Raises EngineError if Ray ends before that."""
+        if self._adapters is not None:
+            self._adapters.begin()
         paths.private_dir(self._folder)
         file = self._folder / "app.json"
         with paths.atomic_write(file) as stream:
@@ -83,12 +90,16 @@ class Runner:
 
     def _watch(self, process: Process) -> None:
         ready = False
+        looked = time.monotonic()
         until = time.monotonic() + self._settings.start_minutes * 60
         while not self._ending.wait(TICK_SECONDS):
             if process.status is not None:
                 raise EngineError(
                     f"Ray Serve ended: {process.last_words()}", f"Its log: {process.log}"
                 )
+            if self._adapters is not None and time.monotonic() - looked > LOOK_SECONDS:
+                self._adapters.look()
+                looked = time.monotonic()
             if ready:
                 process.trim_log()  # not before: the line that says so is looked for in it
             elif app_file.READY in process.log.read_text("utf-8", "replace").splitlines():

@@ -38,12 +38,15 @@ class Scaling(_Table):
 
 
 class Adapters(_Table):
-    """Of vLLM replicas: `url` is where Ray finds adapters by their names, in a bucket (s3://, gs://,
-    abfss:// or azure://), and `each` how many a replica holds at once. The embedded engine's are
-    those of the store."""
+    """Of vLLM replicas: those of the store that were tuned on the model, and `folders` by name. A
+    replica loads one when it is first asked for and holds `each` at once, none if that is 0; their
+    rank is at most `most_rank`. On a CPU `each` is how many one replica may ever load. The embedded
+    engine's are those of the store."""
 
-    url: str = ""
-    each: int = Field(default=16, ge=1, le=1024)
+    store: bool = True
+    folders: dict[str, Path] = {}
+    each: int = Field(default=8, ge=0, le=1024)
+    most_rank: int = Field(default=64, ge=1, le=512)
 
 
 class Settings(_Table):
@@ -74,8 +77,8 @@ class Settings(_Table):
 
     @model_validator(mode="after")
     def _adapters_where_they_can_be(self) -> "Settings":
-        if self.adapters.url and self.replica != "vllm":
-            raise ValueError("adapters.url is of vllm replicas; ours take the store's")
+        if self.adapters.model_fields_set and self.replica != "vllm":
+            raise ValueError("[adapters] is of vllm replicas; ours take the store's")
         return self
 
 

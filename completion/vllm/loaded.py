@@ -5,6 +5,7 @@ what it has until another needs the room.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from completion.vllm import command, served
 from completion.vllm.command import Plan
@@ -14,10 +15,12 @@ from completion.vllm.settings import Adapters
 
 
 class LoadedAdapters:
-    """`tell` gets a line for each adapter that is left out, once."""
+    """`copies` is a folder for copies of them. `tell` gets a line for each adapter that is left
+    out, once."""
 
-    def __init__(self, control: Control, tell: Callable[[str], None]) -> None:
+    def __init__(self, control: Control, copies: Path, tell: Callable[[str], None]) -> None:
         self._control = control
+        self._copies = copies
         self._tell = tell
         self._plan: Plan | None = None
         self._stamp: tuple = ()
@@ -30,7 +33,7 @@ class LoadedAdapters:
     def find(self, model: Model, wanted: Adapters) -> list[Adapter]:
         """Those that can be served as they are now."""
         self._stamp = served.stamp(wanted)
-        found, problems = served.adapters_of(model, wanted)
+        found, problems = served.adapters_of(model, wanted, self._copies)
         for line in problems:
             self._once(line)
         return [one for one in found if one not in self._refused]
@@ -40,7 +43,7 @@ class LoadedAdapters:
         self._plan, self._loaded, self._slots_used = plan, {}, 0
         for adapter in plan.adapters:
             self._load(adapter)
-        served.prune([*plan.adapters])
+        served.prune(self._copies, [*plan.adapters])
 
     def crashed(self) -> None:
         """vLLM is gone; what it was loading just then is not tried again."""

@@ -64,7 +64,7 @@ class Runner:
         self._ending = Ending(tell)
         self._name = settings.name or model.name
         self._control = Control(port, token, self._key)
-        self._adapters = LoadedAdapters(self._control, tell)
+        self._adapters = LoadedAdapters(self._control, folder / "adapters", tell)
         self._judge = Judge(settings.speculation, environment.cpu)
         self._verdicts = Remembered()
         self._backoff = Backoff()

@@ -8,7 +8,7 @@ caches by an adapter's path, and must not take an old version's for a new one's.
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from completion.vllm.lent import Lends
 from tandem import paths
 from tandem.errors import ModelError, TandemError, UsageError
 
-# What vLLM sizes its buffers for; an adapter of a rank between two takes the larger.
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+# A name, and what tells the folder or raises.
+Named = tuple[str, Callable[[], Path]]
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,16 @@ def find(wanted: settings.Settings, default: str) -> Model:
     return model
 
 
-def adapters_of(model: Model, wanted: settings.Adapters) -> tuple[list[Adapter], list[str]]:
-    """Those that can be served, by name, and a line for each that cannot. Blocking: hashes them
-    and their base at first."""
+def adapters_of(
+    model: Model, wanted: settings.Adapters, copies: Path
+) -> tuple[list[Adapter], list[str]]:
+    """Those that can be served, by name, and a line for each that cannot. `copies` is the folder
+    of one server for their copies. Blocking: hashes them and their base at first."""
     found: dict[str, Adapter] = {}
     problems = []
     for name, take in (*_of_store(model, wanted), *_of_settings(model, wanted)):
         try:
-            found[name] = take()
+            found[name] = _copied(take(), name, model, copies)
         except (TandemError, OSError) as error:
             problems.append(f"The adapter {name} is left out: {error}")
     return sorted(found.values(), key=lambda one: one.name), problems
@@ -122,21 +124,19 @@ def stamp(wanted: settings.Adapters) -> tuple:
     return tuple(stamps)
 
 
-def prune(kept: list[Adapter]) -> None:
+def prune(copies: Path, kept: list[Adapter]) -> None:
     """Delete the copies of adapters as they were once."""
-    root = _folder() / "adapters"
-    for folder in root.iterdir() if root.is_dir() else []:
+    for folder in copies.iterdir() if copies.is_dir() else []:
         if folder not in {one.folder for one in kept}:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def largest_rank(found: list[Adapter], least: int = 1) -> int:
     """The smallest of vLLM's sizes that takes them all."""
-    rank = max([least, *(one.rank for one in found)])
-    return next((size for size in RANKS if size >= rank), RANKS[-1])
+    return settings.rank_for(max([least, *(one.rank for one in found)]))
 
 
-def _of_store(model: Model, wanted: settings.Adapters) -> Iterator[tuple]:
+def _of_store(model: Model, wanted: settings.Adapters) -> Iterator[Named]:
     if not wanted.store:
         return
     ours = [one for one in adapters.installed() if one.manifest.base == model.name]
@@ -146,38 +146,40 @@ def _of_store(model: Model, wanted: settings.Adapters) -> Iterator[tuple]:
     for one in ours:
         name = one.name
 
-        def take(name: str = name) -> Adapter:
-            return _copied(adapters.resolve(name, base, thorough=True).folder, name, model)
+        def take(name: str = name) -> Path:
+            return adapters.resolve(name, base, thorough=True).folder
 
         yield name, take
 
 
-def _of_settings(model: Model, wanted: settings.Adapters) -> Iterator[tuple]:
+def _of_settings(model: Model, wanted: settings.Adapters) -> Iterator[Named]:
     for name, folder in wanted.folders.items():
 
-        def take(name: str = name, folder: Path = folder) -> Adapter:
+        def take(name: str = name, folder: Path = folder) -> Path:
             adapters.folder_of(name)  # a name like those of the store's
             if _runs_here(model.source) and not _quantization(model.source):
                 # vLLM 0.32 takes tensors of another model's shapes without a word.
                 lora.examine(folder.expanduser(), model.source)
-            return _copied(folder.expanduser(), name, model)
+            return folder.expanduser()
 
         yield name, take
 
 
-def _copied(source: Path, name: str, model: Model) -> Adapter:
+def _copied(source: Path, name: str, model: Model, copies: Path) -> Adapter:
     """Raises ModelError for what vLLM could not load, or should not."""
     if name == model.name:
         raise UsageError("the model itself has that name.", "Rename the adapter.")
     rank = lora.rank_of(source)
-    if rank > RANKS[-1]:
-        raise ModelError(f"its rank {rank} is above {RANKS[-1]}.", "Tune one of a lower rank.")
+    if rank > settings.RANKS[-1]:
+        raise ModelError(
+            f"its rank {rank} is above {settings.RANKS[-1]}.", "Tune one of a lower rank."
+        )
     files = (lora.CONFIG, lora.WEIGHTS)
     digest = hashlib.sha256("".join(manifest.sha256(source / file) for file in files).encode())
-    place = _folder() / "adapters" / f"{name}-{digest.hexdigest()[:12]}"
+    place = copies / f"{name}-{digest.hexdigest()[:12]}"
     if not place.is_dir():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=place.parent, prefix=".partial-"))
+        copies.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=copies, prefix=".partial-"))
         for file in files:
             shutil.copyfile(source / file, partial / file)
         try:

@@ -13,6 +13,8 @@ from completion import settings_file
 from tandem import paths
 
 PORT = 8017
+# What vLLM sizes its buffers for; an adapter of a rank between two takes the larger.
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 Method = Literal["off", "ngram", "suffix", "eagle3", "draft"]
 # CPU kernels read the cache in rows of so many tokens.
 CPU_BLOCK = 32
@@ -108,6 +110,11 @@ class Settings(_Table):
         if any(argument.split("=")[0] == "--api-key" for argument in self.more):
             raise ValueError("`more` may not hold --api-key: other users see a command's arguments")
         return self
+
+
+def rank_for(rank: int) -> int:
+    """The smallest of vLLM's sizes that takes it, or the largest."""
+    return next((size for size in RANKS if size >= rank), RANKS[-1])
 
 
 def default_file() -> Path:
