@@ -171,18 +171,16 @@ def _ray(file: Path | None, flags: dict[str, Any], show: bool) -> None:
         of_one = of_vllm.Settings(model=name, dtype="float32" if float32 else "auto")
         found = served.find(of_one, name)
     else:
-        found = models.resolve(name)
+        installed = models.resolve(name)
+        found = served.Model(installed.name, installed.folder, installed.folder)
     listing = paths.cache_dir() / "fleet" / str(wanted.port) / "adapters.json"
     told = app_file.made(wanted, found.name, found.folder, listing)
     if show:
         typer.echo(app_file.text(told), nl=False)
         return
     where = environment.find(wanted.environment, wanted.replica)
-    listed = None
-    if isinstance(found, served.Model):
-        found.made()
-        if wanted.adapters.each:
-            listed = ListedAdapters(found, wanted, listing, typer.echo)
+    found.made()
+    listed = ListedAdapters(found, wanted, listing, typer.echo)
     listening = listen(wanted.host, wanted.port, wanted.allow_remote)
     listening.socket.close()  # Ray's proxy opens it
     token, token_file = engine.user_token()

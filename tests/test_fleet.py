@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from completion.fleet import app_file, door, environment, keys, runner, settings
+from completion.fleet.adapters import ListedAdapters
 from completion.fleet.settings import Settings
+from completion.vllm.served import Model
 from tandem.cli import app
 from tandem.errors import ConfigError, EngineError
 
@@ -77,10 +79,13 @@ def test_without_gpus_vllm_replicas_ask_for_cpus_and_keep_a_slot_empty() -> None
     assert variables["HF_HUB_OFFLINE"] == "1"
 
 
-def test_it_listens_here_alone_and_has_no_token_in_it() -> None:
+def test_it_listens_here_alone_and_has_no_token_in_it(tmp_path: Path) -> None:
     told = made()
     assert told["http_options"] == {"host": "127.0.0.1", "port": 8017}
-    given = runner.variables(Settings(), "the-token", 8017, False)
+    adapters = ListedAdapters(
+        Model("m", tmp_path, tmp_path), Settings(), tmp_path / "a.json", print
+    )
+    given = runner.variables(Settings(), "the-token", 8017, False, adapters)
     assert "the-token" in given[door.TOLD]
     assert "the-token" not in app_file.text(told)
     assert given["RAY_AUTH_MODE"] == "token"
@@ -92,7 +97,11 @@ def test_it_listens_here_alone_and_has_no_token_in_it() -> None:
     [
         ("replicas = 3", "replicas: Extra inputs"),
         ("[scaling]\nleast = 3\nmost = 2", "`least` is above `most`"),
-        ("[adapters]\neach = 3", "of vllm replicas; ours take the store's"),
+        ("[adapters]\neach = 3", "adapters.each is of vllm replicas"),
+        (
+            'replica = "vllm"\n[adapters]\neach = 0\nadapter_folder = "/a"',
+            "none can be lent from adapter_folder",
+        ),
         ("port = 70000", "port: "),
         ("x = [", "Cannot read"),
     ],

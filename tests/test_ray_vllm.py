@@ -37,8 +37,9 @@ cpus = 1
 least = 2
 most = 2
 [adapters]
-each = 4
+each = 5
 most_rank = 16
+adapter_folder = "{lent}"
 [engine]
 dtype = "float32"
 max_model_len = 1024
@@ -103,8 +104,19 @@ def wanted(home: Path) -> Texts:
 
 
 @pytest.fixture(scope="module")
-def server(home: Path, wanted: Texts) -> Iterator[RayServer]:
-    with ray_server(home, SETTINGS, MODEL, "TANDEM_TEST_RAY_VLLM") as running:
+def lent(home: Path) -> Path:
+    """A folder of a gateway's: an adapter that is the first under another name."""
+    folder = home.parent / "shelves"
+    shutil.copytree(adapters.folder_of("first"), folder / "lent")
+    file = folder / "lent" / adapters.FILE
+    file.write_text(json.dumps({**json.loads(file.read_text()), "name": "lent"}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(home: Path, wanted: Texts, lent: Path) -> Iterator[RayServer]:
+    settings = SETTINGS.format(lent=lent)
+    with ray_server(home, settings, MODEL, "TANDEM_TEST_RAY_VLLM") as running:
         yield running
 
 
@@ -185,6 +197,25 @@ def test_an_adapter_is_served_once_it_is_there_and_as_it_is_now(
     assert "The adapter third is served no more." in server.said()
 
 
+def test_what_is_lent_is_served_until_it_is_taken_back(
+    server: RayServer, wanted: Texts, lent: Path
+) -> None:
+    """As a gateway does it; its name is in its manifest."""
+    body = {"lora_name": "lent", "lora_path": str(lent / "lent")}
+    prompt = next(p for p in PROMPTS if wanted["first", p] != wanted[MODEL, p])
+    with server.client() as client:
+        assert client.get("tandem/base").json()["base"] == MODEL
+        for path in ("/etc", str(lent)):
+            told = {**body, "lora_path": path}
+            assert client.post("load_lora_adapter", json=told).status_code in (404, 409)
+        assert server.ask(prompt, "lent").status_code == 404
+        assert client.post("load_lora_adapter", json=body).status_code == 200
+        assert text(server.ask(prompt, "lent")) == wanted["first", prompt]
+        taken = client.post("unload_lora_adapter", json={"lora_name": "lent"})
+        assert taken.status_code == 200
+        assert server.ask(prompt, "lent").status_code == 404
+
+
 def test_a_replica_says_so_when_it_has_no_room_and_what_is_not_listed_is_not_loaded(
     server: RayServer, tmp_path: Path
 ) -> None:
@@ -193,7 +224,8 @@ def test_a_replica_says_so_when_it_has_no_room_and_what_is_not_listed_is_not_loa
         import asyncio, json, pathlib, sys, types
         from completion.fleet.vllm_adapters import Loader, Unusable
         file = pathlib.Path(sys.argv[1])
-        def listed(*names): file.write_text(json.dumps({n: f"/copies/{n}-1" for n in names}))
+        def listed(*names): file.write_text(
+            json.dumps({n: (f"{n}-1", f"/copies/{n}-1") for n in names}))
         listed("a", "b", "c")
         config = types.SimpleNamespace(
             experimental_configs={"tandem_adapters": {"file": str(file), "loads": 2}})

@@ -1,11 +1,14 @@
-"""Keeps the listing of vLLM replicas' adapters as the store is."""
+"""What replicas may serve besides the base: keeps the listing of vLLM replicas as the store is, and
+says what may be lent to replicas of either kind."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from completion.fleet import listing
+from completion.fleet.listing import Row
 from completion.fleet.settings import Settings
 from completion.vllm import served
+from completion.vllm.lent import Lends
 from completion.vllm.served import Adapter, Model
 from completion.vllm.settings import Adapters
 from tandem.errors import TandemError
@@ -13,24 +16,33 @@ from tandem.errors import TandemError
 
 class ListedAdapters:
     """`file` is the listing; copies of adapters are in the folder beside it. `tell` gets a line
-    for each that comes or goes, and, once, for each that is left out."""
+    for each that comes or goes, and, once, for each that is left out. The embedded engine's replicas
+    take the store's by themselves."""
 
     def __init__(
         self, model: Model, settings: Settings, file: Path, tell: Callable[[str], None]
     ) -> None:
         wanted = settings.adapters
         self._model = model
-        self._wanted = Adapters(store=wanted.store, folders=wanted.folders)
-        self._most_rank = wanted.most_rank
-        self._file = file
+        fields = wanted.model_dump(include={"store", "folders", "most_rank", "adapter_folder"})
+        self._wanted = Adapters(**fields)
+        self._are_ours = settings.replica == "vllm" and wanted.each > 0
+        self._cpu = not settings.gpus
+        self.file = file
         self._copies = file.with_suffix("")
         self._tell = tell
         self._stamp: tuple | None = None
         self._listed: dict[str, Adapter] = {}
         self._told: set[str] = set()
 
+    def lends(self) -> Lends | None:
+        """What may be lent, if anything. Blocking: may have to hash the weights."""
+        return served.lends(self._model, self._wanted, self._cpu)
+
     def begin(self) -> None:
-        """Before Ray starts: copies that are not listed any more go. Raises TandemError."""
+        """Before Ray starts. Nothing is lent yet, and copies that are not listed any more go.
+        Raises TandemError."""
+        listing.write(listing.lent_beside(self.file), {})
         self._list()
         served.prune(self._copies, [*self._listed.values()])
 
@@ -44,14 +56,18 @@ class ListedAdapters:
 
     def _list(self) -> None:
         self._stamp = served.stamp(self._wanted)
-        found, problems = served.adapters_of(self._model, self._wanted, self._copies)
+        found: list[Adapter] = []
+        problems: list[str] = []
+        if self._are_ours:
+            found, problems = served.adapters_of(self._model, self._wanted, self._copies)
         for one in found:
-            if one.rank > self._most_rank:
-                told = f"its rank {one.rank} is above adapters.most_rank, {self._most_rank}."
+            if one.rank > self._wanted.most_rank:
+                told = f"its rank {one.rank} is above adapters.most_rank, {self._wanted.most_rank}."
                 problems.append(f"The adapter {one.name} is left out: {told}")
         before = self._listed
-        self._listed = {one.name: one for one in found if one.rank <= self._most_rank}
-        listing.write(self._file, {name: one.folder for name, one in self._listed.items()})
+        self._listed = {one.name: one for one in found if one.rank <= self._wanted.most_rank}
+        rows = {name: Row(one.folder.name, one.folder) for name, one in self._listed.items()}
+        listing.write(self.file, rows)
         self._once(problems)
         for name, one in self._listed.items():
             if before.get(name) != one:

@@ -24,11 +24,11 @@ _FORGETS = {"do_eviction": True}
 
 
 def made(settings: Settings, name: str, folder: Path, listing: Path) -> dict[str, Any]:
-    """For the model `name` in `folder`; `listing` is the file of the adapters of vLLM replicas."""
+    """For the model `name` in `folder`; `listing` is the file of its adapters."""
     if settings.replica == "vllm":
         app = _vllm(settings, name, folder, listing)
     else:
-        app = _ours(settings, name)
+        app = _ours(settings, name, listing)
     return {
         "proxy_location": "HeadOnly",
         "http_options": {"host": settings.host, "port": settings.port},
@@ -60,10 +60,15 @@ def deployment(settings: Settings, router: str) -> dict[str, Any]:
     }
 
 
-def _ours(settings: Settings, name: str) -> dict[str, Any]:
+def _ours(settings: Settings, name: str, listing: Path) -> dict[str, Any]:
     options = deployment(settings, OURS)
     options["ray_actor_options"] = {"num_cpus": settings.cpus, "num_gpus": settings.gpus}
-    arguments = {"model": name, "engine": settings.engine, "deployment": options}
+    arguments = {
+        "model": name,
+        "engine": settings.engine,
+        "listing": str(listing),
+        "deployment": options,
+    }
     return {"import_path": EMBEDDED, "args": arguments}
 
 

@@ -6,20 +6,25 @@ process, message by message; who hangs up ends the work there.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ray import serve  # pyright: ignore[reportMissingImports]
 from ray.serve.handle import DeploymentHandle  # pyright: ignore[reportMissingImports]
 from starlette.responses import JSONResponse
 
+from completion import adapters
 from completion.engine import app as engine
 from completion.engine import server
 from completion.engine.api import ApiError
 from completion.fleet import keys
+from completion.fleet.listing import Listing
 from tandem.config import Config, EngineConfig
+from tandem.errors import UsageError
 
 POLL_SECONDS = 0.2
 LARGEST = 8 * 1024 * 1024
@@ -59,10 +64,12 @@ class Call:
 class Engine:
     """One replica: a model, loaded before it counts as started."""
 
-    def __init__(self, model: str, settings: dict[str, Any]) -> None:
+    def __init__(self, model: str, settings: dict[str, Any], listing: str) -> None:
         config = Config(model=model, engine=EngineConfig.model_validate(settings))
         self._served = server.served_model(config)
         self._app = engine.build(self._served)
+        self._listing = Listing(listing)
+        self._lent: dict[str, Path] = {}
         self._served.load()
         self.check_health()
 
@@ -73,6 +80,7 @@ class Engine:
 
     async def answer(self, call: Call) -> AsyncIterator[dict[str, Any]]:
         """The messages that the engine's routes send. Ending it early is hanging up."""
+        self._follow()
         sent: asyncio.Queue[Any] = asyncio.Queue()
         gone = asyncio.Event()
         asked = False
@@ -101,6 +109,18 @@ class Engine:
             if not work.done():
                 await asyncio.wait([work], timeout=POLL_SECONDS)
                 work.cancel()
+
+    def _follow(self) -> None:
+        """Have what was lent, and no more: in this process, as it is now."""
+        lent = {name: row.folder for name, row in self._listing.lent.items()}
+        for name in [name for name, folder in self._lent.items() if lent.get(name) != folder]:
+            adapters.take_back(name)
+            del self._lent[name]
+        for name, folder in lent.items():
+            if name not in self._lent:
+                with contextlib.suppress(UsageError):  # the store has one of that name by now
+                    adapters.lend(name, folder)
+                self._lent[name] = folder
 
 
 class Way:
@@ -190,7 +210,7 @@ def build(arguments: dict[str, Any]) -> Any:
     """The application of `app_file`'s arguments."""
     model = arguments["model"]
     replica = serve.deployment(Engine, name=REPLICA, **arguments["deployment"])
-    replicas = replica.bind(model, arguments["engine"])
+    replicas = replica.bind(model, arguments["engine"], arguments["listing"])
 
     def way() -> Any:
         return Way(model, serve.get_deployment_handle(REPLICA))

@@ -26,9 +26,13 @@ MARGIN_SECONDS = 20.0
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 
-def variables(settings: Settings, token: str, port: int, remote: bool) -> dict[str, str]:
+def variables(
+    settings: Settings, token: str, port: int, remote: bool, adapters: ListedAdapters
+) -> dict[str, str]:
     """What Ray's processes have besides ours: the door's token, and nobody is told of anything."""
     told = {"token": token, "port": port, "remote": remote, "hosts": settings.hosts}
+    lends = adapters.lends()
+    told |= {"listing": str(adapters.file), "lends": lends and lends.model_dump(mode="json")}
     before = os.environ.get("PYTHONPATH")
     return {
         door.TOLD: json.dumps(told),
@@ -40,8 +44,7 @@ def variables(settings: Settings, token: str, port: int, remote: bool) -> dict[s
 
 
 class Runner:
-    """`told` is the application's file; `folder` is for it and the log; `adapters` are those of vLLM
-    replicas."""
+    """`told` is the application's file; `folder` is for it and the log."""
 
     def __init__(
         self,
@@ -52,14 +55,14 @@ class Runner:
         token: str,
         remote: bool,
         folder: Path,
-        adapters: ListedAdapters | None = None,
+        adapters: ListedAdapters,
         tell: Callable[[str], None] = print,
     ) -> None:
         told = {**told, "http_options": {**told["http_options"], "port": port}}
         self._settings = settings
         self._environment = environment
         self._told = told
-        self._variables = variables(settings, token, port, remote)
+        self._variables = variables(settings, token, port, remote, adapters)
         self._url = f"http://{settings.host}:{port}/v1"
         self._folder = folder
         self._adapters = adapters
@@ -68,8 +71,7 @@ class Runner:
 
     def run(self) -> None:
         """Blocking, until a signal. Raises EngineError if Ray ends before that."""
-        if self._adapters is not None:
-            self._adapters.begin()
+        self._adapters.begin()
         paths.private_dir(self._folder)
         file = self._folder / "app.json"
         with paths.atomic_write(file) as stream:
@@ -97,7 +99,7 @@ class Runner:
                 raise EngineError(
                     f"Ray Serve ended: {process.last_words()}", f"Its log: {process.log}"
                 )
-            if self._adapters is not None and time.monotonic() - looked > LOOK_SECONDS:
+            if time.monotonic() - looked > LOOK_SECONDS:
                 self._adapters.look()
                 looked = time.monotonic()
             if ready:

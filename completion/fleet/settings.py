@@ -41,12 +41,16 @@ class Adapters(_Table):
     """Of vLLM replicas: those of the store that were tuned on the model, and `folders` by name. A
     replica loads one when it is first asked for and holds `each` at once, none if that is 0; their
     rank is at most `most_rank`. On a CPU `each` is how many one replica may ever load. The embedded
-    engine's are those of the store."""
+    engine's are those of the store.
+
+    Below `adapter_folder` whoever has the token, a gateway for instance, may have others loaded, by
+    replicas of either kind."""
 
     store: bool = True
     folders: dict[str, Path] = {}
     each: int = Field(default=8, ge=0, le=1024)
     most_rank: int = Field(default=64, ge=1, le=512)
+    adapter_folder: Path | None = None
 
 
 class Settings(_Table):
@@ -77,8 +81,12 @@ class Settings(_Table):
 
     @model_validator(mode="after")
     def _adapters_where_they_can_be(self) -> "Settings":
-        if self.adapters.model_fields_set and self.replica != "vllm":
-            raise ValueError("[adapters] is of vllm replicas; ours take the store's")
+        others = self.adapters.model_fields_set - {"adapter_folder", "most_rank"}
+        if others and self.replica != "vllm":
+            told = f"adapters.{min(others)} is of vllm replicas"
+            raise ValueError(f"{told}; the embedded engine takes all of the store's")
+        if self.adapters.adapter_folder and not self.adapters.each:
+            raise ValueError("adapters.each is 0, so that none can be lent from adapter_folder")
         return self
 
 

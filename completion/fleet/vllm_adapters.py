@@ -2,8 +2,8 @@
 
 Ray Serve LLM 2.60 multiplexes adapters of a bucket, which it names `model:adapter`: a request for
 one goes to a replica that has it, and a replica loads what it lacks. These classes have it take
-the adapters of our listing. There an adapter is called `model:COPY`, after its copy, whose name
-has its hash: what changed is another one, and nothing that was cached of the old one is used.
+the adapters of our listing. There an adapter is called `model:ID`, by an identity that is its
+weights' own: what changed is another one, and nothing that was cached of the old one is used.
 """
 
 from collections.abc import AsyncIterator
@@ -49,15 +49,15 @@ class Loader(LoraModelLoader):
         if known is not None:
             return known
         told = llm_config.experimental_configs[SETTING]
-        folder = Listing(told["file"]).by_folder(lora_model_id.partition(":")[2])
-        if folder is None:
+        row = Listing(told["file"]).by_id(lora_model_id.partition(":")[2])
+        if row is None:
             raise Unusable("The adapter has just changed. Try again.")
         if told["loads"] and len(self._loaded) >= told["loads"]:
             raise Unusable("This replica has no room for another adapter: adapters.each")
         found = DiskMultiplexConfig(
             model_id=lora_model_id,
             max_total_tokens=None,
-            local_path=str(folder),
+            local_path=str(row.folder),
             lora_assigned_int_id=len(self._loaded) + 1,
         )
         self._loaded[lora_model_id] = found
@@ -88,8 +88,8 @@ class Ingress(OpenAiIngress):
         more = {"max_model_len": self._context} if self._context else {}
         row = {"object": "model", "owned_by": "vllm", **more}
         rows = [{"id": self._base, "root": self._base, "parent": None, **row}]
-        for name, folder in sorted(self._listing.folders.items()):
-            rows.append({"id": name, "root": str(folder), "parent": self._base, **row})
+        for name, one in sorted(self._listing.rows.items()):
+            rows.append({"id": name, "root": one.id, "parent": self._base, **row})
         return JSONResponse({"object": "list", "data": rows})
 
     async def _process_llm_request(self, *arguments: Any, **options: Any) -> Any:
@@ -106,8 +106,8 @@ class Ingress(OpenAiIngress):
         name = body.model or self._base
         if name == self._base:
             inside = name
-        elif (folder := self._listing.folders.get(name)) is not None:
-            inside = f"{self._base}:{folder.name}"
+        elif (found := self._listing.rows.get(name)) is not None:
+            inside = f"{self._base}:{found.id}"
             body = body.model_copy(update={"model": inside})
         else:
             raise OpenAIHTTPException(404, f"There is no model {name}.", "NotFoundError")

@@ -10,15 +10,12 @@ import asyncio
 import hmac
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 OPEN = {"/health", "/metrics", "/version", "/v1/models", "/v1/completions", "/v1/chat/completions"}
-LOAD, UNLOAD, BASE = "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/tandem/base"
 KEY_HEADER = b"x-tandem-runner"
-MAX_BODY = 64 * 1024  # of a request to load
 _HERE = str(Path(__file__).resolve().parents[3])
 
 # Last on the path and for this import alone: vLLM's packages are its own, not those beside us.
@@ -26,6 +23,7 @@ sys.path.append(_HERE)
 try:
     from completion.engine.api import ApiError, LoadAdapter, UnloadAdapter, parse
     from completion.engine.guard import Guard, only
+    from completion.vllm.looked import BASE, LOAD, UNLOAD, body_of, looked_at, unusable
 finally:
     sys.path.remove(_HERE)
 
@@ -63,7 +61,7 @@ class Door:
             if path == BASE:
                 await self._tell_base(scope, receive, send)
                 return
-            body = await _body(receive)
+            body = await body_of(receive)
             async with self._loading:
                 await self._change(scope, body, receive, send)
         except ApiError as error:
@@ -82,7 +80,7 @@ class Door:
         name, by_runner = wanted.lora_name, self._is_runner(scope)
         if not by_runner:
             if name in self._ours:
-                raise _unusable(f"{name} is this server's own.")
+                raise unusable(f"{name} is this server's own.")
             if isinstance(wanted, LoadAdapter):
                 folder = await self._checked(name, wanted.lora_path)
                 body = json.dumps({"lora_name": name, "lora_path": folder}).encode()
@@ -98,26 +96,11 @@ class Door:
         lends = self._lends
         assert lends is not None
         if lends["room"] and self._loads >= lends["room"]:
-            raise _unusable(
+            raise unusable(
                 f"This vLLM on a CPU takes {lends['room']} adapters from one start to the next. "
                 "Restart it, or raise adapters.lent in vllm.toml."
             )
-        looking = await asyncio.create_subprocess_exec(
-            *(lends["python"], "-P", "-m", "completion.vllm.lent"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": _HERE, "VLLM_API_KEY": "", "TANDEM_DOOR": ""},
-        )
-        asked = json.dumps({"lends": lends, "name": name, "path": path}).encode()
-        said, _ = await looking.communicate(asked)
-        try:
-            told = json.loads(said)
-        except ValueError:
-            raise _unusable("It could not be looked at; vLLM's log says why.") from None
-        if told["status"] != 200:
-            error = told["body"]["error"]
-            raise ApiError(told["status"], error["message"], code=error["code"])
-        return told["folder"]
+        return await looked_at(lends, name, path, ("VLLM_API_KEY", "TANDEM_DOOR"))
 
     async def _pass(self, scope: Any, body: bytes, receive: Any, send: Any) -> int:
         """Give it to vLLM; the status that it answers."""
@@ -144,24 +127,6 @@ class Door:
     def _is_runner(self, scope: Any) -> bool:
         given = [value for name, value in scope["headers"] if name == KEY_HEADER]
         return bool(self._key) and len(given) == 1 and hmac.compare_digest(given[0], self._key)
-
-
-async def _body(receive: Any) -> bytes:
-    """Raises ApiError for one that is too long, or breaks off."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ApiError(400, "The request broke off.")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > MAX_BODY:
-            raise ApiError(413, f"The body is larger than {MAX_BODY} bytes.")
-    return body
-
-
-def _unusable(message: str) -> ApiError:
-    return ApiError(409, message, param="lora_name", code="adapter_unusable")
 
 
 async def _json(told: Any, status: int, scope: Any, receive: Any, send: Any) -> None:
