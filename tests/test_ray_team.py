@@ -125,7 +125,7 @@ def test_a_replica_that_is_started_later_has_it_too(shared: Shared) -> None:
         assert shared.everywhere(served) == wanted
 
 
-def test_what_is_damaged_or_elsewhere_or_too_large_is_refused_and_stops_nobody(
+def test_what_is_damaged_or_elsewhere_is_refused_and_stops_nobody(
     shared: Shared, tmp_path: Path
 ) -> None:
     good = shared.version()
