@@ -20,7 +20,6 @@ from completion.adapters import Base
 from completion.client import Client
 from completion.engine import background
 from completion.models import InstalledModel
-from finetune import registry
 from tandem.config import Config, EngineConfig
 from tests import tiny_adapters
 from tests.client_contract import asked
@@ -60,23 +59,16 @@ ADAPTERS = ("first", "second")
 Texts = dict[tuple[str, str], str]  # by model and prompt
 
 
-def tune(name: str, seed: int, folder: Path, rank: int = 8) -> None:
-    """Into the store, as if it had been tuned on the model in `folder`."""
-    base, work = Base.of(MODEL, folder), folder.parent / f"work-{name}-{seed}"
-    model = tiny_adapters.reload(folder)
-    tiny_adapters.make(work, model, seed, r=rank, lora_alpha=4 * rank)
-    registry.register(work, tiny_adapters.manifest_of(name, base), base)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, default_model: InstalledModel) -> Iterator[Path]:
     """The shipped model, two adapters, one that is damaged, one of a rank that is not served."""
     home = make_home(tmp_path_factory.mktemp("ray-vllm") / "home", default_model.folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TANDEM_HOME", str(home))
+        base = Base.of(MODEL, default_model.folder)
         for seed, name in enumerate([*ADAPTERS, "damaged"]):
-            tune(name, seed, default_model.folder)
-        tune("wide", 0, default_model.folder, rank=32)
+            tiny_adapters.tune(name, seed, base, home / "work")
+        tiny_adapters.tune("wide", 0, base, home / "work", rank=32)
         weights = adapters.folder_of("damaged") / lora.WEIGHTS
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
         with engine_stopped_after(home):
@@ -184,12 +176,13 @@ async def test_models_are_the_base_and_the_adapters_that_can_be_served(server: R
 
 
 def test_an_adapter_is_served_once_it_is_there_and_as_it_is_now(
-    server: RayServer, wanted: Texts, default_model: InstalledModel
+    server: RayServer, wanted: Texts, default_model: InstalledModel, tmp_path: Path
 ) -> None:
+    base = Base.of(MODEL, default_model.folder)
     prompt = next(p for p in PROMPTS if wanted["first", p] != wanted["second", p])
     assert server.ask(prompt, "third").status_code == 404
     for seed, like in enumerate(ADAPTERS):
-        tune("third", seed, default_model.folder)
+        tiny_adapters.tune("third", seed, base, tmp_path)
         server.says("The adapter third is served.", seed + 1, 60)
         assert text(server.ask(prompt, "third")) == wanted[like, prompt]
         shutil.rmtree(adapters.folder_of("third"))

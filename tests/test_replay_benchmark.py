@@ -240,9 +240,7 @@ def test_a_real_replay(
     assert not (tandem_home / "state" / "trace.jsonl").exists()
 
 
-def test_a_plan_tells_how_long_a_row_takes(
-    tandem_home: Path, code: Path, tmp_path: Path
-) -> None:
+def test_a_plan_tells_how_long_a_row_takes(tandem_home: Path, code: Path, tmp_path: Path) -> None:
     files = ("--count", 2, "--keys", 30, "--files", code)
     plans = []
     for speed in (1, 2):

@@ -4,6 +4,7 @@ float32 in both, where greedy tokens are the same whatever is cached, guessed or
 """
 
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,6 @@ from completion.client import Answer, Client
 from completion.engine import background
 from completion.engine.background import Address
 from completion.models import InstalledModel
-from finetune import registry
 from tandem.config import Config, EngineConfig
 from tests import tiny_adapters, tiny_models
 from tests.client_contract import ClientContract, Served, asked
@@ -44,11 +44,6 @@ PROMPTS = [
 LONG = "\n".join(f"def function_{n}(value):\n    return value + {n}\n" for n in range(40))
 
 
-def add_adapter(name: str, seed: int, base: Base, work: Path, model: Path) -> None:
-    tiny_adapters.make(work / name, tiny_adapters.reload(model), seed, r=8, lora_alpha=32)
-    registry.register(work / name, tiny_adapters.manifest_of(name, base), base)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, default_model: InstalledModel) -> Iterator[Path]:
     """The shipped model, two adapters, one that is damaged, and one of another model's shape."""
@@ -58,7 +53,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, default_model: InstalledModel
         patch.setenv("TANDEM_HOME", str(home))
         base = Base.of(MODEL, default_model.folder)
         for seed, name in enumerate(["first", "second", "damaged"]):
-            add_adapter(name, seed, base, work, default_model.folder)
+            tiny_adapters.tune(name, seed, base, work)
         weights = adapters.folder_of("damaged") / lora.WEIGHTS
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
         tiny = work / "tiny"
@@ -120,17 +115,19 @@ def test_base_and_adapters_in_one_pass_give_what_each_gives_alone(server: VLLM) 
     """On a CPU vLLM would apply the adapter of the last slot to the base's requests."""
     jobs = [(model, prompt) for prompt in PROMPTS[:4] for model in (MODEL, "first", "second")]
     mixed: dict[tuple[str, str], str] = {}
+    short = {"max_tokens": 12}
     most = 0
     with ThreadPoolExecutor(len(jobs)) as pool:
-        asked = {job: pool.submit(server.text, job[1], model=job[0]) for job in jobs}
+        asked = {job: pool.submit(server.text, job[1], model=job[0], **short) for job in jobs}
         while not all(future.done() for future in asked.values()):
             most = max(most, int(server.counts().running))
+            time.sleep(0.1)
         mixed = {job: future.result() for job, future in asked.items()}
     assert most > 1, "they were never in one pass"
     for (model, prompt), text in mixed.items():
         # A salt of its own: what a mixed pass left in the prefix cache must not answer here.
-        assert server.text(prompt, model=model, cache_salt="alone") == text
-        assert server.text(prompt, model=model) == text
+        assert server.text(prompt, model=model, cache_salt="alone", **short) == text
+        assert server.text(prompt, model=model, **short) == text
 
 
 # What is told

@@ -37,6 +37,12 @@ def reload(folder: Path) -> PreTrainedModel:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
+def tune(name: str, seed: int, base: Base, work: Path, rank: int = 8) -> Adapter:
+    """Into the store, a random one that changes what its base says. `work` is a folder for it."""
+    make(work / name, reload(base.folder), seed, r=rank, lora_alpha=4 * rank)
+    return registry.register(work / name, manifest_of(name, base), base)
+
+
 def manifest_of(
     name: str, base: Base, repository: Path | str = "/repo", **more: Any
 ) -> adapters.Manifest:
