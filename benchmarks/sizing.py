@@ -237,8 +237,9 @@ def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[
             requests=QUICK_REQUESTS if arguments.quick else REQUESTS,
         )
 
-    alone = sorted(answer_times(arrivals(asked, 1, PLAYED_S, 0.5, 0), rates, arguments.slots, True))
-    told["alone_p95_ms"] = 1000 * alone[int(0.95 * len(alone))]
+    alone = answer_times(arrivals(asked, 1, PLAYED_S, 0.5, 0), rates, arguments.slots, True)
+    told["alone_p95_ms"] = 1000 * common.percentile(alone, 0.95)
+    took = told.get("answers_ms")
     found = {typing: developers(typing) for typing in sorted({0.1, arguments.typing, 0.5})}
     told["developers"] = {str(typing): number for typing, number in found.items()}
     queued = developers(arguments.typing, gives_way=False)
@@ -258,7 +259,7 @@ def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[
             ["- read ahead or for nobody, mean", fmean(one.ahead_read for one in asked)],
             ["- written ahead or for nobody, mean", fmean(one.ahead_written for one in asked)],
             ["one developer alone, played, p95 ms", f"{told['alone_p95_ms']:.0f}"],
-            ["- as recorded", _p95(told.get("answers_ms", []))],
+            ["- as recorded", f"{common.percentile(took, 0.95):.0f}" if took else "-"],
             ["prompts that a replica keeps", str(kept or "all")],
             ["a replica reads, tokens a second", f"{rates.read:.0f}"],
             *(
@@ -275,10 +276,6 @@ def report(arguments: argparse.Namespace, told: dict[str, Any], asked: Sequence[
         told,
         arguments.json,
     )
-
-
-def _p95(found: Sequence[float]) -> str:
-    return f"{sorted(found)[int(0.95 * len(found))]:.0f}" if found else "-"
 
 
 def _among(rate: float, told: dict[str, Any], number: int) -> str:

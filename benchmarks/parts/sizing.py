@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+from benchmarks.common import percentile
+
 BURST_S = 60.0  # mean of a stretch of typing
 # A working day is played, or less where so many requests come sooner.
 PLAYED_S, SHORTEST_S, REQUESTS = 8 * 3600.0, 60.0, 10_000
@@ -226,7 +228,7 @@ def most(
         enough = max(SHORTEST_S, requests / (each * developers))
         coming = arrivals(asked, developers, min(seconds, enough), typing, seed, kept)
         times = answer_times(coming, rates, slots, gives_way)
-        return not times or sorted(times)[int(0.95 * len(times))] <= limit_s
+        return not times or percentile(times, 0.95) <= limit_s
 
     low, high = 0, 1
     while high < MOST and fits(high):

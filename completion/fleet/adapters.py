@@ -42,12 +42,16 @@ class ListedAdapters:
     def begin(self) -> None:
         """Before Ray starts. Nothing is lent yet, and copies that are not listed any more go.
         Raises TandemError."""
-        listing.write(listing.lent_beside(self.file), {})
-        self._list()
+        for file in (self.file, listing.lent_beside(self.file)):
+            listing.write(file, {})
+        if self._are_ours:
+            self._list()
         served.prune(self._copies, [*self._listed.values()])
 
     def look(self) -> None:
         """Blocking; cheap while the store is as it was."""
+        if not self._are_ours:
+            return
         try:
             if served.stamp(self._wanted) != self._stamp:
                 self._list()
@@ -56,16 +60,14 @@ class ListedAdapters:
 
     def _list(self) -> None:
         self._stamp = served.stamp(self._wanted)
-        found: list[Adapter] = []
-        problems: list[str] = []
-        if self._are_ours:
-            found, problems = served.adapters_of(self._model, self._wanted, self._copies)
+        found, problems = served.adapters_of(self._model, self._wanted, self._copies)
+        before, self._listed = self._listed, {}
         for one in found:
-            if one.rank > self._wanted.most_rank:
+            if one.rank <= self._wanted.most_rank:
+                self._listed[one.name] = one
+            else:
                 told = f"its rank {one.rank} is above adapters.most_rank, {self._wanted.most_rank}."
                 problems.append(f"The adapter {one.name} is left out: {told}")
-        before = self._listed
-        self._listed = {one.name: one for one in found if one.rank <= self._wanted.most_rank}
         rows = {name: Row(one.folder.name, one.folder) for name, one in self._listed.items()}
         listing.write(self.file, rows)
         self._once(problems)

@@ -40,8 +40,10 @@ class Lending:
 
     async def _answer(self, scope: Any, receive: Any) -> Response:
         path, lends = scope["path"], self._lends
-        if lends is None or (scope["method"] == "POST") == (path == BASE):
-            raise ApiError(404, _CLOSED if lends is None else "Another method.", code="not_found")
+        if lends is None:
+            raise ApiError(404, _CLOSED, code="not_found")
+        if scope["method"] != ("GET" if path == BASE else "POST"):
+            raise ApiError(404, f"There is no {scope['method']} {path} here.", code="not_found")
         if path == BASE:
             return JSONResponse({name: lends[name] for name in ("base", "base_hash")})
         body = await body_of(receive)

@@ -38,29 +38,24 @@ class Loader(LoraModelLoader):
     on a CPU the last slot has to stay empty (`completion.vllm.command.slots`), and vLLM gives none
     back."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._loaded: dict[str, DiskMultiplexConfig] = {}
-
     async def load_model_from_config(
         self, lora_model_id: str, llm_config: Any
     ) -> DiskMultiplexConfig:
-        known = self._loaded.get(lora_model_id)
-        if known is not None:
-            return known
+        if lora_model_id in self.disk_cache:
+            return self.disk_cache[lora_model_id]
         told = llm_config.experimental_configs[SETTING]
         row = Listing(told["file"]).by_id(lora_model_id.partition(":")[2])
         if row is None:
             raise Unusable("The adapter has just changed. Try again.")
-        if told["loads"] and len(self._loaded) >= told["loads"]:
+        if told["loads"] and len(self.disk_cache) >= told["loads"]:
             raise Unusable("This replica has no room for another adapter: adapters.each")
         found = DiskMultiplexConfig(
             model_id=lora_model_id,
             max_total_tokens=None,
             local_path=str(row.folder),
-            lora_assigned_int_id=len(self._loaded) + 1,
+            lora_assigned_int_id=len(self.disk_cache) + 1,
         )
-        self._loaded[lora_model_id] = found
+        self.disk_cache[lora_model_id] = found
         return found
 
 
