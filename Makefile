@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup sandbox demo test test-editors test-vscode test-vllm test-ray test-ray-vllm lint lint-lua types check train-bundle vscode lock
-.PHONY: clean
+.PHONY: clean vllm-environment
 # Samples of the dataset builder: train/, validation/ and cases.jsonl.
 SAMPLES ?= build/samples
 BUNDLE ?= build/train-bundle
@@ -52,16 +52,17 @@ test-editors: setup ## Tests in a real VS Code and a real Neovim; pictures in bu
 test-vscode: ## Those in VS Code alone
 	@$(MAKE) test-editors EDITOR_TESTS="$(wildcard tests/test_vscode_*.py)"
 
-test-vllm: setup ## Tests against a real vLLM on the CPU, in an environment of its own (once, 3.4 GB)
+vllm-environment:
 	PYTHON=$(PYTHON) tests/vllm_environment.sh $(VLLM)
+
+test-vllm: setup vllm-environment ## Tests against a real vLLM on the CPU, in an environment of its own (once, 3.4 GB)
 	TANDEM_TEST_VLLM=$(VLLM) $(BIN)/python -m pytest -m vllm $(wildcard tests/test_vllm_*.py)
 
 test-ray: setup ## Tests with replicas behind a real Ray Serve, in an environment of its own (once)
 	tests/ray_environment.sh $(RAY) $(VENV)
 	TANDEM_TEST_RAY=$(RAY) $(BIN)/python -m pytest -m ray $(filter-out $(RAY_VLLM_TESTS),$(wildcard tests/test_ray_*.py))
 
-test-ray-vllm: setup ## Tests with vLLM replicas behind Ray Serve LLM, beside the vLLM of test-vllm
-	PYTHON=$(PYTHON) tests/vllm_environment.sh $(VLLM)
+test-ray-vllm: setup vllm-environment ## Tests with vLLM replicas behind Ray Serve LLM
 	tests/ray_vllm_environment.sh $(RAY_VLLM) $(VLLM)
 	TANDEM_TEST_RAY_VLLM=$(RAY_VLLM) $(BIN)/python -m pytest -m ray $(RAY_VLLM_TESTS)
 

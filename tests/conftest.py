@@ -18,6 +18,7 @@ from tests.lsp_client import (
     engine_stopped_after,
     make_home,
     share_packed,
+    use_folders,
 )
 from tests.shared import FAILED, bare_home, docker_client, image, paging, proved, work  # noqa: F401
 
@@ -65,11 +66,7 @@ def compiled_kernels() -> Iterator[None]:
 def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """User folders of this test's own, with nothing in them."""
     home = tmp_path / "tandem-home"
-    for name in [name for name in os.environ if name.startswith("TANDEM_")]:
-        if name == "TANDEM_KERNELS":
-            continue
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("TANDEM_HOME", str(home))
+    use_folders(monkeypatch, home)
     return home
 
 

@@ -5,7 +5,6 @@ who leaves, leaves in the middle of it.
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from completion.engine.background import Address
 from tests.gateways import ALL, Running, backend, gateway
+from tests.lsp_client import use_folders
 from tests.replicas import Replica, replicas
 from tests.tiny_adapters import Store
 from tests.wire import stats, wait_until
@@ -68,12 +68,10 @@ class Doors:
 def doors(home: Path) -> Iterator[Doors]:
     """With `home`'s folders as this process's own."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("TANDEM_") and n != "TANDEM_KERNELS"]:
-            patch.delenv(name)
         dev, lent = home / "engine", home / "lent"
         for folder in (dev, lent):
             folder.mkdir(parents=True)
-        patch.setenv("TANDEM_HOME", str(dev))
+        use_folders(patch, dev)
         store = Store(context=16_384)
         (store.folder / "chat_template.jinja").write_text(TEMPLATE)
         with replicas(dev, "tiny", 1, adapter_folder=str(lent), **ENGINE) as (replica,):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from lsprotocol import types
 
 from completion.engine import background
@@ -70,6 +71,14 @@ def share_packed(home: Path, model: Path) -> None:
     shared = model.parent.parent / "packed"
     shared.mkdir(exist_ok=True)
     (home / "cache" / "packed").symlink_to(shared, target_is_directory=True)
+
+
+def use_folders(patch: pytest.MonkeyPatch, home: Path) -> None:
+    """Have `home`'s user folders in this process, and no settings from outside."""
+    for name in [name for name in os.environ if name.startswith("TANDEM_")]:
+        if name != "TANDEM_KERNELS" and not name.startswith("TANDEM_TEST_"):
+            patch.delenv(name)
+    patch.setenv("TANDEM_HOME", str(home))
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -22,6 +22,17 @@ from tests.serving import Serving
 from tests.wire import wait_until
 
 START_SECONDS = 600.0
+# Two replicas of the embedded engine, in its exact form.
+TWO = """cpus = 0.5
+[scaling]
+least = 2
+most = 2
+[engine]
+threads = 1
+context = 256
+dtype = "float32"
+queue = 64
+"""
 _STATUS = """
 import sys, time, ray
 from ray import serve

@@ -1,7 +1,6 @@
 """A team: an engine, a gateway before it, and developers with clones of one repository."""
 
 import contextlib
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from completion.adapter_package import Statement
 from completion.signing import Signed
 from tests import gateways
 from tests.gateways import Running, backend
+from tests.lsp_client import use_folders
 from tests.replicas import Replica, replicas
 from tests.tiny_adapters import Store
 from tests.wire import wait_until
@@ -118,9 +118,7 @@ def team(home: Path, **options: Any) -> Iterator[Team]:
     dev, gate = home / "dev", home / "gateway"
     (gate / "state" / "gateway" / "adapters").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("TANDEM_") and n != "TANDEM_KERNELS"]:
-            patch.delenv(name)
-        patch.setenv("TANDEM_HOME", str(dev))
+        use_folders(patch, dev)
         store = Store()
         key = signing.own_key()
         source = repository(home / "work" / "app")

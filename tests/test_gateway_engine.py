@@ -1,7 +1,6 @@
 """The gateway before real embedded engines: the same answers, adapters, and engines that die."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from completion.client import Client
 from completion.engine.background import Address
 from tandem.config import Config
 from tests.gateways import Running, backend, gateway
+from tests.lsp_client import use_folders
 from tests.replicas import Replica, replicas
 from tests.tiny_adapters import Store
 from tests.wire import stats, wait_until
@@ -30,9 +30,7 @@ ENGINE = {"threads": "1", "context": "256", "dtype": "float32", "queue": "1024"}
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Replica]]:
     home = tmp_path_factory.mktemp("engines")
     with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("TANDEM_") and n != "TANDEM_KERNELS"]:
-            patch.delenv(name)
-        patch.setenv("TANDEM_HOME", str(home))
+        use_folders(patch, home)
         store = Store()
         for number, name in enumerate(USERS.values()):
             store.add(name, number)

@@ -5,7 +5,6 @@ it takes many seconds: whoever leaves, or is superseded, does so in the middle o
 """
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from tests.gateways import Running, backend, gateway
+from tests.lsp_client import use_folders
 from tests.replicas import Replica, replicas
 from tests.tiny_adapters import Store
 from tests.wire import stats, wait_until
@@ -29,9 +29,7 @@ ENGINE = {"threads": "1", "context": "16384", "dtype": "float32", "speculation":
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     home = tmp_path_factory.mktemp("engine")
     with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("TANDEM_") and n != "TANDEM_KERNELS"]:
-            patch.delenv(name)
-        patch.setenv("TANDEM_HOME", str(home))
+        use_folders(patch, home)
         Store(context=16_384)
     with replicas(home, "tiny", 1, **ENGINE) as (found,):
         yield found

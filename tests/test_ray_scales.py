@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.lsp_client import use_folders
 from tests.ray_server import RayServer, ray_server
 from tests.tiny_adapters import Store
 from tests.wire import wait_until
@@ -36,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServer]:
     home = tmp_path_factory.mktemp("ray-scales") / "home"
     home.mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TANDEM_HOME", str(home))
+        use_folders(patch, home)
         Store()
         with ray_server(home, SETTINGS) as running:
             yield running

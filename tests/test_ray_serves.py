@@ -1,7 +1,6 @@
 """Two real replicas of the embedded engine behind a real Ray Serve: over HTTP, as clients see them."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,24 +11,14 @@ import psutil
 import pytest
 
 from tests.frames import FRAMES, smuggle
-from tests.ray_server import RayServer, ray_server
+from tests.lsp_client import use_folders
+from tests.ray_server import TWO, RayServer, ray_server
 from tests.replicas import Replica, replicas
 from tests.tiny_adapters import Store
 from tests.wire import get, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
-SETTINGS = """cpus = 0.5
-drain_seconds = 30
-[scaling]
-least = 2
-most = 2
-[engine]
-threads = 1
-context = 256
-dtype = "float32"
-queue = 64
-"""
 ENGINE = {"threads": "1", "context": "256", "dtype": "float32"}
 PROMPTS = [f"def load_{n}(path, name, size):\n    total = {n}\n    return " for n in range(6)]
 
@@ -40,10 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("ray") / "home"
     home.mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("TANDEM_") and "TEST" not in n]:
-            if name != "TANDEM_KERNELS":
-                patch.delenv(name)
-        patch.setenv("TANDEM_HOME", str(home))
+        use_folders(patch, home)
         store = Store()
         store.add("first", 1)
         store.add("second", 2)
@@ -52,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def server(home: Path) -> Iterator[RayServer]:
-    with ray_server(home, SETTINGS) as running:
+    with ray_server(home, TWO) as running:
         yield running
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,23 +13,14 @@ import pytest
 from completion import lora, signing
 from tests import gateways, team
 from tests.gateways import backend
-from tests.ray_server import RayServer, ray_server
+from tests.lsp_client import use_folders
+from tests.ray_server import TWO, RayServer, ray_server
 from tests.team import NAME, Team
 from tests.tiny_adapters import Store
 from tests.wire import wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
-SETTINGS = """cpus = 0.5
-[scaling]
-least = 2
-most = 2
-[engine]
-threads = 1
-context = 256
-dtype = "float32"
-queue = 64
-"""
 PROMPTS = [f"def load_{n}(path):\n    return " for n in range(12)]
 
 
@@ -73,14 +63,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     shelves = gate / "state" / "gateway" / "adapters"
     shelves.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("TANDEM_") and "TEST" not in n]:
-            if name != "TANDEM_KERNELS":
-                patch.delenv(name)
-        patch.setenv("TANDEM_HOME", str(dev))
+        use_folders(patch, dev)
         store = Store()
         source = team.repository(root / "work" / "app")
         lent = f'[adapters]\nadapter_folder = "{shelves}"\nmost_rank = 4\n'
-        with ray_server(dev, SETTINGS + lent) as server:
+        with ray_server(dev, TWO + lent) as server:
             token = dev / "state" / "engine" / "token"
             rows = [backend("ray", server.url, models=["tiny"], token_file=str(token))]
             settings = {"adapters.signers.dev": signing.own_key(), "adapters.mb_each": 1}

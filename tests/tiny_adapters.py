@@ -1,6 +1,5 @@
 """Small LoRA adapters, trained by nobody and saved by peft itself, and a store full of them."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from finetune import registry
 from tandem import paths
 from tandem.config import Config, EngineConfig
 from tests import tiny_models
+from tests.lsp_client import use_folders
 
 ALL = tuple(lora.MODULES)
 
@@ -124,11 +124,7 @@ class Served:
 def served(home: Path) -> Iterator[Served]:
     """With `home` as the user's folders, for the block's time."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [
-            name for name in os.environ if name.startswith("TANDEM_") and name != "TANDEM_KERNELS"
-        ]:
-            patch.delenv(name)
-        patch.setenv("TANDEM_HOME", str(home))
+        use_folders(patch, home)
         patch.setenv("NO_PROXY", "127.0.0.1")
         store = Store()
         settings = EngineConfig(threads=1, context=256, dtype="float32")
